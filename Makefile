@@ -1,0 +1,44 @@
+# instant_nerf_ros on a machine without ROS: everything is in .venv.
+#
+#   make setup    a Python environment with ROS 2; PYTHON=python3.12 chooses the interpreter
+#   make demo     map the simulated flat; DATA=path maps recorded frames or a rosbag2
+#   make test     style and tests
+#   make bench    figures of speed and quality
+#   make clean    remove all that these made
+
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+READY := $(VENV)/.ready
+
+# A sourced ROS installation must not mix with the one in .venv.
+ifdef ROS_DISTRO
+unexport CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
+unexport RMW_IMPLEMENTATION ROS_DISTRO ROS_LOCALHOST_ONLY
+endif
+export AMENT_PREFIX_PATH := $(VENV)
+export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+
+.PHONY: setup demo test bench clean
+
+setup: $(READY)
+
+UNDERLAY := $(shell find underlay -type f -not -path '*/build/*' -not -path '*.egg-info/*')
+
+$(READY): requirements.txt constraints.txt setup.py $(UNDERLAY)
+	@underlay/setup_venv.sh '$(PYTHON)' '$(VENV)'
+	@touch '$@'
+
+demo: $(READY)
+	'$(VENV)/bin/python' examples/demo.py $(if $(DATA),--data '$(DATA)')
+
+test: $(READY)
+	'$(VENV)/bin/ruff' check .
+	'$(VENV)/bin/python' -m pytest
+
+bench: $(READY)
+	'$(VENV)/bin/python' benchmarks/run.py
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache install log demo_output
+	find . \( -name build -o -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -r {} +

@@ -1,0 +1,1 @@
+"""Posed images from elsewhere than ROS topics: recorded folders and a simulated flat. No ROS."""

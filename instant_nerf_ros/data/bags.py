@@ -1,0 +1,39 @@
+"""Recorded ROS 2 bags, read without a ROS installation through the rosbags package."""
+import contextlib
+from pathlib import Path
+
+# What a mapper can use; a bag holds much else.
+MESSAGE_TYPES = frozenset((
+    'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/CameraInfo',
+    'tf2_msgs/msg/TFMessage'))
+
+
+def is_bag(path):
+    """Return whether a path is the folder of a rosbag2."""
+    return (Path(path) / 'metadata.yaml').is_file()
+
+
+@contextlib.contextmanager
+def open_bag(path):
+    """Open a rosbag2; give its {topic: message type} and an iterator over its messages.
+
+    The iterator yields (time of recording [ns], topic, serialized message); both are limited to
+    MESSAGE_TYPES. Raises ImportError without the rosbags package, ValueError for a bag that
+    cannot be read or that has no image.
+    """
+    try:
+        from rosbags.rosbag2 import Reader, ReaderError
+    except ImportError as error:
+        raise ImportError(
+            f'reading a bag needs the rosbags package ({error}): pip install rosbags') from None
+    try:
+        with Reader(path) as reader:
+            connections = [c for c in reader.connections if c.msgtype in MESSAGE_TYPES]
+            if not any('Image' in connection.msgtype for connection in connections):
+                raise ValueError(f'{path} holds no sensor_msgs/Image or CompressedImage')
+            yield (
+                {connection.topic: connection.msgtype for connection in connections},
+                ((stamp, connection.topic, bytes(data))
+                 for connection, stamp, data in reader.messages(connections)))
+    except ReaderError as error:
+        raise ValueError(f'{path} cannot be read: {error}') from error

@@ -1,0 +1,36 @@
+"""The engines behind the field: modules with the same functions, chosen once by `select`.
+
+A backend takes and returns bare tensors and knows no class of ours. It defines
+
+``GeometryNetwork(scales, log2_table, hidden)``
+    Module: positions (N, 3) in [0, 1] -> (N, GEOMETRY) float32, the first the log density.
+``ColorNetwork(hidden)``
+    Module: directions (R, 3), ray_indices (N,), geometry (N, GEOMETRY) -> colors (N, 3) in [0, 1].
+``Adam(geometry, color, ...)``
+    Optimiser of the two: ``zero_grad()``, ``step(learning_rate)``.
+``march``, ``composite``, ``median_distance``
+    Rays to flat samples, samples to pixels.
+``visit``, ``carve``
+    What the samples and rays say of the voxels, written in place.
+
+Signatures and meaning are those of `reference`. The state_dict of the networks is the same in all.
+"""
+import importlib
+import logging
+
+logger = logging.getLogger('instant_nerf_ros')
+
+
+def select(device):
+    """Return the backend module for a device: 'cpu', 'reference', or 'auto' for the fastest.
+
+    Raises ImportError if a backend was named and what it needs is missing.
+    """
+    if device != 'auto':
+        return importlib.import_module(f'instant_nerf_ros.nerf.backends.{device}')
+    try:
+        return importlib.import_module('instant_nerf_ros.nerf.backends.cpu')
+    except ImportError as error:
+        logger.warning(
+            'the reference backend is in use (%s); numba would make it many times faster', error)
+        return importlib.import_module('instant_nerf_ros.nerf.backends.reference')

@@ -1,0 +1,92 @@
+"""Camera: intrinsics, and the ray direction of every pixel.
+
+The camera frame is the ROS optical frame (x right, y down, z forward; REP-103). The centre of the
+top-left pixel is at (0, 0), as in OpenCV and sensor_msgs/CameraInfo.
+"""
+import dataclasses
+import functools
+import math
+
+import cv2
+import numpy as np
+
+COEFFICIENTS = {
+    'none': (0,),
+    'plumb_bob': (4, 5),
+    'rational_polynomial': (8,),
+    'equidistant': (4,),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """A calibrated camera. Raises ValueError for values that no camera has."""
+
+    width: int  # pixels
+    height: int  # pixels
+    fx: float  # pixels
+    fy: float  # pixels
+    cx: float  # pixels, from the centre of the left column
+    cy: float  # pixels, from the centre of the top row
+    distortion_model: str = 'none'  # a key of COEFFICIENTS
+    distortion: tuple = ()  # in OpenCV's order
+
+    def __post_init__(self):
+        """Check the values."""
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f'camera size must be positive, is {self.width} x {self.height}')
+        numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f'camera intrinsics must be finite, are {numbers}')
+        if self.fx <= 0 or self.fy <= 0:
+            raise ValueError(
+                f'focal lengths must be positive, are {self.fx} and {self.fy}: '
+                'the camera is not calibrated')
+        if self.distortion_model not in COEFFICIENTS:
+            raise ValueError(
+                f"unknown distortion model '{self.distortion_model}'; "
+                f"known are: {', '.join(COEFFICIENTS)}")
+        if len(self.distortion) not in COEFFICIENTS[self.distortion_model]:
+            raise ValueError(
+                f'{self.distortion_model} takes {COEFFICIENTS[self.distortion_model]} '
+                f'coefficients, not {len(self.distortion)}')
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - a camera is a small value, the table is not
+    def directions(self):
+        """Return the unit ray direction of every pixel, (height * width, 3) float32, row-major.
+
+        In the camera frame. The z component is the cosine between the ray and the optical axis,
+        so depth along the axis = distance along the ray * z.
+        """
+        columns, rows = np.meshgrid(np.arange(self.width), np.arange(self.height))
+        pixels = np.stack([columns.ravel(), rows.ravel()], axis=-1).astype(np.float64)
+        matrix = np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+        if self.distortion_model == 'none':
+            image_plane = (pixels - [self.cx, self.cy]) / [self.fx, self.fy]
+        else:
+            undistort = (
+                cv2.fisheye.undistortPoints
+                if self.distortion_model == 'equidistant'
+                else cv2.undistortPoints
+            )
+            coefficients = np.array(self.distortion, dtype=np.float64)
+            image_plane = undistort(pixels[:, None], matrix, coefficients)[:, 0]
+        rays = np.concatenate([image_plane, np.ones((len(pixels), 1))], axis=-1)
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        rays = rays.astype(np.float32)
+        rays.setflags(write=False)
+        return rays
+
+    def scaled(self, width, height):
+        """Return the same camera with another image size (pixels), the field of view kept."""
+        x, y = width / self.width, height / self.height
+        return dataclasses.replace(
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * x,
+            fy=self.fy * y,
+            # The corner of the image, not the centre of a pixel, stays where it is.
+            cx=(self.cx + 0.5) * x - 0.5,
+            cy=(self.cy + 0.5) * y - 0.5,
+        )

@@ -1,0 +1,156 @@
+"""Every default of the engine, one frozen dataclass per module. There are no others.
+
+Each field carries its description, unit and range; the ROS parameters, the YAML file and the
+documentation are generated from them or tested against them.
+"""
+import dataclasses
+import math
+
+
+def setting(default, description, low=-math.inf, high=math.inf, choices=()):
+    """Return a dataclass field with a description (with unit) and the values it admits."""
+    return dataclasses.field(
+        default=default,
+        metadata={'description': description, 'low': low, 'high': high, 'choices': choices},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldConfig:
+    """Multiresolution hash grid and its two networks (instant-ngp, Mueller et al. 2022)."""
+
+    levels: int = setting(8, 'levels of the hash grid', 1, 16)
+    features: int = setting(4, 'features per level and entry', 1, 8)
+    log2_table: int = setting(19, 'base-2 logarithm of the entries per level', 8, 24)
+    coarsest_cell: float = setting(1.28, 'cell edge of the coarsest level [m]', 1e-3, 1e3)
+    finest_cell: float = setting(0.01, 'cell edge of the finest level [m]', 1e-4, 1e2)
+    hidden: int = setting(64, 'width of the hidden layers', 16, 128)
+
+
+@dataclasses.dataclass(frozen=True)
+class OccupancyConfig:
+    """The voxel grid: what the ray samples skip, and what the maps are made of."""
+
+    voxel_size: float = setting(0.05, 'voxel edge, also the map resolution [m]', 0.01, 1.0)
+    length: float = setting(20.0, 'extent along x, centred on the first keyframe [m]', 1.0, 200.0)
+    width: float = setting(20.0, 'extent along y, centred on the first keyframe [m]', 1.0, 200.0)
+    height: float = setting(5.0, 'extent along z, centred on the first keyframe [m]', 1.0, 50.0)
+    min_alpha: float = setting(
+        0.025, 'opacity of one voxel below which its samples are skipped', 1e-4, 0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """Where the samples of a training step go."""
+
+    samples_per_step: int = setting(16384, 'sample budget of one training step', 1024, 2**20)
+    near: float = setting(0.1, 'distance before which nothing is sampled [m]', 0.0, 10.0)
+    far: float = setting(10.0, 'distance after which nothing is sampled [m]', 0.5, 200.0)
+    min_step: float = setting(0.02, 'smallest distance between samples [m]', 1e-3, 1.0)
+    cone: float = setting(
+        0.01, 'distance between samples per distance from the camera', 0.0, 0.1)
+    surface_band: float = setting(
+        0.1, 'half width of the dense samples around a measured depth [m]', 0.01, 1.0)
+    surface_samples: int = setting(8, 'samples in the band around a measured depth', 2, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """Weights of the named terms of the loss."""
+
+    huber_delta: float = setting(0.1, 'error at which the Huber loss becomes linear', 1e-3, 10.0)
+    depth_weight: float = setting(0.2, 'weight of the depth term [1/m]', 0.0, 100.0)
+    free_space_weight: float = setting(
+        0.2, 'weight of opacity in front of a measured surface', 0.0, 100.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam, with the settings of instant-ngp."""
+
+    learning_rate: float = setting(0.01, 'Adam step size', 1e-6, 1.0)
+    beta1: float = setting(0.9, 'decay of the first moment', 0.0, 0.9999)
+    beta2: float = setting(0.99, 'decay of the second moment', 0.0, 0.99999)
+    epsilon: float = setting(1e-15, 'guard against division by zero', 0.0, 1e-2)
+    weight_decay: float = setting(1e-6, 'L2 penalty on network weights, not the grid', 0.0, 0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyframeConfig:
+    """Which images are kept, and how much memory they may take."""
+
+    min_translation: float = setting(0.03, 'keep an image after this motion [m]', 0.0, 10.0)
+    min_rotation: float = setting(1.5, 'or after this rotation [degree]', 0.0, 180.0)
+    budget_mb: int = setting(1024, 'memory for keyframes [MB]', 16, 2**20)
+
+
+@dataclasses.dataclass(frozen=True)
+class MapConfig:
+    """The two-dimensional map: the band of the voxel grid in which a robot moves."""
+
+    min_height: float = setting(0.1, 'lower edge of the band, z in the map frame [m]', -50.0, 50.0)
+    max_height: float = setting(1.5, 'upper edge of the band, z in the map frame [m]', -50.0, 50.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything a Mapper needs to know."""
+
+    field: FieldConfig = FieldConfig()
+    occupancy: OccupancyConfig = OccupancyConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    keyframes: KeyframeConfig = KeyframeConfig()
+    map: MapConfig = MapConfig()
+    device: str = setting(
+        'auto', 'where the engine runs', choices=('auto', 'cpu', 'reference'))
+    seed: int = setting(0, 'seed of the random numbers', 0, 2**31 - 1)
+
+
+def flatten(config, prefix=''):
+    """Yield (dotted name, dataclass field, value) for every setting, nested ones included."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from flatten(value, f'{prefix}{field.name}.')
+        else:
+            yield prefix + field.name, field, value
+
+
+def replace(config, values):
+    """Return config with the settings of a {dotted name: value} dictionary, checked.
+
+    Raises ValueError, naming the setting and what it admits, for an unknown name, a wrong type
+    or a value out of range.
+    """
+    known = {name: (field, value) for name, field, value in flatten(config)}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown setting '{name}'; known are: {', '.join(sorted(known))}")
+        field, default = known[name]
+        _check(name, field.metadata, type(default), value)
+    return _rebuild(config, values, '')
+
+
+def _rebuild(config, values, prefix):
+    changes = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = _rebuild(value, values, f'{prefix}{field.name}.')
+        elif prefix + field.name in values:
+            changes[field.name] = type(value)(values[prefix + field.name])
+    return dataclasses.replace(config, **changes)
+
+
+def _check(name, admits, kind, value):
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"'{name}' must be {kind.__name__}, is {value!r}")
+    if admits['choices'] and value not in admits['choices']:
+        raise ValueError(f"'{name}' must be one of {', '.join(admits['choices'])}, is {value!r}")
+    if isinstance(value, (int, float)) and not admits['low'] <= value <= admits['high']:
+        raise ValueError(
+            f"'{name}' must be between {admits['low']} and {admits['high']}, is {value!r} "
+            f"({admits['description']})")

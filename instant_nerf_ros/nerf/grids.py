@@ -1,0 +1,59 @@
+"""Grids: what planners and people get, in plain numpy."""
+import dataclasses
+
+import numpy as np
+
+OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # as in nav_msgs/OccupancyGrid
+
+
+@dataclasses.dataclass(frozen=True)
+class VoxelGrid:
+    """Three states in space."""
+
+    states: np.ndarray  # (nx, ny, nz) int8: UNKNOWN, FREE or OCCUPIED
+    origin: np.ndarray  # (3,) metres, world: the corner of voxel (0, 0, 0)
+    voxel_size: float  # metres
+
+
+@dataclasses.dataclass(frozen=True)
+class MapGrid:
+    """Three states on the floor, as nav_msgs/OccupancyGrid has them."""
+
+    cells: np.ndarray  # (ny, nx) int8, row 0 at the lowest y: UNKNOWN, FREE or OCCUPIED
+    origin: np.ndarray  # (2,) metres, world: the corner of cell (0, 0)
+    resolution: float  # metres, exact in float32
+
+
+def voxels(occupancy):
+    """Return the states of all voxels."""
+    origin = occupancy.first * occupancy.voxel_size
+    return VoxelGrid(occupancy.states(), origin, occupancy.voxel_size)
+
+
+def project(occupancy, config):
+    """Project the voxels of a band of heights onto the floor.
+
+    A cell is occupied if a voxel of its column is, free if a voxel is free and none occupied.
+    Raises ValueError for an empty band.
+    """
+    if config.max_height - config.min_height < occupancy.voxel_size:
+        raise ValueError(
+            f'map.max_height ({config.max_height}) must be at least a voxel '
+            f'({occupancy.voxel_size}) above map.min_height ({config.min_height})')
+    heights = np.array([config.min_height, config.max_height])
+    layers = np.round(heights / occupancy.voxel_size).astype(int) - occupancy.first[2]
+    states = occupancy.states(slice(*layers.clip(0, occupancy.shape[2])))
+    cells = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
+    cells[(states == FREE).any(-1)] = FREE
+    cells[(states == OCCUPIED).any(-1)] = OCCUPIED
+    # Nav2 compares the origin with multiples of the resolution as float32 has it.
+    resolution = float(np.float32(occupancy.voxel_size))
+    return MapGrid(cells.T.copy(), occupancy.first[:2] * resolution, resolution)
+
+
+def points(occupancy):
+    """Return centres (N, 3) float32 in metres, world, and colours (N, 3) of occupied voxels."""
+    occupied = np.argwhere(occupancy.states() == OCCUPIED)
+    positions = (occupied + occupancy.first + 0.5) * occupancy.voxel_size
+    colors = occupancy.colors.numpy()[tuple(occupied.T)]
+    return positions.astype(np.float32), colors

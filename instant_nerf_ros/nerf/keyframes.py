@@ -1,0 +1,115 @@
+"""Keyframes: which images are kept, and their pixels within a byte budget."""
+import numpy as np
+
+MILLIMETRE = 0.001  # unit of the stored depths
+BYTES_PER_PIXEL = 5  # three of colour, two of depth
+DRAW_PRIOR = 2000  # draws that a new keyframe counts as having had, see `draw_weights`
+
+
+class Keyframes:
+    """A bounded store of posed images, their pixels in one pool, addressed flat.
+
+    Pixel p of keyframe k is ``colors[first[k] + p]`` (uint8, RGB), ``depths[first[k] + p]``
+    (uint16, millimetres along the optical axis, 0 = none) and, of its camera,
+    ``directions[first_direction[k] + p]``. When the pool is full, the keyframe that is nearest to
+    another one makes room.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        capacity = config.budget_mb * 2**20 // BYTES_PER_PIXEL
+        # Untouched memory of these costs nothing: the system provides pages as they are written.
+        self.colors = np.empty((capacity, 3), dtype=np.uint8)
+        self.depths = np.zeros(capacity, dtype=np.uint16)
+        self.directions = np.empty((0, 3), dtype=np.float32)
+        self.cameras = {}  # Camera -> first row in directions
+        self.T_world_camera = np.empty((0, 4, 4))
+        self.first = np.empty(0, dtype=np.int64)
+        self.first_direction = np.empty(0, dtype=np.int64)
+        self.pixels = np.empty(0, dtype=np.int64)  # pixels of each keyframe
+        self.draws = np.empty(0)  # rays drawn from each keyframe
+        self.latest = None  # pose of the image kept last
+
+    def __len__(self):
+        """Return the number of keyframes."""
+        return len(self.first)
+
+    def moved(self, T_world_camera):
+        """Tell whether a pose is far enough from that of the image kept last."""
+        if self.latest is None:
+            return True
+        translation, angle = _motion(self.latest[None], T_world_camera)
+        return bool(
+            translation[0] >= self.config.min_translation
+            or np.degrees(angle[0]) >= self.config.min_rotation)
+
+    def add(self, image, camera, T_world_camera, depth=None):
+        """Keep an image; see Mapper.add for the arguments. Raises ValueError if it cannot fit."""
+        count = camera.width * camera.height
+        if count > len(self.depths):
+            raise ValueError(
+                f'an image of {camera.width} x {camera.height} does not fit into '
+                f'keyframes.budget_mb = {self.config.budget_mb}')
+        first = self._free(count)
+        while first is None:
+            self._remove(self._most_redundant())
+            first = self._free(count)
+        self.colors[first : first + count] = image.reshape(-1, 3)
+        self.depths[first : first + count] = 0 if depth is None else _millimetres(depth).ravel()
+        if camera not in self.cameras:
+            self.cameras[camera] = len(self.directions)
+            self.directions = np.concatenate([self.directions, camera.directions()])
+        self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
+        self.first = np.append(self.first, first)
+        self.first_direction = np.append(self.first_direction, self.cameras[camera])
+        self.pixels = np.append(self.pixels, count)
+        self.draws = np.append(self.draws, 0.0)
+        self.latest = T_world_camera
+
+    def draw_weights(self):
+        """Return the probability (K,) of drawing a ray from each keyframe.
+
+        Inverse to the rays drawn so far: a new image is learnt at once, and all have the same
+        share in the end.
+        """
+        weights = 1 / (self.draws + DRAW_PRIOR)
+        return weights / weights.sum()
+
+    def _free(self, count):
+        """Return the first place in the pool with room for count pixels, or None."""
+        place = 0
+        for k in np.argsort(self.first):
+            if self.first[k] - place >= count:
+                return place
+            place = self.first[k] + self.pixels[k]
+        return place if len(self.depths) - place >= count else None
+
+    def _most_redundant(self):
+        """Return the keyframe whose nearest neighbour in pose is nearest, the older of the two."""
+        nearest = np.full(len(self), np.inf)
+        for k, T_world_camera in enumerate(self.T_world_camera):
+            translation, angle = _motion(self.T_world_camera, T_world_camera)
+            distance = translation + angle  # one radian weighs as much as one metre
+            distance[k] = np.inf
+            nearest[k] = distance.min()
+        return int(np.argmin(nearest))
+
+    def _remove(self, k):
+        names = 'T_world_camera', 'first', 'first_direction', 'pixels', 'draws'
+        for name in names:
+            setattr(self, name, np.delete(getattr(self, name), k, axis=0))
+
+
+def _motion(T_world_cameras, T_world_camera):
+    """Return distances (K,) in metres and angles (K,) in radians between poses and a pose."""
+    translation = np.linalg.norm(T_world_cameras[:, :3, 3] - T_world_camera[:3, 3], axis=-1)
+    rotations = T_world_cameras[:, :3, :3]
+    trace = np.einsum('kij,ij->k', rotations, T_world_camera[:3, :3])
+    return translation, np.arccos(np.clip((trace - 1) / 2, -1, 1))
+
+
+def _millimetres(depth):
+    """Return uint16 millimetres of depths in metres; what is no measurement becomes 0."""
+    scaled = np.asarray(depth, dtype=np.float32) / MILLIMETRE
+    valid = np.isfinite(scaled) & (scaled >= 1) & (scaled < 65535)
+    return np.where(valid, scaled + 0.5, 0).astype(np.uint16)

@@ -1,0 +1,187 @@
+"""Mapper: the arrows between the nouns. Read this first.
+
+::
+
+    image + pose -> keyframes -> rays -> samples -> field -> composite -> loss    (step)
+                                            ^         |
+                                            occupancy <-> grids                   (map)
+                                                      |
+                                                      render                      (render)
+"""
+import functools
+
+import numpy as np
+import torch
+
+from instant_nerf_ros.nerf import backends, grids, loss, rays, render
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.composite import composite, median_distances, visible
+from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.field import Field
+from instant_nerf_ros.nerf.keyframes import Keyframes
+from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.samples import sample
+
+FIRST_RAYS = 512  # of the first step; later steps adapt to the sample budget
+SAMPLES_PER_RAY = 24  # more, and the steps along the rays are lengthened
+LARGEST_STRIDE = 8.0
+PROBE_EVERY = 4  # steps between looks at voxels that are skipped
+
+
+class Mapper:
+    """Learns a scene from posed images, step by step, and answers what is where.
+
+    It knows no threads and no clocks, and one thread owns it. Images come in as numpy, results
+    leave as numpy. All positions are in metres in the world frame, z up.
+    """
+
+    def __init__(self, config=Config()):
+        self.config = config
+        self.engine = backends.select(config.device)
+        self.random = np.random.default_rng(config.seed)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.field = Field(config.field, self.engine)
+        self.optimizer = self.engine.Adam(
+            self.field.geometry, self.field.color,
+            config.optimizer.beta1, config.optimizer.beta2,
+            config.optimizer.epsilon, config.optimizer.weight_decay,
+        )  # fmt: skip
+        self.keyframes = Keyframes(config.keyframes)
+        self.occupancy = None  # exists from the first keyframe on, which is its centre
+        self.steps = 0
+        self.ray_count = FIRST_RAYS
+        self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
+
+    @property
+    def backend(self):
+        """Return the name of the backend in use."""
+        return self.engine.NAME
+
+    @property
+    def keyframe_count(self):
+        """Return the number of keyframes in the store."""
+        return len(self.keyframes)
+
+    def add(self, image, camera, T_world_camera, depth=None):
+        """Take a posed image, and tell whether it was kept: it is if the camera moved enough.
+
+        Args: image (H, W, 3) uint8 RGB; camera; T_world_camera (4, 4); depth (H, W), metres along
+        the optical axis, not finite or <= 0 where nothing was measured.
+        Raises ValueError for anything malformed; nothing has changed then.
+        """
+        T_world_camera = _checked(image, camera, T_world_camera, depth)
+        if not self.keyframes.moved(T_world_camera):
+            return False
+        self.keyframes.add(image, camera, T_world_camera, depth)
+        position = T_world_camera[:3, 3]
+        if self.occupancy is None:
+            self.occupancy = Occupancy(self.config.occupancy, position, self.engine)
+        self.occupancy.include(position)
+        return True
+
+    def step(self):
+        """Take one step of optimisation, and return the terms of the loss and their sum.
+
+        Raises RuntimeError before the first keyframe.
+        """
+        self._need_keyframe()
+        batch = rays.draw(self.keyframes, self.ray_count, self.random)
+        jitter = torch.rand(len(batch), generator=self.generator)
+        samples = sample(
+            batch, self.occupancy, self.config.sampling, self.engine, jitter, self.stride,
+            visited_only=False,
+        )  # fmt: skip
+        seen = functools.partial(visible, samples=samples, backend=self.engine)
+        densities, colors = self.field(samples, batch.directions, seen)
+        pixels = composite(densities, colors, samples, self.engine)
+        background = torch.rand(len(batch), 3, generator=self.generator)
+        band = self.config.sampling.surface_band
+        terms = loss.terms(pixels, samples, batch, background, self.config.loss, band)
+        self.optimizer.zero_grad()
+        loss.total(terms).backward()
+        self.optimizer.step(self._learning_rate())
+        self._learn_occupancy(batch, samples, densities.detach(), pixels)
+        self._adapt(len(batch), len(samples))
+        self.steps += 1
+        values = {name: term.item() for name, term in terms.items()}
+        return {'loss': sum(values.values()), **values}
+
+    def render(self, camera, T_world_camera):
+        """Return the View of a camera at a pose (4, 4)."""
+        self._need_keyframe()
+        T_world_camera = np.asarray(T_world_camera, dtype=np.float64)
+        return render.render(
+            self.field, self.occupancy, camera, T_world_camera, self.config.sampling, self.engine,
+            self.stride,
+        )  # fmt: skip
+
+    def voxels(self):
+        """Return the VoxelGrid of what the rays say is there."""
+        self._need_keyframe()
+        return grids.voxels(self.occupancy)
+
+    def map(self):
+        """Return the MapGrid of the band of heights in which the robot moves."""
+        self._need_keyframe()
+        return grids.project(self.occupancy, self.config.map)
+
+    def points(self):
+        """Return centres (N, 3) float32 and colours (N, 3) uint8 of the occupied voxels."""
+        self._need_keyframe()
+        return grids.points(self.occupancy)
+
+    def _need_keyframe(self):
+        if self.occupancy is None:
+            raise RuntimeError('there is no keyframe yet: add an image first')
+
+    def _learn_occupancy(self, batch, samples, densities, pixels):
+        """Tell the grid what this step saw."""
+        seen = pixels.weights > 0  # of what lies behind, the field knows nothing
+        self.occupancy.visit(samples.positions[seen], densities[seen])
+        medians = median_distances(pixels.weights, samples, self.engine)
+        error = (pixels.colors.detach() - batch.pixels / 255).abs().amax(-1)
+        credible = torch.where(error < 0.1, medians, 0.0)
+        ends = torch.where(batch.surfaces > 0, batch.surfaces, credible)
+        self.occupancy.carve(batch, ends)
+        if self.steps % PROBE_EVERY == 0:
+            # Skipped voxels are looked at again, or what was missed once would stay so.
+            share = torch.rand(len(batch), 1, generator=self.generator)
+            probes = batch.origins + share * ends[:, None] * batch.directions
+            self.occupancy.visit(probes, self.field.density(probes))
+
+    def _adapt(self, ray_count, sample_count):
+        """Choose stride and rays of the next step, so that it has the samples of the budget.
+
+        As long as little is known to be empty the steps are long, and get shorter as it clears.
+        """
+        per_ray = max(sample_count, 1) / ray_count
+        self.stride = float(np.clip(self.stride * per_ray / SAMPLES_PER_RAY, 1, LARGEST_STRIDE))
+        budget = self.config.sampling.samples_per_step
+        rays_wanted = np.clip(budget / per_ray, ray_count / 2, ray_count * 2)
+        self.ray_count = int(np.clip(rays_wanted, 64, budget))
+
+    def _learning_rate(self):
+        return self.config.optimizer.learning_rate
+
+
+def _checked(image, camera, T_world_camera, depth):
+    """Return the pose as float64; raise ValueError if anything is not what it must be."""
+    if not isinstance(camera, Camera):
+        raise ValueError(f'camera must be a Camera, is {type(camera).__name__}')
+    size = camera.height, camera.width
+    if image.dtype != np.uint8 or image.shape != (*size, 3):
+        raise ValueError(
+            f'the image must be {(*size, 3)} uint8 as the camera says, '
+            f'is {image.shape} {image.dtype}')
+    if depth is not None and depth.shape != size:
+        raise ValueError(f'the depth must be {size} as the camera says, is {depth.shape}')
+    T_world_camera = np.array(T_world_camera, dtype=np.float64)
+    if T_world_camera.shape != (4, 4) or not np.isfinite(T_world_camera).all():
+        raise ValueError(f'the pose must be a finite 4 x 4 matrix, is {T_world_camera}')
+    rotation = T_world_camera[:3, :3]
+    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if error > 1e-3 or np.linalg.det(rotation) < 0:
+        raise ValueError(f'the rotation of the pose is not a rotation: {rotation}')
+    return T_world_camera

@@ -1,0 +1,81 @@
+"""Occupancy: the voxel grid of what is empty, and of what the rays say is there."""
+import math
+
+import numpy as np
+import torch
+
+DECAY = 0.9  # of the stored density, at each visit
+
+
+class Occupancy:
+    """Voxels of one size, around the first camera, growing with the way.
+
+    Two kinds of knowledge, never mixed: `voxels` is the field's, and lets samples be skipped;
+    `hits` and `passes` count rays that ended in a voxel or crossed it, and make the maps. A voxel
+    without rays is neither free nor occupied, whatever the field dreams there.
+    """
+
+    def __init__(self, config, center, backend):
+        self.backend = backend
+        self.voxel_size = config.voxel_size
+        self.threshold = -math.log(1 - config.min_alpha) / config.voxel_size
+        extent = np.array([config.length, config.width, config.height])
+        shape = np.ceil(extent / self.voxel_size).astype(int)
+        # The corner lies on the lattice of the world, so that maps of all sessions align.
+        corner = np.floor(np.asarray(center) / self.voxel_size - shape / 2).astype(int)
+        self.first = corner  # index of voxel (0, 0, 0) on that lattice
+        self.density = torch.zeros(*shape)
+        self.voxels, self.hits, self.passes = torch.zeros(3, *shape, dtype=torch.uint8)
+        self.colors = torch.zeros(*shape, 3, dtype=torch.uint8)
+
+    @property
+    def shape(self):
+        """Return the number of voxels along x, y, z."""
+        return tuple(self.voxels.shape)
+
+    @property
+    def origin(self):
+        """Return the corner of voxel (0, 0, 0), (3,) float32 metres, world."""
+        return torch.from_numpy((self.first * self.voxel_size).astype(np.float32))
+
+    def include(self, position):
+        """Grow, doubling an axis at a time, until a position (3,) lies inside."""
+        index = np.floor(np.asarray(position) / self.voxel_size).astype(int) - self.first
+        for axis in range(3):
+            while not 0 <= index[axis] < self.shape[axis]:
+                below = index[axis] < 0
+                if below:
+                    self.first[axis] -= self.shape[axis]
+                    index[axis] += self.shape[axis]
+                for name in ('density', 'voxels', 'hits', 'passes', 'colors'):
+                    grid = getattr(self, name)
+                    parts = (torch.zeros_like(grid), grid)
+                    setattr(self, name, torch.cat(parts if below else parts[::-1], dim=axis))
+
+    def clip(self, rays, near, far):
+        """Return the interval of each ray that lies in the grid and in [near, far], two (R,)."""
+        size = torch.tensor(self.shape) * self.voxel_size
+        safe = torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
+        faces = torch.stack([self.origin, self.origin + size])
+        crossings = (faces[:, None] - rays.origins) / safe
+        enter = crossings.amin(0).amax(-1).clamp(min=near)
+        leave = crossings.amax(0).amin(-1).clamp(max=far)
+        return enter, leave
+
+    def visit(self, positions, densities):
+        """Note densities (N,) that the field has at positions (N, 3)."""
+        self.backend.visit(
+            positions, densities, self.density, self.voxels,
+            self.origin, self.voxel_size, DECAY, self.threshold,
+        )  # fmt: skip
+
+    def carve(self, rays, distances):
+        """Count the voxels that rays cross, up to distances (R,), and where they end; 0 = none."""
+        self.backend.carve(
+            rays.origins, rays.directions, distances, rays.surfaces > 0, rays.pixels,
+            self.hits, self.passes, self.colors, self.voxels, self.origin, self.voxel_size,
+        )  # fmt: skip
+
+    def states(self, layers=slice(None)):
+        """Return 100 (occupied), 0 (free) or -1 (unknown) for some layers, int8 (nx, ny, nz)."""
+        return self.backend.states(self.hits[:, :, layers], self.passes[:, :, layers]).numpy()

@@ -1,0 +1,167 @@
+"""Messages to numpy and back: pure functions, no node.
+
+Stamps are integer nanoseconds. Images are decoded in encodings.py, CameraInfo is read in
+calibration.py.
+"""
+import array
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import OccupancyGrid
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+from tf_transformations import quaternion_from_matrix, quaternion_matrix
+
+_POINT = np.dtype({
+    'names': ['x', 'y', 'z', 'rgb'],
+    'formats': ['<f4', '<f4', '<f4', '<u4'],  # rgb is 0x00RRGGBB, declared FLOAT32 as PCL does
+    'itemsize': 16,
+})
+
+
+def nanoseconds(stamp):
+    """Return a builtin_interfaces/Time in nanoseconds."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def time_message(stamp_ns):
+    """Return a builtin_interfaces/Time."""
+    sec, nanosec = divmod(int(stamp_ns), 1_000_000_000)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def header_message(stamp_ns, frame_id):
+    """Return a std_msgs/Header."""
+    return Header(stamp=time_message(stamp_ns), frame_id=frame_id)
+
+
+def image_message(image, encoding, stamp_ns, frame_id):
+    """Return a sensor_msgs/Image of a (H, W) or (H, W, C) array.
+
+    The encoding is not checked against the array: 'rgb8' for (H, W, 3) uint8, '32FC1' for
+    (H, W) float32 depth in metres, '16UC1' for (H, W) uint16 depth in millimetres.
+    """
+    return Image(
+        header=header_message(stamp_ns, frame_id),
+        height=image.shape[0],
+        width=image.shape[1],
+        encoding=encoding,
+        is_bigendian=False,
+        step=image[0].size * image.itemsize,
+        data=_octets(image),
+    )
+
+
+def camera_info_message(camera, stamp_ns, frame_id):
+    """Return a sensor_msgs/CameraInfo of an unrectified image; P is filled, as RViz needs it."""
+    model, distortion = camera.distortion_model, camera.distortion
+    if model == 'none':
+        model, distortion = 'plumb_bob', (0.0,) * 5
+    k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
+    return CameraInfo(
+        header=header_message(stamp_ns, frame_id),
+        height=camera.height,
+        width=camera.width,
+        distortion_model=model,
+        d=[float(coefficient) for coefficient in distortion],
+        k=[float(element) for element in k],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[float(element) for element in (*k[0:3], 0.0, *k[3:6], 0.0, *k[6:9], 0.0)],
+    )
+
+
+def transform_message(T_parent_child, stamp_ns, parent, child):
+    """Return a geometry_msgs/TransformStamped of a (4, 4) matrix."""
+    message = TransformStamped(header=header_message(stamp_ns, parent), child_frame_id=child)
+    _write_pose(T_parent_child, message.transform.translation, message.transform.rotation)
+    return message
+
+
+def matrix_from_transform(transform):
+    """Return the (4, 4) float64 matrix of a geometry_msgs/Transform; ValueError if it is none."""
+    return _read_pose(transform.translation, transform.rotation)
+
+
+def write_pose(T_parent_child, pose):
+    """Write a (4, 4) matrix into a geometry_msgs/Pose."""
+    _write_pose(T_parent_child, pose.position, pose.orientation)
+
+
+def matrix_from_pose(pose):
+    """Return the (4, 4) float64 matrix of a geometry_msgs/Pose; ValueError if it is none."""
+    return _read_pose(pose.position, pose.orientation)
+
+
+def _write_pose(matrix, position, orientation):
+    position.x, position.y, position.z = (float(element) for element in matrix[:3, 3])
+    orientation.x, orientation.y, orientation.z, orientation.w = (
+        float(element) for element in quaternion_from_matrix(matrix))
+
+
+def _read_pose(position, orientation):
+    translation = np.array([position.x, position.y, position.z])
+    quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
+    norm = np.linalg.norm(quaternion)
+    if not np.isfinite(translation).all() or not np.isfinite(norm) or norm < 1e-6:
+        raise ValueError(
+            f'not a pose: translation {translation.tolist()}, quaternion {quaternion.tolist()}')
+    matrix = np.array(quaternion_matrix(quaternion / norm), dtype=np.float64)
+    matrix[:3, 3] = translation
+    return matrix
+
+
+def occupancy_grid_message(grid, stamp_ns, frame_id):
+    """Return a nav_msgs/OccupancyGrid of a MapGrid (cells -1, 0, 100; row 0 is the lowest y)."""
+    message = OccupancyGrid(header=header_message(stamp_ns, frame_id))
+    message.info.resolution = float(grid.resolution)
+    message.info.height, message.info.width = grid.cells.shape
+    # Nav2 ignores the orientation of the origin, so the grid is always aligned with the frame.
+    message.info.origin.position.x = float(grid.origin[0])
+    message.info.origin.position.y = float(grid.origin[1])
+    message.info.origin.orientation.w = 1.0
+    message.data = _octets(grid.cells, 'b')
+    return message
+
+
+def cells_from_message(message):
+    """Return the (height, width) int8 cells of a nav_msgs/OccupancyGrid; row 0 is the lowest y."""
+    cells = np.frombuffer(message.data, np.int8)
+    return cells.reshape(message.info.height, message.info.width)
+
+
+def point_cloud_message(positions, colors, stamp_ns, frame_id):
+    """Return a sensor_msgs/PointCloud2 of (N, 3) metres and (N, 3) uint8 RGB."""
+    points = np.empty(len(positions), _POINT)
+    points['x'], points['y'], points['z'] = np.asarray(positions, np.float32).T
+    red, green, blue = np.asarray(colors).astype(np.uint32).T
+    points['rgb'] = red << 16 | green << 8 | blue
+    return PointCloud2(
+        header=header_message(stamp_ns, frame_id),
+        height=1,
+        width=len(points),
+        fields=[
+            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+            for name, offset in (('x', 0), ('y', 4), ('z', 8), ('rgb', 12))
+        ],
+        is_bigendian=False,
+        point_step=_POINT.itemsize,
+        row_step=_POINT.itemsize * len(points),
+        data=_octets(points),
+        is_dense=True,
+    )
+
+
+def points_from_message(message):
+    """Return (N, 3) float32 positions and (N, 3) uint8 RGB of a cloud made here."""
+    points = np.frombuffer(message.data, _POINT)
+    positions = np.stack([points['x'], points['y'], points['z']], axis=-1)
+    colors = np.stack([points['rgb'] >> shift & 255 for shift in (16, 8, 0)], axis=-1)
+    return positions, colors.astype(np.uint8)
+
+
+def _octets(data, typecode='B'):
+    # The only way into a message that does not visit every byte in Python.
+    octets = array.array(typecode)
+    octets.frombytes(np.ascontiguousarray(data).tobytes())
+    return octets

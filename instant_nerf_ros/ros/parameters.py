@@ -1,0 +1,62 @@
+"""Configuration dataclasses to ROS parameters and back."""
+import difflib
+import math
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+from instant_nerf_ros.nerf.config import flatten, replace
+
+_OF_RCLPY = ('use_sim_time', 'start_type_description_service')  # every node has them
+
+
+def take_overrides(node):
+    """Return the {name: value} that the user gave to the node, declared or not.
+
+    The node must have been made with automatically_declare_parameters_from_overrides, the only
+    public way to the overrides; they are undeclared here, to be declared properly.
+    """
+    overrides = {}
+    for name, parameter in node.get_parameters_by_prefix('').items():
+        if name not in _OF_RCLPY:
+            node.undeclare_parameter(name)
+            if not name.startswith('qos_overrides.'):  # declared with their topics
+                overrides[name] = parameter.value
+    return overrides
+
+
+def declare(node, defaults, overrides):
+    """Declare every setting of a dataclass and return it with the user's values.
+
+    Raises ValueError, naming the parameter and what it admits, for a wrong type or value. All
+    are read-only: a running map cannot change its resolution.
+    """
+    mine = {name for name, _, _ in flatten(defaults)}
+    config = replace(defaults, {name: v for name, v in overrides.items() if name in mine})
+    for name, field, value in flatten(config):
+        node.declare_parameter(name, value, _descriptor(field, value), ignore_override=True)
+    return config
+
+
+def misspelt(node, overrides):
+    """Return a sentence for every override that no parameter of the node answers to."""
+    known = list(node.get_parameters_by_prefix(''))
+    for name in sorted(set(overrides) - set(known)):
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ''
+        yield f"there is no parameter '{name}'{hint}"
+
+
+def _descriptor(field, value):
+    metadata = field.metadata
+    description = metadata['description']
+    if metadata['choices']:
+        description += f" (one of: {', '.join(metadata['choices'])})"
+    descriptor = ParameterDescriptor(description=description, read_only=True)
+    if math.isfinite(metadata['low']) and math.isfinite(metadata['high']):
+        if isinstance(value, float):
+            descriptor.floating_point_range = [FloatingPointRange(
+                from_value=float(metadata['low']), to_value=float(metadata['high']))]
+        else:
+            descriptor.integer_range = [IntegerRange(
+                from_value=int(metadata['low']), to_value=int(metadata['high']), step=1)]
+    return descriptor

@@ -1,0 +1,180 @@
+"""Images with the pose, camera and depth that belong to them.
+
+The messages of an image come on four topics in any order. Callbacks add them here, and poll()
+pairs them in the order of arrival, with a bounded wait. A pose is looked up as soon as TF has it,
+because TF forgets while the engine is busy. An image is decoded after take(), by the one who has
+seen its pose and wants it.
+"""
+import collections
+import dataclasses
+import threading
+import time
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.ros.calibration import Calibration
+from instant_nerf_ros.ros.depth_images import DepthImages
+from instant_nerf_ros.ros.drops import label, reason, stamp
+from instant_nerf_ros.ros.encodings import check_color, decode_color
+from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
+
+
+@dataclasses.dataclass(frozen=True)
+class PosedImage:
+    """An image with all that the engine needs, still as messages."""
+
+    stamp_ns: int
+    frame_id: str  # of the camera
+    camera: Camera
+    T_map_camera: np.ndarray  # (4, 4) float64
+    message: object  # sensor_msgs/Image or CompressedImage
+    depth_message: object  # the same, or None
+
+
+@dataclasses.dataclass(eq=False)
+class _Waiting:
+    message: object
+    stamp_ns: int
+    since: float  # seconds of the clock
+    cause: str = 'an earlier image'
+
+
+class PosedImages:
+    """Pairs messages into posed images; what cannot be used goes to drops, with the reason.
+
+    All methods may be called from any thread, and none of them blocks, except wait().
+    """
+
+    def __init__(self, buffer, config, image_topic, drops, clock=time.monotonic):
+        """Keep a tf2_ros Buffer, a NodeConfig, a Drops and a clock in seconds."""
+        self._buffer, self._config, self._drops, self._clock = buffer, config, drops, clock
+        self._calibration = Calibration(config.rectification, image_topic)
+        self._changed = threading.Condition()
+        self._waiting = collections.deque()
+        self._ready = collections.deque()
+        self._depths = DepthImages(config, drops)
+        self._newest_ns = 0  # stamp of the newest image that was ready
+
+    def add_image(self, message):
+        """Queue a sensor_msgs/Image or CompressedImage."""
+        entry = _Waiting(message, stamp(message), self._clock())
+        with self._changed:
+            if len(self._waiting) >= self._config.queue_size:
+                oldest = self._waiting.popleft()
+                self._drop(oldest.message, 'queue full', f'it waited for {oldest.cause}')
+            self._waiting.append(entry)
+
+    def add_depth(self, message):
+        """Queue a depth image."""
+        with self._changed:
+            self._depths.add(message)
+
+    def add_camera_info(self, message):
+        """Take a calibration, which holds from now on."""
+        with self._changed:
+            before = self._calibration.frame_id
+            if not self._calibration.update(message):
+                return
+            # Images from before the change may have either calibration.
+            count = len(self._waiting)
+            self._waiting = collections.deque(
+                entry for entry in self._waiting if entry.stamp_ns >= stamp(message))
+            self._drop(message, 'camera_info changed', (
+                f"that of '{before}' held before; {count - len(self._waiting)} waiting images "
+                'are dropped'), 'camera_info')
+
+    def clear(self):
+        """Forget everything but the calibration, as after a jump back in time."""
+        with self._changed:
+            self._waiting.clear()
+            self._ready.clear()
+            self._depths.clear()
+            self._newest_ns = 0
+
+    def poll(self):
+        """Pair what can be paired. To be called often."""
+        with self._changed:
+            while self._waiting:
+                entry = self._waiting[0]
+                expired = self._clock() - entry.since >= self._config.tf_timeout
+                try:
+                    posed = self._pair(entry, expired)
+                except NotYetError as missing:
+                    entry.cause = str(missing)
+                    if not expired:
+                        return  # the later ones wait behind it: the order counts
+                    self._drop(entry.message, missing.reason, str(missing))
+                except UnusableError as error:
+                    self._drop(entry.message, error.reason, str(error))
+                else:
+                    self._append(posed)
+                self._waiting.popleft()
+
+    def wait(self, timeout):
+        """Wait at most timeout seconds for an image to be ready."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready, timeout)
+
+    def take(self):
+        """Return the oldest PosedImage that is ready, None where there is none."""
+        with self._changed:
+            return self._ready.popleft() if self._ready else None
+
+    def decode(self, posed):
+        """Return (image, depth) of a PosedImage as Mapper.add takes them, or None if it is bad.
+
+        image is (H, W, 3) uint8 RGB, depth (H, W) float32 in metres or None.
+        """
+        try:
+            image = decode_color(posed.message)
+            _check_size(image.shape[:2], posed.camera)
+        except UnusableError as error:
+            self._drop(posed.message, error.reason, str(error))
+        except ValueError as error:
+            self._drop(posed.message, reason(error, 'image'), str(error))
+        else:
+            return image, self._depths.decode(
+                posed.depth_message, posed.frame_id, image.shape[:2])
+
+    def _pair(self, entry, expired):
+        if entry.stamp_ns == 0:
+            raise UnusableError('no stamp', 'TF takes a zero stamp for the latest time')
+        if entry.stamp_ns <= self._newest_ns:
+            raise UnusableError('out of order', (
+                f'one of {self._newest_ns * 1e-9:.9f} came before; '
+                'to play a bag again, set use_sim_time'))
+        camera, frame_id = self._calibration.camera(), self._calibration.frame_id
+        if not isinstance(entry.message, CompressedImage):
+            _check_size((entry.message.height, entry.message.width), camera)
+        try:
+            check_color(entry.message)
+        except ValueError as error:
+            raise UnusableError(reason(error, 'image'), str(error)) from error
+        T_map_camera = lookup_pose(
+            self._buffer, self._config.map_frame, frame_id, entry.stamp_ns)
+        depth_message = self._depths.find(entry.message, expired)
+        return PosedImage(
+            entry.stamp_ns, frame_id, camera, T_map_camera, entry.message, depth_message)
+
+    def _append(self, posed):
+        self._newest_ns = posed.stamp_ns
+        if len(self._ready) >= self._config.queue_size:
+            # Every second one, so that no part of the way goes missing.
+            ready = list(self._ready)
+            self._ready = collections.deque(ready[1::2])
+            for dropped in ready[::2]:
+                self._drop(dropped.message, 'engine busy',
+                           'images come faster than the engine takes them')
+        self._ready.append(posed)
+        self._changed.notify_all()
+
+    def _drop(self, message, why, sentence, kind='image'):
+        self._drops.add(why, f'{label(message, kind)}: {sentence}')
+
+
+def _check_size(shape, camera):
+    if shape != (camera.height, camera.width):
+        raise UnusableError('size unlike camera_info', (
+            f'it is {shape[1]} x {shape[0]}, camera_info is of {camera.width} x {camera.height}'))

@@ -1,0 +1,70 @@
+"""Poses from which somebody wants to see the map."""
+import collections
+import dataclasses
+import threading
+import time
+
+import numpy as np
+
+from instant_nerf_ros.ros.conversions import matrix_from_pose
+from instant_nerf_ros.ros.drops import label, stamp
+from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewRequest:
+    """A view to render; the answer bears its stamp and frame, so that the two can be matched."""
+
+    stamp_ns: int
+    frame_id: str
+    T_map_camera: np.ndarray  # (4, 4) float64
+
+
+class ViewRequests:
+    """Requests in the order of arrival: none is lost, unless TF does not know its frame."""
+
+    def __init__(self, buffer, config, drops, clock=time.monotonic):
+        """Keep a tf2_ros Buffer, a NodeConfig, a Drops and a clock in seconds."""
+        self._buffer, self._config, self._drops, self._clock = buffer, config, drops, clock
+        self._lock = threading.Lock()
+        self._waiting = collections.deque()  # (message, since)
+        self._ready = collections.deque()
+
+    def add(self, message):
+        """Queue a geometry_msgs/PoseStamped of a camera (optical frame)."""
+        with self._lock:
+            self._waiting.append((message, self._clock()))
+
+    def clear(self):
+        """Forget all of them."""
+        with self._lock:
+            self._waiting.clear()
+            self._ready.clear()
+
+    def poll(self):
+        """Find the poses in the map frame. To be called often."""
+        with self._lock:
+            while self._waiting:
+                message, since = self._waiting[0]
+                try:
+                    self._ready.append(self._resolve(message))
+                except (UnusableError, ValueError) as error:
+                    expired = self._clock() - since >= self._config.tf_timeout
+                    if isinstance(error, NotYetError) and not expired:
+                        return
+                    self._drops.add(
+                        'invalid render pose', f"{label(message, 'pose')}: {error}")
+                self._waiting.popleft()
+
+    def take(self):
+        """Return the oldest ViewRequest, None where there is none."""
+        with self._lock:
+            return self._ready.popleft() if self._ready else None
+
+    def _resolve(self, message):
+        stamp_ns, frame_id = stamp(message), message.header.frame_id
+        T_frame_camera = matrix_from_pose(message.pose)
+        if frame_id == self._config.map_frame:  # needs no TF, not even a publisher of it
+            return ViewRequest(stamp_ns, frame_id, T_frame_camera)
+        T_map_frame = lookup_pose(self._buffer, self._config.map_frame, frame_id, stamp_ns)
+        return ViewRequest(stamp_ns, frame_id, T_map_frame @ T_frame_camera)

@@ -1,0 +1,43 @@
+"""Install instant_nerf_ros, with colcon or with pip."""
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = 'instant_nerf_ros'
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='Online radiance-field mapping for ROS 2: rendered views and occupancy grids',
+    author='instant_nerf_ros developers',
+    maintainer='instant_nerf_ros developers',
+    maintainer_email='instant-nerf-ros@example.com',
+    license='Apache-2.0',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        (f'share/{NAME}/config', glob('config/*')),
+        (f'share/{NAME}/launch', glob('launch/*.launch.py')),
+        (f'share/{NAME}/rviz', glob('rviz/*.rviz')),
+    ],
+    python_requires='>=3.10',
+    install_requires=[
+        'numba>=0.55',
+        'numpy>=1.21',
+        'opencv-python-headless>=4.5',
+        'torch>=2.0',
+    ],
+    extras_require={
+        'replay': ['rosbags>=0.10'],
+        'test': ['pytest'],
+    },
+    zip_safe=True,
+    entry_points={
+        'console_scripts': [
+            f'mapper_node = {NAME}.ros.mapper_node:main',
+            f'replay = {NAME}.ros.replay:main',
+            f'sim_robot = {NAME}.ros.sim_robot:main',
+        ],
+    },
+)

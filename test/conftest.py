@@ -1,0 +1,60 @@
+"""What all tests share: the environment of ROS, the markers, where recorded data is."""
+import collections
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# For this process and all that it starts, before any of them imports rclpy. A domain of its own
+# keeps a test run apart from robots and from other runs; Linux leaves 0 to 101 free.
+os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
+os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
+
+
+def _has_modules(*names):
+    return all(importlib.util.find_spec(name) for name in names)
+
+
+def _has_cuda():
+    if not _has_modules('torch', 'tinycudann'):
+        return False
+    import torch
+    return torch.cuda.is_available()
+
+
+# The only place where a marker turns into a skip: {marker: why its tests cannot run, or None}.
+MISSING = {
+    'ros': None if _has_modules('rclpy', 'sensor_msgs', 'tf2_ros') else 'needs ROS 2',
+    'cuda': None if _has_cuda() else 'needs an NVIDIA GPU and tinycudann',
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Skip the tests that cannot run here."""
+    for item in items:
+        for marker, reason in MISSING.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests were skipped, and why, so that none goes missing unnoticed."""
+    skipped = terminalreporter.stats.get('skipped', [])
+    reasons = collections.Counter(report.longrepr[2] for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f'{count} not run: {reason.removeprefix("Skipped: ")}')
+
+
+@pytest.fixture(scope='session')
+def recorded_data():
+    """Return the folder of recorded data sets (Path); skip where there is none."""
+    folder = Path(os.environ.get('INSTANT_NERF_DATA', ROOT.parent / 'shared' / 'data'))
+    if not folder.is_dir():
+        pytest.skip(f'no recorded data in {folder} (INSTANT_NERF_DATA names another folder)')
+    return folder

@@ -1,0 +1,183 @@
+"""A mapper process and a synthetic robot to talk to it."""
+import contextlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import rclpy
+import tf2_ros
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.ros.conversions import (
+    camera_info_message,
+    image_message,
+    time_message,
+    transform_message,
+)
+
+WALL_DISTANCE = 1.5  # along x of the map
+WALL_COLOR = (200, 100, 50)
+CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
+# Optical frame (z forward, y down) of a camera that looks along x of a frame with z up.
+R_MAP_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+SMALL_ENGINE = (
+    'occupancy.length:=4.0', 'occupancy.width:=4.0', 'occupancy.height:=2.0',
+    'occupancy.voxel_size:=0.1', 'sampling.samples_per_step:=1024', 'sampling.far:=4.0',
+    'field.levels:=4', 'field.log2_table:=12', 'render_width:=32',
+    'map_rate:=5.0', 'points_rate:=5.0', 'render_rate:=5.0')
+
+
+class MapperProcess:
+    """A mapper_node in its own process, and what it wrote."""
+
+    def __init__(self, arguments):
+        self._output = tempfile.NamedTemporaryFile('w+')  # noqa: SIM115 - lives as long as this
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', 'instant_nerf_ros.ros.mapper_node', '--ros-args', *arguments],
+            stdout=self._output, stderr=subprocess.STDOUT)
+
+    def text(self):
+        """Return all that it has written so far."""
+        return Path(self._output.name).read_text()
+
+    def wait_for(self, words, timeout=30.0):
+        """Wait until it has written these words."""
+        wait_until(lambda: words in self.text(), timeout, lambda: self.text())
+
+    def running(self):
+        """Return whether it runs."""
+        return self._process.poll() is None
+
+    def end(self, number, timeout=8.0):
+        """Send a signal; return its exit status."""
+        self._process.send_signal(number)
+        return self.wait(timeout)
+
+    def wait(self, timeout):
+        """Wait for its end; return its exit status."""
+        return self._process.wait(timeout)
+
+    def close(self):
+        """End it by all means."""
+        if self.running():
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait(5.0)
+        self._output.close()
+
+
+@contextlib.contextmanager
+def mapper(*parameters, name=''):
+    """Run a mapper_node with a small engine and parameters 'name:=value'.
+
+    With a name, the node has that name and publishes <name>/map: there may be several.
+    """
+    # Each parameter once: rcl keeps one value of every type that it was given.
+    values = {text.partition(':=')[0]: text for text in (*SMALL_ENGINE, *parameters)}
+    arguments = [word for text in values.values() for word in ('-p', text)]
+    if name:
+        arguments += ['-r', f'__node:={name}', '-r', f'map:={name}/map']
+    process = MapperProcess(arguments)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+class Robot:
+    """A node whose camera moves sideways before a wall; spins in its own thread."""
+
+    def __init__(self):
+        rclpy.init()
+        self.node = rclpy.create_node('robot')
+        qos = qos_profile_sensor_data
+        self._image = self.node.create_publisher(Image, 'image', qos)
+        self._depth = self.node.create_publisher(Image, 'depth', qos)
+        self._info = self.node.create_publisher(CameraInfo, 'camera_info', qos)
+        self._clock = self.node.create_publisher(Clock, '/clock', qos)
+        self._broadcaster = tf2_ros.TransformBroadcaster(self.node)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin)
+        self._stop = threading.Event()
+        self._thread.start()
+        self._count = 0
+
+    def _spin(self):
+        while not self._stop.is_set():
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def close(self):
+        """End the thread and the node."""
+        self._stop.set()
+        self._thread.join()
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown()
+
+    def collect(self, message_type, topic, qos):
+        """Subscribe; return the list that fills with messages."""
+        messages = []
+        self.node.create_subscription(message_type, topic, messages.append, qos)
+        return messages
+
+    def drive(self, count, sim_time_ns=None):
+        """Publish posed images with depth, stamped now or from a /clock; return the last stamp."""
+        for index in range(count):
+            stamp_ns = self.node.get_clock().now().nanoseconds
+            if sim_time_ns is not None:
+                stamp_ns = sim_time_ns + index * 50_000_000
+                self._clock.publish(Clock(clock=time_message(stamp_ns)))
+            self.send_tf(stamp_ns)
+            self._info.publish(camera_info_message(CAMERA, stamp_ns, 'camera'))
+            wall = np.full((48, 64), WALL_DISTANCE, np.float32)
+            self._depth.publish(image_message(wall, '32FC1', stamp_ns, 'camera'))
+            self.send_image(stamp_ns)
+            self._count += 1
+            time.sleep(0.05)
+        return stamp_ns
+
+    def wait_for_listener(self, timeout=10.0):
+        """Wait until somebody receives all that drive() publishes."""
+        publishers = self._image, self._depth, self._info
+        wait_until(lambda: all(p.get_subscription_count() for p in publishers), timeout)
+
+    def send_tf(self, stamp_ns):
+        """Broadcast the pose of the camera."""
+        self._broadcaster.sendTransform(
+            transform_message(self.pose(), stamp_ns, 'map', 'camera'))
+
+    def send_image(self, stamp_ns, **changes):
+        """Publish an image with some fields changed."""
+        message = image_message(
+            np.full((48, 64, 3), WALL_COLOR, np.uint8), 'rgb8', stamp_ns, 'camera')
+        for field, value in changes.items():
+            setattr(message, field, value)
+        self._image.publish(message)
+
+    def send_info(self, message):
+        """Publish a CameraInfo."""
+        self._info.publish(message)
+
+    def pose(self):
+        """Return T_map_camera (4, 4): sideways, to and fro, half a metre above the floor."""
+        T_map_camera = np.eye(4)
+        T_map_camera[:3, :3] = R_MAP_OPTICAL
+        T_map_camera[:3, 3] = [0.0, 0.5 * np.sin(0.3 * self._count), 0.5]
+        return T_map_camera
+
+
+def wait_until(condition, timeout, explain=str):
+    """Wait until a condition holds; fail, explaining, if it does not in time."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f'nothing after {timeout} s: {explain()}'
+        time.sleep(0.05)

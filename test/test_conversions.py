@@ -1,0 +1,367 @@
+"""Messages to numpy and back: round trips and closed forms."""
+import array
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from geometry_msgs.msg import Pose, Transform
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.ros import calibration, conversions, encodings
+
+pytestmark = pytest.mark.ros
+
+STAMP_NS = 1_700_000_000_123_456_789
+RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+GRAY = RGB[..., 0]
+
+
+def message_of(image, encoding, padding=0, big_endian=False):
+    """Return a message with padded rows, in either byte order."""
+    pixels = image.astype(image.dtype.newbyteorder('>' if big_endian else '<'))
+    rows = pixels.reshape(len(image), -1).view(np.uint8)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
+    return Image(
+        height=image.shape[0], width=image.shape[1], encoding=encoding, step=rows.shape[1],
+        is_bigendian=big_endian, data=array.array('B', rows.tobytes()))
+
+
+@pytest.mark.parametrize('padding', [0, 5])
+@pytest.mark.parametrize(('encoding', 'pixels', 'expected'), [
+    ('rgb8', RGB, RGB),
+    ('bgr8', RGB[..., ::-1], RGB),
+    ('8UC3', RGB[..., ::-1], RGB),
+    ('rgba8', np.dstack([RGB, GRAY]), RGB),
+    ('bgra8', np.dstack([RGB[..., ::-1], GRAY]), RGB),
+    ('mono8', GRAY, np.dstack([GRAY] * 3)),
+    ('8UC1', GRAY, np.dstack([GRAY] * 3)),
+])
+def test_8_bit_encodings_decode_to_the_same_rgb(encoding, pixels, expected, padding):
+    message = message_of(pixels, encoding, padding)
+    encodings.check_color(message)
+    np.testing.assert_array_equal(encodings.decode_color(message), expected)
+
+
+@pytest.mark.parametrize('big_endian', [False, True])
+@pytest.mark.parametrize(('encoding', 'pixels', 'expected'), [
+    ('mono16', GRAY.astype(np.uint16) * 256 + 3, np.dstack([GRAY] * 3)),
+    ('rgb16', RGB.astype(np.uint16) * 256 + 3, RGB),
+    ('bgr16', RGB[..., ::-1].astype(np.uint16) * 256 + 3, RGB),
+])
+def test_16_bit_encodings_keep_the_upper_byte(encoding, pixels, expected, big_endian):
+    message = message_of(pixels, encoding, 6, big_endian)
+    np.testing.assert_array_equal(encodings.decode_color(message), expected)
+
+
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+@pytest.mark.parametrize('bits', [8, 16])
+def test_a_uniform_colour_survives_every_bayer_pattern(pattern, bits):
+    color = {'r': 200, 'g': 100, 'b': 50}
+    tile = np.array([color[letter] for letter in pattern]).reshape(2, 2)
+    mosaic = np.tile(tile, (5, 6)).astype(np.uint8)
+    if bits == 16:
+        mosaic = mosaic.astype(np.uint16) * 256
+    image = encodings.decode_color(message_of(mosaic, f'bayer_{pattern}{bits}'))
+    assert (image[2:-2, 2:-2] == [200, 100, 50]).all()
+
+
+@pytest.mark.parametrize(('encoding', 'order'), [
+    ('uyvy', 'UYVY'), ('yuv422', 'UYVY'), ('yuyv', 'YUYV'), ('yuv422_yuy2', 'YUYV')])
+def test_yuv_follows_bt601(encoding, order):
+    # Y 81, U 90, V 240 in studio range is pure red.
+    value = {'Y': 81, 'U': 90, 'V': 240}
+    pair = np.array([value[letter] for letter in order], np.uint8).reshape(2, 2)
+    image = encodings.decode_color(message_of(np.tile(pair, (4, 3, 1)), encoding))
+    assert np.abs(image.astype(int) - [255, 0, 0]).max() <= 2
+
+
+def test_rgb8_and_float_depth_are_views():
+    for image, encoding, decode in (
+            (RGB, 'rgb8', encodings.decode_color),
+            (np.ones((4, 5), np.float32), '32FC1', encodings.decode_depth)):
+        message = message_of(image, encoding)
+        decoded = decode(message)
+        message.data[:4] = array.array('B', [1, 2, 3, 4])
+        assert decoded.reshape(-1)[:4].tobytes()[:3] == bytes([1, 2, 3])
+
+
+@pytest.mark.parametrize('big_endian', [False, True])
+def test_depth_is_in_metres_whatever_the_encoding(big_endian):
+    metres = np.array([[0.5, 1.25], [np.nan, 3.0]], np.float32)
+    counts = np.array([[500, 1250], [0, 3000]], np.uint16)
+    floats = encodings.decode_depth(message_of(metres, '32FC1', 4, big_endian))
+    np.testing.assert_array_equal(floats, metres)
+    for encoding in ('16UC1', 'mono16'):
+        depth = encodings.decode_depth(message_of(counts, encoding, 4, big_endian))
+        assert depth.dtype == np.float32
+        np.testing.assert_allclose(depth, counts / 1000.0)
+    tum = encodings.decode_depth(message_of(counts, '16UC1', 0, big_endian), unit=1 / 5000)
+    np.testing.assert_allclose(tum, counts / 5000.0, rtol=1e-6)
+
+
+def corrupt(**changes):
+    """Return a good rgb8 message with some fields changed."""
+    message = message_of(RGB, 'rgb8')
+    for field, value in changes.items():
+        setattr(message, field, value)
+    return message
+
+
+@pytest.mark.parametrize(('message', 'sentence'), [
+    (corrupt(data=array.array('B', bytes(10))), 'truncated'),
+    (corrupt(data=array.array('B')), 'truncated'),
+    (corrupt(height=0), 'empty'),
+    (corrupt(width=0, step=0), 'empty'),
+    (corrupt(step=5), 'step is 5'),
+    (corrupt(height=2**32 - 1, width=2**30, step=2**32 - 1), 'truncated'),
+    (corrupt(height=2**32 - 1), 'truncated'),
+    (corrupt(encoding='nonsense'), "unknown encoding 'nonsense'"),
+    (corrupt(encoding=''), "unknown encoding ''"),
+    (corrupt(encoding='32FC1'), '32FC1'),
+])
+def test_what_is_no_image_is_refused_with_a_sentence(message, sentence):
+    for function in (encodings.check_color, encodings.decode_color):
+        with pytest.raises(ValueError, match=sentence):
+            function(message)
+
+
+def test_colour_is_no_depth():
+    with pytest.raises(ValueError, match="'rgb8' is not an encoding of depth"):
+        encodings.decode_depth(message_of(RGB, 'rgb8'))
+
+
+def compressed(image, extension, text, prefix=b''):
+    """Return a CompressedImage of an array in OpenCV's channel order."""
+    data = prefix + cv2.imencode(extension, image)[1].tobytes()
+    return CompressedImage(format=text, data=array.array('B', data))
+
+
+@pytest.mark.parametrize('text', ['rgb8; png compressed bgr8', 'bgr8; png compressed bgr8', 'png'])
+def test_compressed_images_are_bgr_inside(text):
+    message = compressed(RGB[..., ::-1], '.png', text)
+    np.testing.assert_array_equal(encodings.decode_color(message), RGB)
+
+
+def test_a_compressed_image_that_says_rgb_is_believed():
+    message = compressed(RGB, '.png', 'rgb8; png compressed rgb8')
+    np.testing.assert_array_equal(encodings.decode_color(message), RGB)
+
+
+def test_compressed_mono_becomes_gray():
+    message = compressed(GRAY, '.png', 'mono8; png compressed mono8')
+    np.testing.assert_array_equal(encodings.decode_color(message), np.dstack([GRAY] * 3))
+
+
+def test_compressed_rubbish_is_refused():
+    whole = compressed(RGB, '.jpg', 'rgb8; jpeg compressed bgr8')
+    for data in (b'', b'\0' * 100, bytes(whole.data)[:40]):
+        message = CompressedImage(format='jpeg', data=array.array('B', data))
+        with pytest.raises(ValueError, match='cannot be decoded'):
+            encodings.decode_color(message)
+        with pytest.raises(ValueError, match='cannot be decoded'):
+            encodings.decode_depth(message)
+
+
+def test_compressed_depth_inverts_the_quantization():
+    counts = np.array([[0, 700], [1500, 65535]], np.uint16)
+    header = np.array([0], np.int32).tobytes()
+    z0, depth_max = 100.0, 10.0
+    a = z0 * (z0 + 1)
+    b = 1 - a / depth_max
+    parameters = np.array([a, b], np.float32).tobytes()
+    integer = compressed(counts, '.png', '16UC1; compressedDepth png', header + bytes(8))
+    np.testing.assert_allclose(encodings.decode_depth(integer), counts / 1000, rtol=1e-6)
+    inverse = compressed(counts, '.png', '32FC1; compressedDepth png', header + parameters)
+    expected = [[np.nan, a / (700 - b)], [a / (1500 - b), a / (65535 - b)]]
+    np.testing.assert_allclose(encodings.decode_depth(inverse), expected, rtol=1e-5)
+    plain = compressed(counts, '.png', '16UC1; png compressed ')
+    np.testing.assert_allclose(encodings.decode_depth(plain), counts / 1000, rtol=1e-6)
+    with pytest.raises(ValueError, match='png'):
+        encodings.decode_depth(CompressedImage(format='16UC1; compressedDepth rvl'))
+
+
+@pytest.mark.parametrize(('image', 'encoding'), [
+    (RGB, 'rgb8'), (RGB[:, ::2], 'rgb8'), (RGB[::-1, :, ::-1], 'rgb8')])
+def test_an_image_survives_the_round_trip(image, encoding):
+    message = conversions.image_message(image, encoding, STAMP_NS, 'camera')
+    assert message.step * message.height == len(message.data)
+    np.testing.assert_array_equal(encodings.decode_color(message), image)
+    assert message.header.frame_id == 'camera'
+    assert conversions.nanoseconds(message.header.stamp) == STAMP_NS
+
+
+def test_depth_survives_the_round_trip_with_its_gaps():
+    depth = np.array([[1.5, np.nan, np.inf], [0.0, -1.0, 2.0]], np.float32)
+    message = conversions.image_message(depth, '32FC1', 0, 'camera')
+    np.testing.assert_array_equal(encodings.decode_depth(message), depth)
+
+
+@pytest.mark.parametrize('camera', [
+    Camera(640, 480, 500.0, 510.0, 320.5, 239.5),
+    Camera(64, 48, 50.0, 50.0, 32.0, 24.0, 'plumb_bob', (0.1, -0.2, 0.001, 0.002, 0.05)),
+    Camera(64, 48, 50.0, 50.0, 32.0, 24.0, 'rational_polynomial', tuple(np.arange(1, 9) / 10)),
+    Camera(64, 48, 50.0, 50.0, 32.0, 24.0, 'equidistant', (0.1, 0.2, 0.3, 0.4)),
+])
+def test_a_camera_survives_the_round_trip(camera):
+    message = conversions.camera_info_message(camera, STAMP_NS, 'camera')
+    assert calibration.camera_from_message(message, rectified=False) == camera
+    np.testing.assert_array_equal(
+        np.array(message.p).reshape(3, 4)[:, :3], np.array(message.k).reshape(3, 3))
+
+
+def camera_info(**changes):
+    """Return a CameraInfo of a distorted 64 x 48 camera whose P differs from K."""
+    fields = {
+        'width': 64, 'height': 48, 'distortion_model': 'plumb_bob',
+        'd': [0.1, 0.0, 0.0, 0.0, 0.0],
+        'k': [50.0, 0.0, 30.0, 0.0, 55.0, 20.0, 0.0, 0.0, 1.0],
+        'p': [40.0, 0.0, 31.0, 0.0, 0.0, 45.0, 21.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    }
+    message = CameraInfo(**{**fields, **changes})
+    return message
+
+
+def test_a_rectified_image_has_p_and_no_distortion():
+    camera = calibration.camera_from_message(camera_info(), rectified=True)
+    assert camera == Camera(64, 48, 40.0, 45.0, 31.0, 21.0)
+    without_p = camera_info(p=[0.0] * 12)
+    assert calibration.camera_from_message(without_p, rectified=True).fx == 50.0
+
+
+def test_a_raw_image_has_k_and_its_distortion():
+    camera = calibration.camera_from_message(camera_info(), rectified=False)
+    assert camera == Camera(64, 48, 50.0, 55.0, 30.0, 20.0, 'plumb_bob', (0.1, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(('model', 'd', 'expected'), [
+    ('plumb_bob', [0.0] * 5, ('none', 0)),
+    ('', [], ('none', 0)),
+    ('plumb_bob', [0.1] * 4, ('plumb_bob', 5)),
+    ('plumb_bob', [0.1] * 8, ('rational_polynomial', 8)),
+    ('plumb_bob', [0.1] * 4 + [0.0] * 4, ('plumb_bob', 5)),
+    ('rational_polynomial', [0.1] * 8 + [0.0] * 6, ('rational_polynomial', 8)),
+    ('equidistant', [0.0] * 4, ('equidistant', 4)),  # not a pinhole camera even so
+])
+def test_distortion_models_of_the_field(model, d, expected):
+    camera = calibration.camera_from_message(camera_info(distortion_model=model, d=d), False)
+    assert (camera.distortion_model, len(camera.distortion)) == expected
+
+
+@pytest.mark.parametrize(('changes', 'sentence'), [
+    ({'k': [0.0] * 9}, 'not calibrated'),
+    ({'k': [np.nan] * 9}, 'finite'),
+    ({'distortion_model': 'fancy', 'd': [0.1]}, "unknown distortion model 'fancy'"),
+    ({'distortion_model': 'rational_polynomial', 'd': [0.1] * 14}, 'rectify the image'),
+    ({'width': 0}, 'size'),
+])
+def test_a_useless_calibration_is_refused_with_a_sentence(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        calibration.camera_from_message(camera_info(**changes), rectified=False)
+
+
+def test_binning_and_region_of_interest_apply_to_the_calibration():
+    message = camera_info(d=[], binning_x=2, binning_y=2)
+    message.roi.x_offset, message.roi.y_offset = 10, 4
+    message.roi.width, message.roi.height = 40, 40
+    camera = calibration.camera_from_message(message, rectified=False)
+    assert camera == Camera(20, 20, 25.0, 27.5, 10.0, 8.0)
+
+
+@pytest.mark.parametrize(('topic', 'd', 'expected'), [
+    ('/camera/image_raw', [0.1], False),
+    ('/camera/image_raw', [0.0] * 5, True),
+    ('/camera/image_raw', [], True),
+    ('/camera/image_rect_color', [0.1], True),
+    ('/zed/rgb/color/rect/image', [0.1], True),
+    ('/direct/image_raw', [0.1], False),
+])
+def test_rectified_images_are_recognised(topic, d, expected):
+    assert calibration.is_rectified(camera_info(d=d), topic) is expected
+
+
+def random_pose(random):
+    """Return a (4, 4) pose."""
+    rotation, _ = np.linalg.qr(random.normal(size=(3, 3)))
+    pose = np.eye(4)
+    pose[:3, :3] = rotation * np.sign(np.linalg.det(rotation))
+    pose[:3, 3] = random.normal(size=3)
+    return pose
+
+
+def test_poses_survive_the_round_trip():
+    random = np.random.default_rng(1)
+    half_turns = [np.diag(signs + (1,)) for signs in ((1, -1, -1), (-1, 1, -1), (-1, -1, 1))]
+    for pose in [np.eye(4), *half_turns, *(random_pose(random) for _ in range(20))]:
+        message = conversions.transform_message(pose, STAMP_NS, 'map', 'camera')
+        assert (message.header.frame_id, message.child_frame_id) == ('map', 'camera')
+        np.testing.assert_allclose(
+            conversions.matrix_from_transform(message.transform), pose, atol=1e-9)
+        other = Pose()
+        conversions.write_pose(pose, other)
+        np.testing.assert_allclose(conversions.matrix_from_pose(other), pose, atol=1e-9)
+
+
+def test_the_quaternion_is_x_y_z_w():
+    transform = Transform()
+    transform.rotation.z = transform.rotation.w = np.sqrt(0.5)  # a quarter turn to the left
+    matrix = conversions.matrix_from_transform(transform)
+    np.testing.assert_allclose(matrix[:3, :3] @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize('rotation', [(0, 0, 0, 0), (np.nan, 0, 0, 1), (np.inf, 0, 0, 0)])
+def test_what_is_no_rotation_is_refused(rotation):
+    transform = Transform()
+    for name, value in zip('xyzw', rotation, strict=True):
+        setattr(transform.rotation, name, float(value))
+    with pytest.raises(ValueError, match='not a pose'):
+        conversions.matrix_from_transform(transform)
+
+
+def test_a_translation_must_be_finite():
+    transform = Transform()
+    transform.translation.x = float('nan')
+    with pytest.raises(ValueError, match='not a pose'):
+        conversions.matrix_from_transform(transform)
+
+
+class Grid:
+    """A MapGrid as the engine gives it."""
+
+    cells = np.array([[-1, 0, 100], [0, 0, -1]], np.int8)
+    resolution = float(np.float32(0.05))
+    origin = np.array([-200, 40]) * resolution
+
+
+def test_the_map_is_as_nav2_wants_it():
+    message = conversions.occupancy_grid_message(Grid, STAMP_NS, 'map')
+    assert (message.info.width, message.info.height) == (3, 2)
+    assert list(message.data) == [-1, 0, 100, 0, 0, -1]  # x runs fastest, row 0 first
+    origin = message.info.origin
+    quaternion = origin.orientation
+    assert (quaternion.x, quaternion.y, quaternion.z, quaternion.w) == (0, 0, 0, 1)
+    for coordinate in (origin.position.x, origin.position.y):
+        assert math.fmod(coordinate, float(np.float32(message.info.resolution))) == 0
+    np.testing.assert_array_equal(conversions.cells_from_message(message), Grid.cells)
+
+
+def test_points_survive_the_round_trip():
+    random = np.random.default_rng(2)
+    positions = random.normal(size=(100, 3)).astype(np.float32)
+    colors = random.integers(0, 256, (100, 3), np.uint8)
+    message = conversions.point_cloud_message(positions, colors, STAMP_NS, 'map')
+    assert len(message.data) == message.row_step == 100 * message.point_step
+    back = conversions.points_from_message(message)
+    np.testing.assert_array_equal(back[0], positions)
+    np.testing.assert_array_equal(back[1], colors)
+    nothing = conversions.point_cloud_message(positions[:0], colors[:0], STAMP_NS, 'map')
+    assert len(nothing.data) == nothing.width == 0
+
+
+@pytest.mark.parametrize('stamp_ns', [0, 1, 999_999_999, 1_000_000_000, STAMP_NS])
+def test_stamps_survive_the_round_trip(stamp_ns):
+    assert conversions.nanoseconds(conversions.time_message(stamp_ns)) == stamp_ns

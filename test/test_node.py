@@ -1,0 +1,239 @@
+"""The node as a robot meets it: a process of its own, over DDS."""
+import array
+import math
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import OccupancyGrid
+from ros_helpers import CAMERA, WALL_COLOR, WALL_DISTANCE, Robot, mapper, wait_until
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from instant_nerf_ros.ros.conversions import (
+    camera_info_message,
+    cells_from_message,
+    nanoseconds,
+    points_from_message,
+    time_message,
+    write_pose,
+)
+from instant_nerf_ros.ros.encodings import decode_color, decode_depth
+from instant_nerf_ros.ros.products import LATCHED, RELIABLE
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(scope='module')
+def robot():
+    """Return a robot for all tests: DDS takes a second to find each other."""
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+@pytest.fixture(scope='module')
+def running(robot):
+    """Return a mapper that has seen some images."""
+    with mapper() as process:
+        process.wait_for('the engine runs on backend')
+        robot.wait_for_listener()
+        drive_until(robot, lambda: re.search(r'[1-9]\d* steps', process.text()))
+        yield process
+
+
+def drive_until(robot, condition, timeout=20.0):
+    """Drive on until a condition holds."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end
+        robot.drive(2)
+
+
+def test_the_backend_is_named_once(running):
+    assert running.text().count('the engine runs on backend') == 1
+
+
+def test_a_late_subscriber_gets_a_map_for_nav2(robot, running):
+    time.sleep(1.0)  # nobody drives: no further image changes the map for long
+    grids = robot.collect(OccupancyGrid, 'map', LATCHED)
+    wait_until(lambda: grids, 10.0, running.text)
+    message = grids[-1]
+    cells = cells_from_message(message)
+    assert set(np.unique(cells)) <= {-1, 0, 100}
+    assert message.header.frame_id == 'map'
+    assert message.info.resolution == np.float32(0.1)
+    origin, resolution = message.info.origin, float(np.float32(0.1))
+    assert origin.orientation.w == 1.0
+    for coordinate in (origin.position.x, origin.position.y):
+        assert abs(math.fmod(coordinate, resolution)) < 1e-9
+    assert 0 < nanoseconds(message.header.stamp) <= robot.node.get_clock().now().nanoseconds
+
+
+def test_the_map_shows_the_wall_and_the_way_to_it(robot, running):
+    grids = robot.collect(OccupancyGrid, 'map', LATCHED)
+
+    def cell(message, x, y):
+        origin, resolution = message.info.origin.position, message.info.resolution
+        column, row = int((x - origin.x) / resolution), int((y - origin.y) / resolution)
+        return cells_from_message(message)[row, column]
+
+    def seen():
+        return grids and cell(grids[-1], 0.8, 0.0) == 0 and 100 in [
+            cell(grids[-1], x, 0.0) for x in (1.35, 1.45, 1.55, 1.65)]
+
+    drive_until(robot, seen)
+    assert cell(grids[-1], 1.9, 0.0) == -1  # behind the wall
+    assert cell(grids[-1], -1.0, 0.0) == -1  # behind the camera
+
+
+def test_points_are_latched_and_lie_where_the_wall_is(robot, running):
+    clouds = robot.collect(PointCloud2, 'instant_nerf/points', LATCHED)
+    drive_until(robot, lambda: clouds and clouds[-1].width > 10)
+    assert clouds[-1].header.frame_id == 'map'
+    positions, _ = points_from_message(clouds[-1])
+    assert abs(np.median(positions[:, 0]) - WALL_DISTANCE) < 0.2
+
+
+def subscribe_to_views(robot):
+    """Return the lists of rendered images, depths and camera_infos."""
+    return [
+        robot.collect(kind, f'instant_nerf/render/{topic}', RELIABLE)
+        for kind, topic in (
+            (Image, 'image_raw'), (Image, 'depth/image_raw'), (CameraInfo, 'camera_info'))]
+
+
+def test_views_come_in_threes_from_the_pose_of_an_image(robot, running):
+    views = subscribe_to_views(robot)
+
+    def last_three():
+        stamps = [{nanoseconds(m.header.stamp) for m in messages} for messages in views]
+        newest = max(set.intersection(*stamps), default=0)
+        return [m for messages in views for m in messages if nanoseconds(m.header.stamp) == newest]
+
+    def shows_the_wall():
+        three = last_three()
+        return three and np.abs(np.median(decode_color(three[0]), (0, 1)) - WALL_COLOR).max() < 30
+
+    drive_until(robot, shows_the_wall)
+    image, depth, info = last_three()
+    for message in (image, depth, info):
+        assert message.header.frame_id == 'camera'
+        assert (message.width, message.height) == (32, 24)
+    assert info.k[0] == info.p[0] == CAMERA.fx / 2
+    assert abs(np.nanmedian(decode_depth(depth)) - WALL_DISTANCE) < 0.2
+
+
+def test_every_requested_view_is_answered_under_its_stamp(robot, running):
+    images, depths, infos = subscribe_to_views(robot)
+    robot.drive(10)
+    publisher = robot.node.create_publisher(PoseStamped, 'instant_nerf/render/pose', 100)
+    wait_until(publisher.get_subscription_count, 10.0)
+    wanted = list(range(1, 11))
+    for stamp_ns in wanted:
+        request = PoseStamped()
+        request.header.frame_id = 'map'
+        request.header.stamp = time_message(stamp_ns)
+        write_pose(robot.pose(), request.pose)
+        publisher.publish(request)
+
+    def answers(messages):
+        return [nanoseconds(m.header.stamp) for m in messages if m.header.frame_id == 'map']
+
+    for messages in (images, depths, infos):
+        wait_until(lambda messages=messages: answers(messages) == wanted, 20.0, running.text)
+    depth = next(m for m in depths if m.header.frame_id == 'map')
+    assert abs(np.nanmedian(decode_depth(depth)) - WALL_DISTANCE) < 0.2
+
+
+def test_diagnostics_tell_the_state(robot, running):
+    arrays = robot.collect(DiagnosticArray, '/diagnostics', 10)
+    robot.drive(40)
+    wait_until(lambda: arrays, 5.0)
+    (status,) = arrays[-1].status
+    values = {pair.key: pair.value for pair in status.values}
+    assert values['backend'] == 'cpu'
+    assert int(values['keyframes']) > 0 and int(values['steps']) > 0
+    assert float(values['steps per second']) > 0 and float(values['loss']) >= 0
+
+
+def test_a_storm_of_bad_input_is_counted_and_survived(robot, running):
+    now = robot.drive(2)
+    for index in range(30):
+        stamp_ns = now + 1 + index
+        robot.send_image(stamp_ns, data=array.array('B', bytes(100)))
+        robot.send_image(stamp_ns, encoding='nonsense')
+        robot.send_image(stamp_ns, width=2**31, height=2**31)
+        robot.send_image(stamp_ns, height=0)
+        robot.send_image(0)
+        robot.send_image(10**18)
+        time.sleep(0.01)
+    bad = camera_info_message(CAMERA, now, 'camera')
+    bad.k = np.zeros(9)
+    robot.send_info(bad)
+    robot.send_image(now + 100)
+    time.sleep(0.2)
+    statuses = robot.collect(DiagnosticArray, '/diagnostics', 10)
+
+    def reasons():
+        return {pair.key for array_ in statuses for pair in array_.status[0].values}
+
+    expected = {
+        f'dropped: {reason}' for reason in (
+            'size unlike camera_info', 'no stamp', 'unknown encoding', 'unreadable image',
+            'invalid camera_info', 'camera_info changed')}
+    wait_until(lambda: expected <= reasons(), 10.0, lambda: f'{reasons()} {running.text()}')
+    assert running.running()
+    views = robot.collect(Image, 'instant_nerf/render/image_raw', RELIABLE)
+    end = robot.drive(10)
+    drive_until(robot, lambda: views and nanoseconds(views[-1].header.stamp) >= end)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_it_trains(robot, number):
+    name = f'ended_by_{number.name}'
+    grids = robot.collect(OccupancyGrid, f'{name}/map', LATCHED)
+    with mapper(name=name) as process:
+        process.wait_for('the engine runs on backend')
+        drive_until(robot, lambda: grids)
+        assert process.end(number) == 0
+        assert 'Traceback' not in process.text()
+
+
+def test_time_may_jump_back(robot):
+    grids = robot.collect(OccupancyGrid, 'replayed/map', LATCHED)
+    second = 1_000_000_000
+    with mapper('use_sim_time:=true', name='replayed') as process:
+        process.wait_for('the engine runs on backend')
+        for start in (100 * second, 50 * second):  # a bag that is played again
+            end = time.monotonic() + 20.0
+            while not (grids and 0 <= nanoseconds(grids[-1].header.stamp) - start < 10 * second):
+                assert time.monotonic() < end, process.text()
+                robot.drive(10, sim_time_ns=start)
+        assert 'TF too old' not in process.text()
+
+
+@pytest.mark.parametrize(('parameter', 'words'), [
+    ('map_rate:=fast', "'map_rate' must be float"),
+    ('map_rate:=100.0', "'map_rate' must be between"),
+    ('image_transport:=theora', "'image_transport' must be one of raw, compressed"),
+    ('field.levels:=99', "'field.levels' must be between"),
+    ('map_rate:=[1', 'map_rate:=[1'),
+])
+def test_a_wrong_parameter_stops_the_start_with_a_sentence(parameter, words):
+    with mapper(parameter) as process:
+        assert process.wait(15.0) == 1
+        assert words in process.text()
+        assert 'Traceback' not in process.text()
+
+
+def test_a_misspelt_parameter_is_reported():
+    with mapper('map_fram:=odom') as process:
+        process.wait_for("did you mean 'map_frame'?")

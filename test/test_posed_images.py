@@ -1,0 +1,388 @@
+"""Pairing of images with poses, cameras and depth: every way in which it can fail."""
+import array
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+import tf2_ros
+from sensor_msgs.msg import CompressedImage
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.ros.config import NodeConfig
+from instant_nerf_ros.ros.conversions import (
+    camera_info_message,
+    image_message,
+    nanoseconds,
+    transform_message,
+)
+from instant_nerf_ros.ros.drops import Drops
+from instant_nerf_ros.ros.posed_images import PosedImages
+
+pytestmark = pytest.mark.ros
+
+SECOND = 1_000_000_000
+CAMERA = Camera(8, 6, 5.0, 5.0, 3.5, 2.5)
+TIMEOUT = 1.0
+
+
+class Rig:
+    """PosedImages with a real TF buffer, a clock that stands still, and what it reported."""
+
+    def __init__(self, **settings):
+        self.now = 100.0
+        self.warnings = []
+        self.buffer = tf2_ros.Buffer()
+        self.drops = Drops(self.warnings.append, clock=lambda: self.now)
+        config = dataclasses.replace(NodeConfig(tf_timeout=TIMEOUT), **settings)
+        self.images = PosedImages(
+            self.buffer, config, '/camera/image_raw', self.drops, lambda: self.now)
+
+    def tf(self, seconds, x=0.0, child='camera'):
+        """Say where the camera is."""
+        pose = np.eye(4)
+        pose[0, 3] = x
+        self.buffer.set_transform(transform_message(pose, ns(seconds), 'map', child), 'test')
+
+    def info(self, seconds=1.0, camera=CAMERA, frame='camera'):
+        """Send a calibration."""
+        self.images.add_camera_info(camera_info_message(camera, ns(seconds), frame))
+
+    def image(self, seconds, value=1, shape=(6, 8, 3)):
+        """Send an image."""
+        image = np.full(shape, value, np.uint8)
+        self.images.add_image(image_message(image, 'rgb8', ns(seconds), 'camera'))
+
+    def depth(self, seconds, value=2.0, shape=(6, 8), frame='camera'):
+        """Send a depth image."""
+        depth = np.full(shape, value, np.float32)
+        self.images.add_depth(image_message(depth, '32FC1', ns(seconds), frame))
+
+    def pass_time(self, seconds):
+        """Let the clock run."""
+        self.now += seconds
+
+    def take(self):
+        """Return [(PosedImage, image, depth)] of all that is ready and can be decoded."""
+        self.images.poll()
+        taken = []
+        while (posed := self.images.take()) is not None:
+            decoded = self.images.decode(posed)
+            if decoded is not None:
+                taken.append((posed, *decoded))
+        return taken
+
+
+def ns(seconds):
+    return round(seconds * SECOND)
+
+
+@pytest.fixture
+def rig():
+    """Return a rig with a calibration, and TF from 1 s (x = 1) to 2 s (x = 2)."""
+    rig = Rig()
+    rig.info()
+    rig.tf(1.0, x=1.0)
+    rig.tf(2.0, x=2.0)
+    return rig
+
+
+def test_an_image_gets_the_interpolated_pose_at_its_stamp(rig):
+    rig.image(1.25, value=42)
+    ((posed, image, depth),) = rig.take()
+    assert (image == 42).all() and depth is None
+    assert (posed.stamp_ns, posed.frame_id, posed.camera) == (ns(1.25), 'camera', CAMERA)
+    np.testing.assert_allclose(posed.T_map_camera[:3, 3], [1.25, 0, 0], atol=1e-9)
+    assert rig.drops.counts() == {} and rig.warnings == []
+
+
+def test_the_pose_is_that_of_the_frame_of_camera_info():
+    rig = Rig()
+    rig.info(frame='other')
+    for seconds in (1.0, 2.0):
+        rig.tf(seconds, x=5.0)
+        rig.tf(seconds, x=7.0, child='other')
+    rig.image(1.5)
+    ((posed, _, _),) = rig.take()
+    assert posed.frame_id == 'other' and posed.T_map_camera[0, 3] == 7.0
+
+
+def expect_drop(rig, reason, *words, count=1):
+    """Check that nothing came but one kind of drop, reported once with frame, stamp and words."""
+    assert rig.take() == []
+    assert rig.drops.counts() == {reason: count}
+    (warning,) = rig.warnings
+    for word in (reason, "'camera'", *words):
+        assert word in warning
+
+
+def test_unknown_frames_are_waited_for_then_dropped():
+    rig = Rig()
+    rig.info()
+    rig.image(1.5)
+    rig.pass_time(0.9 * TIMEOUT)
+    assert rig.take() == [] and rig.drops.counts() == {}
+    rig.pass_time(0.1 * TIMEOUT)
+    expect_drop(rig, 'no TF', 'image', '1.500000000', "'map'")
+
+
+def test_tf_that_comes_in_time_is_used():
+    rig = Rig()
+    rig.info()
+    rig.image(1.5)
+    assert rig.take() == []
+    rig.pass_time(0.9 * TIMEOUT)
+    rig.tf(1.0)
+    rig.tf(2.0)
+    assert len(rig.take()) == 1 and rig.drops.counts() == {}
+
+
+def test_tf_that_comes_too_late_is_named_with_the_gap(rig):
+    rig.image(2.5)
+    assert rig.take() == []
+    rig.pass_time(TIMEOUT)
+    expect_drop(rig, 'TF too late', '2.500000000', '0.500 s earlier')
+    rig.tf(3.0)
+    rig.image(2.8)
+    assert len(rig.take()) == 1  # the node goes on
+
+
+def test_an_image_from_before_the_tf_history_is_dropped_at_once(rig):
+    rig.image(0.5)
+    expect_drop(rig, 'TF too old', '0.500000000')
+
+
+def test_images_wait_for_camera_info_then_are_dropped():
+    rig = Rig()
+    rig.tf(1.0)
+    rig.tf(2.0)
+    rig.image(1.5)
+    assert rig.take() == []
+    rig.pass_time(TIMEOUT)
+    expect_drop(rig, 'no camera_info', '1.500000000')
+    rig.info()
+    rig.image(1.6)
+    assert len(rig.take()) == 1
+
+
+def test_a_changed_calibration_drops_what_may_have_the_old_one(rig):
+    wide = dataclasses.replace(CAMERA, fx=3.0, fy=3.0)
+    rig.image(2.5)
+    rig.image(2.6)
+    rig.info(2.6, wide)
+    rig.tf(3.0)
+    ((posed, _, _),) = rig.take()
+    assert (posed.stamp_ns, posed.camera) == (ns(2.6), wide)
+    assert rig.drops.counts() == {'camera_info changed': 1}
+    assert "'camera'" in rig.warnings[0] and '2.600000000' in rig.warnings[0]
+
+
+def test_the_same_calibration_again_is_no_change(rig):
+    for seconds in (1.1, 1.2):
+        rig.info(seconds)
+    assert rig.drops.counts() == {}
+
+
+def test_an_uncalibrated_camera_is_refused_until_it_is_calibrated():
+    rig = Rig()
+    rig.tf(1.0)
+    rig.tf(2.0)
+    message = camera_info_message(CAMERA, ns(1.0), 'camera')
+    message.k[0] = 0.0
+    rig.images.add_camera_info(message)
+    rig.image(1.5)
+    expect_drop(rig, 'invalid camera_info', 'K[0] is 0', '1.500000000')
+    rig.info(1.6)
+    rig.image(1.7)
+    assert len(rig.take()) == 1
+
+
+def test_an_image_of_another_size_than_camera_info_is_dropped(rig):
+    rig.image(1.5, shape=(5, 8, 3))
+    expect_drop(rig, 'size unlike camera_info', '8 x 5', '8 x 6', '1.500000000')
+
+
+def test_a_compressed_image_of_another_size_is_dropped(rig):
+    cv2 = pytest.importorskip('cv2')
+    data = cv2.imencode('.png', np.zeros((5, 8, 3), np.uint8))[1].tobytes()
+    message = CompressedImage(format='png', data=array.array('B', data))
+    message.header = image_message(np.zeros((1, 1)), '', ns(1.5), 'camera').header
+    rig.images.add_image(message)
+    expect_drop(rig, 'size unlike camera_info', '8 x 5')
+
+
+def test_an_unknown_encoding_is_dropped(rig):
+    message = image_message(np.zeros((6, 8, 3), np.uint8), 'nonsense', ns(1.5), 'camera')
+    rig.images.add_image(message)
+    expect_drop(rig, 'unknown encoding', "'nonsense'", '1.500000000')
+
+
+def test_truncated_data_is_dropped(rig):
+    message = image_message(np.zeros((6, 8, 3), np.uint8), 'rgb8', ns(1.5), 'camera')
+    message.data = message.data[:50]
+    rig.images.add_image(message)
+    expect_drop(rig, 'unreadable image', 'truncated', '50', '1.500000000')
+
+
+def test_a_broken_jpeg_is_dropped(rig):
+    message = CompressedImage(format='jpeg', data=array.array('B', b'rubbish'))
+    message.header = image_message(np.zeros((1, 1)), '', ns(1.5), 'camera').header
+    rig.images.add_image(message)
+    expect_drop(rig, 'unreadable image', 'jpeg', '1.500000000')
+
+
+def test_a_stamp_of_zero_is_not_the_latest_pose(rig):
+    rig.image(0.0)
+    expect_drop(rig, 'no stamp', '0.000000000')
+
+
+def test_frames_out_of_order_are_dropped(rig):
+    for seconds in (1.5, 1.4, 1.5, 1.6):
+        rig.image(seconds)
+    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.5), ns(1.6)]
+    assert rig.drops.counts() == {'out of order': 2}
+    assert '1.400000000' in rig.warnings[0] and '1.500000000' in rig.warnings[0]
+
+
+def test_a_stamp_from_the_far_future_does_not_lock_out_the_present(rig):
+    rig.image(1e6)
+    rig.image(1.5)
+    assert rig.take() == []
+    rig.pass_time(TIMEOUT)
+    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.5)]
+    assert rig.drops.counts() == {'TF too late': 1}
+
+
+def test_after_a_jump_back_in_time_earlier_stamps_are_in_order(rig):
+    rig.image(1.8)
+    assert len(rig.take()) == 1
+    rig.images.clear()
+    rig.image(1.2)
+    assert len(rig.take()) == 1 and rig.drops.counts() == {}
+
+
+def test_a_full_queue_drops_the_oldest_and_says_what_it_waited_for():
+    rig = Rig(queue_size=3)
+    rig.info()
+    for seconds in (1.1, 1.2, 1.3):
+        rig.image(seconds)
+    rig.images.poll()
+    rig.image(1.4)
+    assert rig.drops.counts() == {'queue full': 1}
+    assert '1.100000000' in rig.warnings[0] and "no TF from 'camera' to 'map'" in rig.warnings[0]
+    rig.tf(1.0)
+    rig.tf(2.0)
+    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.2), ns(1.3), ns(1.4)]
+
+
+def test_a_busy_engine_gets_fewer_images_of_the_whole_way():
+    rig = Rig(queue_size=4)
+    rig.info()
+    rig.tf(1.0)
+    rig.tf(2.0)
+    for seconds in (1.1, 1.2, 1.3, 1.4, 1.5):
+        rig.image(seconds)
+        rig.images.poll()
+    assert rig.drops.counts() == {'engine busy': 2}
+    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.2), ns(1.4), ns(1.5)]
+
+
+@pytest.mark.parametrize('depth_first', [True, False])
+def test_depth_is_paired_by_stamp_within_the_tolerance(rig, depth_first):
+    rig.depth(1.0)  # from now on depth is expected
+    actions = [
+        lambda: [rig.depth(seconds, value=seconds) for seconds in (1.495, 1.51, 1.6)],
+        lambda: rig.image(1.5),
+    ]
+    taken = []
+    for action in actions if depth_first else reversed(actions):
+        action()
+        taken += rig.take()
+    ((_, _, depth),) = taken
+    assert (depth == np.float32(1.495)).all()
+    assert rig.drops.counts() == {}
+
+
+def test_without_its_depth_an_image_is_used_alone_after_a_bounded_wait(rig):
+    rig.depth(1.0)
+    rig.image(1.5)
+    rig.pass_time(0.9 * TIMEOUT)
+    assert rig.take() == []
+    rig.pass_time(0.1 * TIMEOUT)
+    ((_, _, depth),) = rig.take()
+    assert depth is None
+    assert rig.drops.counts() == {'no depth': 1}
+    assert "'camera' at 1.500000000" in rig.warnings[0]
+
+
+def test_a_newer_depth_ends_the_wait(rig):
+    rig.depth(1.9)
+    rig.image(1.5)
+    ((_, _, depth),) = rig.take()
+    assert depth is None and rig.drops.counts() == {'no depth': 1}
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, 0.0, -1.0])
+def test_a_depth_without_a_measurement_is_none(rig, value):
+    rig.depth(1.5, value)
+    rig.image(1.5)
+    ((_, _, depth),) = rig.take()
+    assert depth is None
+    assert rig.drops.counts() == {'empty depth': 1}
+    assert 'depth' in rig.warnings[0] and '1.500000000' in rig.warnings[0]
+
+
+def test_a_depth_with_gaps_keeps_them(rig):
+    values = np.full((6, 8), np.nan, np.float32)
+    values[2, 3] = 1.5
+    rig.images.add_depth(image_message(values, '32FC1', ns(1.5), 'camera'))
+    rig.image(1.5)
+    ((_, _, depth),) = rig.take()
+    np.testing.assert_array_equal(depth, values)
+
+
+@pytest.mark.parametrize(('change', 'reason'), [
+    ({'shape': (3, 4)}, 'depth unlike image'), ({'frame': 'other'}, 'depth unlike image')])
+def test_a_depth_that_is_not_registered_is_not_used(rig, change, reason):
+    rig.depth(1.5, **change)
+    rig.image(1.5)
+    ((_, _, depth),) = rig.take()
+    assert depth is None and rig.drops.counts() == {reason: 1}
+
+
+@pytest.mark.parametrize(('encoding', 'length', 'reason'), [
+    ('rgb8', None, 'unknown encoding'), ('32FC1', 7, 'unreadable depth')])
+def test_a_bad_depth_costs_the_depth_only(rig, encoding, length, reason):
+    message = image_message(np.ones((6, 8), np.float32), encoding, ns(1.5), 'camera')
+    message.data = message.data[:length]
+    rig.images.add_depth(message)
+    rig.image(1.5)
+    ((_, _, depth),) = rig.take()
+    assert depth is None and rig.drops.counts() == {reason: 1}
+
+
+def test_an_image_that_is_dropped_is_never_decoded(rig, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(
+        'instant_nerf_ros.ros.posed_images.decode_color',
+        lambda message: decoded.append(nanoseconds(message.header.stamp)) or np.zeros((6, 8, 3)))
+    for seconds in (0.5, 1.5, 1.4):
+        rig.image(seconds)
+    rig.take()
+    assert decoded == [ns(1.5)]
+
+
+def test_drops_are_reported_at_once_then_seldom_and_completely():
+    warnings, now = [], [0.0]
+    drops = Drops(warnings.append, period=5.0, clock=lambda: now[0])
+    for step in range(100):  # ten seconds
+        now[0] = step / 10
+        drops.add('late', f'number {step}')
+    drops.add('other', 'its own report')
+    assert drops.counts() == collections.Counter(late=100, other=1)
+    assert [warning.split(':')[0] for warning in warnings] == ['late', 'late', 'other']
+    assert 'number 0' in warnings[0] and 'number 50 (50 times' in warnings[1]

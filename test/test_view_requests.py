@@ -1,0 +1,85 @@
+"""Poses from which somebody wants to see the map."""
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+import tf2_ros
+from geometry_msgs.msg import PoseStamped
+
+from instant_nerf_ros.ros.config import NodeConfig
+from instant_nerf_ros.ros.conversions import header_message, transform_message, write_pose
+from instant_nerf_ros.ros.drops import Drops
+from instant_nerf_ros.ros.view_requests import ViewRequests
+
+pytestmark = pytest.mark.ros
+
+SECOND = 1_000_000_000
+
+
+def request(x, stamp_ns, frame_id):
+    """Return a PoseStamped at x metres."""
+    pose = np.eye(4)
+    pose[0, 3] = x
+    message = PoseStamped(header=header_message(stamp_ns, frame_id))
+    write_pose(pose, message.pose)
+    return message
+
+
+class Rig:
+    """ViewRequests with a real TF buffer and a clock that stands still."""
+
+    def __init__(self):
+        self.now, self.warnings, self.buffer = 0.0, [], tf2_ros.Buffer()
+        self.drops = Drops(self.warnings.append)
+        self.requests = ViewRequests(
+            self.buffer, NodeConfig(tf_timeout=1.0), self.drops, lambda: self.now)
+
+    def take(self):
+        """Return [(stamp, frame, x)] of what is ready."""
+        self.requests.poll()
+        taken = []
+        while (view := self.requests.take()) is not None:
+            taken.append((view.stamp_ns, view.frame_id, view.T_map_camera[0, 3]))
+        return taken
+
+
+def test_in_the_map_frame_no_tf_is_needed_and_the_stamp_is_free():
+    rig = Rig()
+    for stamp_ns in (5, 0, 3):
+        rig.requests.add(request(float(stamp_ns), stamp_ns, 'map'))
+    assert rig.take() == [(5, 'map', 5.0), (0, 'map', 0.0), (3, 'map', 3.0)]
+
+
+def test_in_another_frame_the_pose_is_that_of_the_stamp():
+    rig = Rig()
+    rig.requests.add(request(1.0, 3 * SECOND // 2, 'base'))
+    assert rig.take() == []
+    for seconds, x in ((1, 10.0), (2, 20.0)):
+        pose = np.eye(4)
+        pose[0, 3] = x
+        rig.buffer.set_transform(
+            transform_message(pose, seconds * SECOND, 'map', 'base'), 'test')
+    assert rig.take() == [(3 * SECOND // 2, 'base', 16.0)]
+
+
+def test_an_unknown_frame_holds_the_others_back_for_a_bounded_time_only():
+    rig = Rig()
+    rig.requests.add(request(0.0, SECOND, 'nowhere'))
+    rig.requests.add(request(7.0, 1, 'map'))
+    assert rig.take() == []
+    rig.now = 1.0
+    assert rig.take() == [(1, 'map', 7.0)]
+    assert rig.drops.counts() == {'invalid render pose': 1}
+    assert "'nowhere' at 1.000000000" in rig.warnings[0]
+
+
+def test_what_is_no_pose_is_dropped_at_once():
+    rig = Rig()
+    message = request(0.0, 1, 'map')
+    message.pose.orientation.w = 0.0
+    rig.requests.add(message)
+    rig.requests.add(request(7.0, 2, 'map'))
+    assert rig.take() == [(2, 'map', 7.0)]
+    assert rig.drops.counts() == {'invalid render pose': 1}
