@@ -4,16 +4,17 @@ Two rooms joined by a doorway, 7 x 5 x 2.5 m, made of axis-aligned boxes. World 
 the floor at z = 0, the origin near the middle. Deterministic.
 """
 import dataclasses
-import math
 
 import numpy as np
 
 from instant_nerf_ros.data.furniture import LAMPS, SIZE, furnished
+from instant_nerf_ros.data.metrics import project
 from instant_nerf_ros.data.scene import Scene
 
 # From the coordinates of the plan (a corner of the flat = 0, multiples of 5 cm) to the world.
 # Walls and furniture end in the middle of 5 cm voxels, not on their borders.
 SHIFT = np.array([-3.475, -2.475, 0.0])
+LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, in voxels
 TOUCH = 0.01  # m; a solid that reaches less far into a voxel does not occupy it
 
 
@@ -39,34 +40,32 @@ class Flat:
         """Return the truth: states int8 (nx, ny, nz) and the origin (3,) of voxel [0, 0, 0] [m].
 
         100 occupied (contains a part of a solid), 0 free, -1 unknown: beyond walls, ceiling and
-        floor, which are 20 cm thick. The grid covers the rooms and two voxels more on each side;
-        its origin is a multiple of voxel_size [m].
+        floor, which are 20 cm thick. The grid covers the rooms and two voxels more on each side.
+        It is on the lattice of the mapper: the borders of voxels in x and y, and the middles of
+        voxels in z, are multiples of voxel_size [m]; so the floor lies in one layer.
         """
-        first = np.floor(self.low / voxel_size + 1e-6).astype(int) - 2
-        last = np.ceil(self.high / voxel_size - 1e-6).astype(int) + 2
+        first = np.floor(self.low / voxel_size - LATTICE + 1e-6).astype(int) - 2
+        last = np.ceil(self.high / voxel_size - LATTICE - 1e-6).astype(int) + 2
         states = np.full(last - first, -1, np.int8)
 
         def fill(low, high, value):
-            start = np.floor(np.add(low, TOUCH) / voxel_size).astype(int) - first
-            stop = np.ceil(np.subtract(high, TOUCH) / voxel_size).astype(int) - first
+            start = np.floor(np.add(low, TOUCH) / voxel_size - LATTICE).astype(int) - first
+            stop = np.ceil(np.subtract(high, TOUCH) / voxel_size - LATTICE).astype(int) - first
             window = zip(np.maximum(start, 0), np.maximum(stop, 0))
             states[tuple(slice(*limits) for limits in window)] = value
 
         fill(self.low, self.high, 0)
         for box in self.boxes:
             fill(box.low, box.high, 100)
-        return states, first * voxel_size
+        return states, (first + LATTICE) * voxel_size
 
     def map_truth(self, resolution, min_height, max_height):
-        """Return the map of what stands between two heights [m] above the floor.
+        """Return the map of what stands between two heights [m], as metrics.project does.
 
-        cells int8 (ny, nx), row 0 at the lowest y: 100 where a voxel of the column is occupied, 0
-        where all are free, -1 beyond the walls; and the origin (2,) of cell [0, 0] [m].
+        cells int8 (ny, nx), row 0 at the lowest y, and the origin (2,) of cell [0, 0] [m].
         """
         states, origin = self.occupancy(resolution)
-        start = math.floor(min_height / resolution + 1e-6) - round(origin[2] / resolution)
-        stop = math.ceil(max_height / resolution - 1e-6) - round(origin[2] / resolution)
-        return states[:, :, max(start, 0):stop].max(axis=2).T, origin[:2]
+        return project(states, origin, resolution, min_height, max_height), origin[:2]
 
     def free(self, position, radius, height):
         """Return whether an upright cylinder on the floor at (x, y) [m] touches nothing."""

@@ -1,8 +1,8 @@
 """The tour of a differential-drive robot through the simulated flat, as a function of time.
 
 The path is a closed polygon through both rooms, rounded by a Gaussian, so position, heading and
-curvature are smooth and lap follows on lap. The robot looks where it drives and slows down in
-curves: both the forward and the turning speed are bounded.
+curvature are smooth and lap follows on lap. The robot looks where it drives and brakes before
+curves: speed, turning speed and acceleration along the path are bounded.
 """
 import numpy as np
 
@@ -19,7 +19,7 @@ WAYPOINTS = (  # plan coordinates of the flat [m], see furniture
 ROUNDING = 0.16  # m, standard deviation of the Gaussian
 MAX_SPEED = 0.5  # m/s
 MAX_TURN_RATE = 0.8  # rad/s
-BRAKING = 0.14  # m, how far before a curve, likewise
+MAX_ACCELERATION = 0.3  # m/s^2, braking too
 STEP = 0.002  # m between the samples of the path
 
 # The camera sits on a mast at 0.8 m and looks 8 degrees down.
@@ -43,10 +43,9 @@ class Tour:
         length = np.linalg.norm(forward, axis=1)
         heading = np.arctan2(forward[:, 1], forward[:, 0])
         turn = (np.diff(heading, append=heading[0]) + np.pi) % (2 * np.pi) - np.pi
-        duration = np.maximum(length / MAX_SPEED, np.abs(turn) / MAX_TURN_RATE)
-        # The robot brakes before a curve, not in it.
-        pace = _smooth((duration / length)[:, None], BRAKING)[:, 0]
-        self._time = np.concatenate([[0.0], np.cumsum(np.maximum(pace * length, duration))])
+        fastest = np.minimum(MAX_SPEED, MAX_TURN_RATE * length / np.abs(turn).clip(1e-12))
+        speed = _accelerating(fastest, length)
+        self._time = np.concatenate([[0.0], np.cumsum(length / speed)])
         self._path = np.concatenate([path, path[:1]])
         self._heading = heading[0] + np.concatenate([[0.0], np.cumsum(turn)])
         self.duration = float(self._time[-1])  # s, of one lap
@@ -79,3 +78,16 @@ def _smooth(values, deviation):
     frequency = np.fft.rfftfreq(len(values), STEP)[:, None]
     damping = np.exp(-2 * (np.pi * deviation * frequency)**2)
     return np.fft.irfft(damping * np.fft.rfft(values, axis=0), len(values), axis=0)
+
+
+def _accelerating(fastest, length):
+    """Return the highest speeds (N,) along a closed path that are no faster than those given.
+
+    Between two points s metres apart v^2 differs by 2 a s at most: each point limits those
+    behind it (where the robot brakes) and those ahead of it (where it speeds up).
+    """
+    squared = np.tile(fastest**2, 3)  # the lap, and one before and after it
+    slope = 2 * MAX_ACCELERATION * np.cumsum(np.tile(length, 3))
+    ahead = np.minimum.accumulate(squared - slope) + slope
+    behind = np.minimum.accumulate((squared + slope)[::-1])[::-1] - slope
+    return np.sqrt(np.minimum(ahead, behind)[len(fastest):2 * len(fastest)])

@@ -36,7 +36,7 @@ class OccupancyConfig:
     width: float = setting(20.0, 'extent along y, centred on the first keyframe [m]', 1.0, 200.0)
     height: float = setting(5.0, 'extent along z, centred on the first keyframe [m]', 1.0, 50.0)
     min_alpha: float = setting(
-        0.025, 'opacity of one voxel below which its samples are skipped', 1e-4, 0.5)
+        0.1, 'opacity of one voxel below which its samples are skipped', 1e-4, 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SamplingConfig:
     """Where the samples of a training step go."""
 
     samples_per_step: int = setting(16384, 'sample budget of one training step', 1024, 2**20)
-    near: float = setting(0.1, 'distance before which nothing is sampled [m]', 0.0, 10.0)
+    near: float = setting(0.2, 'distance before which nothing is sampled [m]', 0.0, 10.0)
     far: float = setting(10.0, 'distance after which nothing is sampled [m]', 0.5, 200.0)
     min_step: float = setting(0.02, 'smallest distance between samples [m]', 1e-3, 1.0)
     cone: float = setting(

@@ -77,4 +77,5 @@ class Field:
                 raise ValueError(
                     f'{name} is {tuple(parameter.shape)} here but {tuple(state[name].shape)} in '
                     'the file: load it with the field settings that it was saved with')
+        for name, parameter in own.items():
             parameter.copy_(torch.as_tensor(state[name]))

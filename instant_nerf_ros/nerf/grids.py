@@ -26,8 +26,7 @@ class MapGrid:
 
 def voxels(occupancy):
     """Return the states of all voxels."""
-    origin = occupancy.first * occupancy.voxel_size
-    return VoxelGrid(occupancy.states(), origin, occupancy.voxel_size)
+    return VoxelGrid(occupancy.states(), occupancy.corner, occupancy.voxel_size)
 
 
 def project(occupancy, config):
@@ -41,7 +40,9 @@ def project(occupancy, config):
             f'map.max_height ({config.max_height}) must be at least a voxel '
             f'({occupancy.voxel_size}) above map.min_height ({config.min_height})')
     heights = np.array([config.min_height, config.max_height])
-    layers = np.round(heights / occupancy.voxel_size).astype(int) - occupancy.first[2]
+    # The layers whose middle lies in the band; rounded, as edges often lie exactly on a middle.
+    layers = (heights - occupancy.corner[2]) / occupancy.voxel_size - 0.5
+    layers = np.ceil(np.round(layers, 6)).astype(int)
     states = occupancy.states(slice(*layers.clip(0, occupancy.shape[2])))
     cells = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
     cells[(states == FREE).any(-1)] = FREE
@@ -54,6 +55,6 @@ def project(occupancy, config):
 def points(occupancy):
     """Return centres (N, 3) float32 in metres, world, and colours (N, 3) of occupied voxels."""
     occupied = np.argwhere(occupancy.states() == OCCUPIED)
-    positions = (occupied + occupancy.first + 0.5) * occupancy.voxel_size
+    positions = occupancy.corner + (occupied + 0.5) * occupancy.voxel_size
     colors = occupancy.colors.numpy()[tuple(occupied.T)]
     return positions.astype(np.float32), colors

@@ -8,6 +8,7 @@
                                                       |
                                                       render                      (render)
 """
+import dataclasses
 import functools
 
 import numpy as np
@@ -20,11 +21,15 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.keyframes import Keyframes
 from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.samples import sample
+from instant_nerf_ros.nerf.samples import UNLIMITED, sample
 
 FIRST_RAYS = 512  # of the first step; later steps adapt to the sample budget
 SAMPLES_PER_RAY = 24  # more, and the steps along the rays are lengthened
 LARGEST_STRIDE = 8.0
+LOOK = 16  # samples of a first look along a ray
+OPAQUE = 0.999  # opacity that nothing can be seen through
+HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halves
+LEAST_RATE = 0.03  # of the full learning rate
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
 
 
@@ -51,6 +56,7 @@ class Mapper:
         self.keyframes = Keyframes(config.keyframes)
         self.occupancy = None  # exists from the first keyframe on, which is its centre
         self.steps = 0
+        self.fresh = 0  # the step at which the last keyframe came
         self.ray_count = FIRST_RAYS
         self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
 
@@ -79,6 +85,7 @@ class Mapper:
         if self.occupancy is None:
             self.occupancy = Occupancy(self.config.occupancy, position, self.engine)
         self.occupancy.include(position)
+        self.fresh = self.steps
         return True
 
     def step(self):
@@ -89,10 +96,7 @@ class Mapper:
         self._need_keyframe()
         batch = rays.draw(self.keyframes, self.ray_count, self.random)
         jitter = torch.rand(len(batch), generator=self.generator)
-        samples = sample(
-            batch, self.occupancy, self.config.sampling, self.engine, jitter, self.stride,
-            visited_only=False,
-        )  # fmt: skip
+        samples = self._sample(batch, jitter, self._limits(batch, jitter))
         seen = functools.partial(visible, samples=samples, backend=self.engine)
         densities, colors = self.field(samples, batch.directions, seen)
         pixels = composite(densities, colors, samples, self.engine)
@@ -136,6 +140,26 @@ class Mapper:
         if self.occupancy is None:
             raise RuntimeError('there is no keyframe yet: add an image first')
 
+    def _sample(self, batch, jitter, limits):
+        return sample(
+            batch, self.occupancy, self.config.sampling, self.engine, jitter, self.stride, limits,
+            visited_only=False,
+        )  # fmt: skip
+
+    def _limits(self, batch, jitter):
+        """Return how many samples each ray may have, (R,) int32.
+
+        A ray that nothing was measured along would go on behind the surface, through places that
+        nobody has seen empty. A first look at its first samples tells whether that is in vain.
+        """
+        look = torch.where(batch.surfaces > 0, 0, LOOK).int()
+        free = dataclasses.replace(batch, surfaces=torch.zeros_like(batch.surfaces))
+        samples = self._sample(free, jitter, look)
+        densities = self.field.density(samples.positions)
+        colors = torch.zeros(len(samples), 3)
+        opacities = composite(densities, colors, samples, self.engine).opacities
+        return torch.where(opacities > OPAQUE, LOOK, UNLIMITED).int()
+
     def _learn_occupancy(self, batch, samples, densities, pixels):
         """Tell the grid what this step saw."""
         seen = pixels.weights > 0  # of what lies behind, the field knows nothing
@@ -163,7 +187,9 @@ class Mapper:
         self.ray_count = int(np.clip(rays_wanted, 64, budget))
 
     def _learning_rate(self):
-        return self.config.optimizer.learning_rate
+        """Return Adam's step size: the full one while images arrive, less as they are learnt."""
+        settled = 0.5 ** ((self.steps - self.fresh) / HALF_LIFE)
+        return self.config.optimizer.learning_rate * max(settled, LEAST_RATE)
 
 
 def _checked(image, camera, T_world_camera, depth):

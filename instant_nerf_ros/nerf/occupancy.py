@@ -4,6 +4,8 @@ import math
 import numpy as np
 import torch
 
+# A floor at z = 0 lies in the middle of a layer of voxels, and does not flicker between two.
+LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, in voxels
 DECAY = 0.9  # of the stored density, at each visit
 
 
@@ -22,8 +24,8 @@ class Occupancy:
         extent = np.array([config.length, config.width, config.height])
         shape = np.ceil(extent / self.voxel_size).astype(int)
         # The corner lies on the lattice of the world, so that maps of all sessions align.
-        corner = np.floor(np.asarray(center) / self.voxel_size - shape / 2).astype(int)
-        self.first = corner  # index of voxel (0, 0, 0) on that lattice
+        corner = np.asarray(center) / self.voxel_size - shape / 2 - LATTICE
+        self.first = np.floor(corner).astype(int)  # index of voxel (0, 0, 0) on that lattice
         self.density = torch.zeros(*shape)
         self.voxels, self.hits, self.passes = torch.zeros(3, *shape, dtype=torch.uint8)
         self.colors = torch.zeros(*shape, 3, dtype=torch.uint8)
@@ -34,13 +36,18 @@ class Occupancy:
         return tuple(self.voxels.shape)
 
     @property
+    def corner(self):
+        """Return the corner of voxel (0, 0, 0), (3,) metres, world."""
+        return (self.first + LATTICE) * self.voxel_size
+
+    @property
     def origin(self):
-        """Return the corner of voxel (0, 0, 0), (3,) float32 metres, world."""
-        return torch.from_numpy((self.first * self.voxel_size).astype(np.float32))
+        """Return the corner of voxel (0, 0, 0) as a tensor (3,) float32."""
+        return torch.from_numpy(self.corner.astype(np.float32))
 
     def include(self, position):
         """Grow, doubling an axis at a time, until a position (3,) lies inside."""
-        index = np.floor(np.asarray(position) / self.voxel_size).astype(int) - self.first
+        index = np.floor((np.asarray(position) - self.corner) / self.voxel_size).astype(int)
         for axis in range(3):
             while not 0 <= index[axis] < self.shape[axis]:
                 below = index[axis] < 0
@@ -64,9 +71,13 @@ class Occupancy:
 
     def visit(self, positions, densities):
         """Note densities (N,) that the field has at positions (N, 3)."""
+        if not len(densities):
+            return
+        # While all is fog the voxels of less than the usual fog are empty, or all or none were.
+        threshold = min(self.threshold, densities.mean().item() / 2)
         self.backend.visit(
             positions, densities, self.density, self.voxels,
-            self.origin, self.voxel_size, DECAY, self.threshold,
+            self.origin, self.voxel_size, DECAY, threshold,
         )  # fmt: skip
 
     def carve(self, rays, distances):

@@ -7,7 +7,7 @@ import torch
 
 from instant_nerf_ros.nerf import rays as rays_module
 from instant_nerf_ros.nerf.composite import composite, median_distances, visible
-from instant_nerf_ros.nerf.samples import sample
+from instant_nerf_ros.nerf.samples import UNLIMITED, sample
 
 CHUNK = 4096  # rays at a time, so that memory stays small
 OPAQUE = 0.5  # opacity from which a pixel has a depth
@@ -32,7 +32,8 @@ def render(field, occupancy, camera, T_world_camera, config, backend, stride):
             *(values[first : first + CHUNK]
               for values in (rays.origins, rays.directions, rays.surfaces, rays.pixels)))
         jitter = torch.full((len(part),), 0.5)
-        samples = sample(part, occupancy, config, backend, jitter, stride, visited_only=True)
+        limits = torch.full((len(part),), UNLIMITED, dtype=torch.int32)
+        samples = sample(part, occupancy, config, backend, jitter, stride, limits, visited_only=True)
         seen = functools.partial(visible, samples=samples, backend=backend)
         pixels = composite(*field(samples, part.directions, seen), samples, backend)
         colors.append(pixels.colors)

@@ -3,6 +3,8 @@ import dataclasses
 
 import torch
 
+UNLIMITED = 2**31 - 1  # samples of a ray
+
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -19,15 +21,15 @@ class Samples:
         return len(self.t_starts)
 
 
-def sample(rays, occupancy, config, backend, jitter, stride, visited_only):
+def sample(rays, occupancy, config, backend, jitter, stride, limits, visited_only):
     """Place samples on rays, where the field may be solid.
 
     jitter (R,) in [0, 1) shifts them by a share of a step; stride multiplies the steps;
-    visited_only skips places where the field has never been asked.
+    limits (R,) int32 bounds the samples of a ray, from the front; visited_only skips places where the field has never been asked.
     """
     near, far = occupancy.clip(rays, config.near, config.far)
     offsets, t_starts, t_ends = backend.march(
-        rays.origins, rays.directions, near, far, jitter, rays.surfaces,
+        rays.origins, rays.directions, near, far, limits, jitter, rays.surfaces,
         occupancy.voxels, occupancy.origin, occupancy.voxel_size,
         stride * config.min_step, stride * config.cone,
         config.surface_band, config.surface_samples, visited_only,

@@ -224,12 +224,13 @@ class Adam:
 
 
 def march(
-    origins, directions, near, far, jitter, surfaces, voxels, grid_origin, voxel_size,
+    origins, directions, near, far, limits, jitter, surfaces, voxels, grid_origin, voxel_size,
     min_step, cone, band, band_samples, visited_only,
 ):  # fmt: skip
     """See reference.march."""
     offsets = np.zeros(len(origins) + 1, dtype=np.int64)
-    rays = [array.numpy() for array in (origins, directions, near, far, jitter, surfaces)]
+    rays = origins, directions, near, far, limits, jitter, surfaces
+    rays = [values.numpy() for values in rays]
     grid = voxels.numpy(), grid_origin.numpy(), np.float32(voxel_size)
     steps = np.float32(min_step), np.float32(cone), np.float32(band), band_samples, visited_only
     nothing = np.empty(0, dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_grid import jit, parallel
 
-MIN_TRANSMITTANCE = np.float32(1e-4)
+MIN_TRANSMITTANCE = np.float32(1e-3)
 UNVISITED, EMPTY, SOLID = 0, 1, 2
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1
 MIN_EVIDENCE = 3
@@ -17,7 +17,7 @@ MIN_EVIDENCE = 3
 
 @jit
 def _march_ray(
-    origin, direction, near, far, jitter, surface, voxels, grid_origin, voxel_size,
+    origin, direction, near, far, limit, jitter, surface, voxels, grid_origin, voxel_size,
     min_step, cone, band, band_samples, visited_only, t_starts, t_ends, write,
 ):  # fmt: skip
     """Count the samples of a ray and, if asked, write them."""
@@ -29,7 +29,7 @@ def _march_ray(
     dx, dy, dz = direction * scale
     nx, ny, nz = voxels.shape
     count = 0
-    while t < end:
+    while t < end and count < limit:
         following = t + max(min_step, cone * t)
         stop = min(following, end)
         middle = (t + stop) * half
@@ -55,14 +55,15 @@ def _march_ray(
 
 @parallel
 def march(
-    origins, directions, near, far, jitter, surfaces, voxels, grid_origin, voxel_size,
+    origins, directions, near, far, limits, jitter, surfaces, voxels, grid_origin, voxel_size,
     min_step, cone, band, band_samples, visited_only, offsets, t_starts, t_ends, write,
 ):  # fmt: skip
     """Count samples into offsets[1:], or write them where offsets says."""
     for ray in numba.prange(len(origins)):
         first = offsets[ray] if write else 0
         count = _march_ray(
-            origins[ray], directions[ray], near[ray], far[ray], jitter[ray], surfaces[ray],
+            origins[ray], directions[ray], near[ray], far[ray], limits[ray], jitter[ray],
+            surfaces[ray],
             voxels, grid_origin, voxel_size, min_step, cone, band, band_samples, visited_only,
             t_starts[first:], t_ends[first:], write,
         )  # fmt: skip

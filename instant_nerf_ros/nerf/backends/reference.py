@@ -14,7 +14,7 @@ GEOMETRY = 16  # outputs of the geometry network: log density and what the colou
 HARMONICS = 16  # real spherical harmonics up to degree 3
 PRIMES = (1, 2654435761, 805459861)  # spatial hash, Mueller et al. 2022, eq. 4
 MAX_LOG_DENSITY = 10.0
-MIN_TRANSMITTANCE = 1e-4  # samples behind this are ignored
+MIN_TRANSMITTANCE = 1e-3  # samples behind this are ignored
 UNVISITED, EMPTY, SOLID = 0, 1, 2  # what the field says of a voxel
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # what the rays say of it, as in nav_msgs/OccupancyGrid
 MIN_EVIDENCE = 3  # rays, before they say anything
@@ -158,18 +158,19 @@ class Adam:
 
 
 def march(
-    origins, directions, near, far, jitter, surfaces, voxels, grid_origin, voxel_size,
+    origins, directions, near, far, limits, jitter, surfaces, voxels, grid_origin, voxel_size,
     min_step, cone, band, band_samples, visited_only,
 ):  # fmt: skip
     """Place samples along rays, skipping voxels: the EMPTY, and with visited_only the UNVISITED.
 
     A ray is cut at t(0) = near + jitter * step(near), t(k + 1) = t(k) + step(t(k)) and at far,
     with step(t) = max(min_step, cone * t); an interval is a sample if its middle lies in
-    the grid, in a voxel that is not skipped. A ray with a measured surface s > 0 ends with band_samples equal intervals
-    over s +- band, skipped or not, and has no sample behind them.
+    the grid, in a voxel that is not skipped; a ray has at most its limit of these. A ray with a
+    measured surface s > 0 ends with band_samples equal intervals over s +- band, skipped or not,
+    and has no sample behind them.
 
-    Args: origins, directions (R, 3); near, far, jitter in [0, 1), surfaces (R,); voxels
-    (nx, ny, nz) uint8; grid_origin (3,), the corner of voxel (0, 0, 0).
+    Args: origins, directions (R, 3); near, far (R,); limits (R,) int32; jitter (R,) in [0, 1);
+    surfaces (R,); voxels (nx, ny, nz) uint8; grid_origin (3,), the corner of voxel (0, 0, 0).
     Returns offsets (R + 1,) int64, t_starts (N,), t_ends (N,) float32.
     """
     device = origins.device
@@ -178,6 +179,7 @@ def march(
     end = torch.where(measured, torch.minimum(far, surfaces - band), far)
     t = near + jitter * (cone * near).clamp(min=min_step)
     starts, ends, rays = [], [], []
+    counts = torch.zeros_like(limits)
     while (t < end).any():
         following = t + (cone * t).clamp(min=min_step)
         stop = torch.minimum(following, end)
@@ -187,7 +189,9 @@ def march(
         shape = torch.tensor(voxels.shape, device=device)
         inside = ((cells >= 0) & (cells < shape)).all(-1)
         x, y, z = torch.where(inside[:, None], cells, 0).unbind(-1)
-        ray = torch.nonzero((t < end) & inside & sampled[voxels[x, y, z].long()])[:, 0]
+        taken = (t < end) & inside & sampled[voxels[x, y, z].long()] & (counts < limits)
+        ray = torch.nonzero(taken)[:, 0]
+        counts += taken
         starts.append(t[ray])
         ends.append(stop[ray])
         rays.append(ray)
@@ -219,7 +223,9 @@ def composite(densities, colors, t_starts, t_ends, offsets):
     counts = offsets.diff()
     rays = torch.repeat_interleave(torch.arange(len(counts)), counts)
     thickness = densities * (t_ends - t_starts)
-    before = thickness.double().cumsum(0) - thickness.double()
+    # exp(-100) lets nothing through; more would cost the sum over all rays its digits.
+    bounded = thickness.double().clamp(max=100)
+    before = bounded.cumsum(0) - bounded
     first = torch.cat([before, before.new_zeros(1)])[offsets[:-1]]
     transmittance = torch.exp(-(before - first[rays])).to(densities.dtype)
     transmittance = torch.where(transmittance < MIN_TRANSMITTANCE, 0.0, transmittance)
