@@ -34,6 +34,7 @@ def start(context):
         ('image', LaunchConfiguration('image_topic')),
         ('camera_info', LaunchConfiguration('camera_info_topic')),
         ('depth', LaunchConfiguration('depth_topic')),
+        ('map', LaunchConfiguration('map_topic')),
     ]
     mapper = Node(
         package='instant_nerf_ros', executable='mapper_node', name='instant_nerf',
@@ -62,6 +63,7 @@ def generate_launch_description():
         argument('camera_info_topic', 'camera/color/camera_info', 'calibration of the camera'),
         argument('depth_topic', 'camera/depth/image_raw',
                  'depth images in the frame and with the calibration of the camera'),
+        argument('map_topic', 'map', 'the map, under another name where SLAM has a map too'),
         argument('use_depth', '', 'use the depth images', ['', 'true', 'false']),
         argument('rviz', 'true', 'show the map in RViz', ['true', 'false']),
         argument('respawn', 'false', 'start the mapper again if it dies', ['true', 'false']),

@@ -7,8 +7,16 @@ import pytest
 from instant_nerf_ros.data.boxes import Box
 from instant_nerf_ros.data.flat import Flat
 from instant_nerf_ros.data.scene import Scene
-from instant_nerf_ros.data.tour import MAX_SPEED, MAX_TURN_RATE, T_BASE_CAMERA, Tour
+from instant_nerf_ros.data.tour import (
+    MAX_ACCELERATION,
+    MAX_SPEED,
+    MAX_TURN_RATE,
+    T_BASE_CAMERA,
+    Tour,
+)
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import OccupancyConfig
+from instant_nerf_ros.nerf.occupancy import Occupancy
 
 CAMERA = Camera(80, 60, 57.0, 57.0, 39.5, 29.5)
 # Of a camera at the world's origin that looks along +x, its picture upright.
@@ -129,9 +137,26 @@ def test_rays_start_in_free_voxels_and_end_at_occupied_ones(flat, views, voxel_s
         assert touches.all()
 
 
-def test_occupancy_is_on_a_grid_of_multiples_and_holds_the_volume_of_the_rooms(flat):
+@pytest.mark.parametrize('voxel_size', [0.05, 0.1])
+def test_occupancy_is_on_the_lattice_of_the_mapper(flat, voxel_size):
+    _, origin = flat.occupancy(voxel_size)
+    in_voxels = origin / voxel_size + [0.0, 0.0, 0.5]
+    np.testing.assert_allclose(in_voxels, np.round(in_voxels), atol=1e-9)
+    mapper = Occupancy(OccupancyConfig(voxel_size=voxel_size), (0.3, -0.2, 0.8), None)
+    apart = (origin - mapper.corner) / voxel_size
+    np.testing.assert_allclose(apart, np.round(apart), atol=1e-9)
+
+
+def test_the_floor_fills_the_layer_around_zero(flat):
     states, origin = flat.occupancy(0.05)
-    np.testing.assert_allclose(origin / 0.05, np.round(origin / 0.05), atol=1e-9)
+    layer = round((-0.025 - origin[2]) / 0.05)
+    inside = states[10:-10, 10:-10]
+    assert (inside[:, :, layer] == 100).all()
+    assert (inside[:, :, layer + 1] == 0).mean() > 0.5
+
+
+def test_occupancy_holds_the_volume_of_the_rooms(flat):
+    states, _ = flat.occupancy(0.05)
     assert set(np.unique(states)) == {0, 100}
     free = (states == 0).sum() * 0.05**3
     assert 0.75 * 7.0 * 5.0 * 2.5 < free < 7.0 * 5.0 * 2.5
@@ -155,7 +180,7 @@ def test_nothing_is_known_beyond_the_walls(flat):
 def test_map_is_the_highest_state_of_each_column(flat):
     cells, origin = flat.map_truth(0.05, 0.1, 1.0)
     states, corner = flat.occupancy(0.05)
-    below = round((0.1 - corner[2]) / 0.05)
+    below = round((0.075 - corner[2]) / 0.05)  # the layer around 10 cm is the first
     np.testing.assert_array_equal(cells, states[:, :, below:below + 18].max(axis=2).T)
     np.testing.assert_array_equal(origin, corner[:2])
     # Only the legs of the table stand between 10 and 60 cm; its top is at 70 cm.
@@ -225,7 +250,8 @@ def test_the_robot_drives_as_a_differential_drive_can(tour):
     # It moves where it looks, never sideways.
     sideways = move[:, 1] * np.cos(heading[:-1]) - move[:, 0] * np.sin(heading[:-1])
     assert np.abs(sideways).max() / step < 0.02
-    assert np.abs(np.diff(speed)).max() / step < 1.0  # m/s^2
+    # The path is a polygon with steps of 2 mm, which second differences feel.
+    assert np.abs(np.diff(speed)).max() / step <= MAX_ACCELERATION * 1.1
 
 
 def test_the_tour_is_a_lap_through_both_rooms_with_a_look_around(tour):

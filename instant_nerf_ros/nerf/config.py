@@ -6,6 +6,8 @@ documentation are generated from them or tested against them.
 import dataclasses
 import math
 
+MAX_VOXELS = 1e9  # nine bytes each
+
 
 def setting(default, description, low=-math.inf, high=math.inf, choices=()):
     """Return a dataclass field with a description (with unit) and the values it admits."""
@@ -20,7 +22,6 @@ class FieldConfig:
     """Multiresolution hash grid and its two networks (instant-ngp, Mueller et al. 2022)."""
 
     levels: int = setting(8, 'levels of the hash grid', 1, 16)
-    features: int = setting(4, 'features per level and entry', 1, 8)
     log2_table: int = setting(19, 'base-2 logarithm of the entries per level', 8, 24)
     coarsest_cell: float = setting(1.28, 'cell edge of the coarsest level [m]', 1e-3, 1e3)
     finest_cell: float = setting(0.01, 'cell edge of the finest level [m]', 1e-4, 1e2)
@@ -32,9 +33,9 @@ class OccupancyConfig:
     """The voxel grid: what the ray samples skip, and what the maps are made of."""
 
     voxel_size: float = setting(0.05, 'voxel edge, also the map resolution [m]', 0.01, 1.0)
-    length: float = setting(20.0, 'extent along x, centred on the first keyframe [m]', 1.0, 200.0)
-    width: float = setting(20.0, 'extent along y, centred on the first keyframe [m]', 1.0, 200.0)
-    height: float = setting(5.0, 'extent along z, centred on the first keyframe [m]', 1.0, 50.0)
+    length: float = setting(20.0, 'first extent along x, around the first pose [m]', 1.0, 200.0)
+    width: float = setting(20.0, 'first extent along y, around the first pose [m]', 1.0, 200.0)
+    height: float = setting(5.0, 'first extent along z, around the first pose [m]', 1.0, 50.0)
     min_alpha: float = setting(
         0.1, 'opacity of one voxel below which its samples are skipped', 1e-4, 0.5)
 
@@ -45,7 +46,7 @@ class SamplingConfig:
 
     samples_per_step: int = setting(16384, 'sample budget of one training step', 1024, 2**20)
     near: float = setting(0.2, 'distance before which nothing is sampled [m]', 0.0, 10.0)
-    far: float = setting(10.0, 'distance after which nothing is sampled [m]', 0.5, 200.0)
+    far: float = setting(10.0, 'distance up to which unmeasured rays are sampled [m]', 0.5, 200.0)
     min_step: float = setting(0.02, 'smallest distance between samples [m]', 1e-3, 1.0)
     cone: float = setting(
         0.01, 'distance between samples per distance from the camera', 0.0, 0.1)
@@ -106,6 +107,31 @@ class Config:
     device: str = setting(
         'auto', 'where the engine runs', choices=('auto', 'cpu', 'reference'))
     seed: int = setting(0, 'seed of the random numbers', 0, 2**31 - 1)
+
+    def __post_init__(self):
+        """Check what concerns several settings; raises ValueError."""
+        grid = self.occupancy
+        for low, high in (
+            ('sampling.near', 'sampling.far'),
+            ('map.min_height', 'map.max_height'),
+            ('field.finest_cell', 'field.coarsest_cell'),
+        ):
+            low_value, high_value = _get(self, low), _get(self, high)
+            if not low_value < high_value:
+                raise ValueError(
+                    f"'{low}' ({low_value}) must be less than '{high}' ({high_value})")
+        voxels = grid.length * grid.width * grid.height / grid.voxel_size**3
+        if voxels > MAX_VOXELS:
+            raise ValueError(
+                f'an extent of {grid.length} x {grid.width} x {grid.height} m has {voxels:.2g} '
+                f"voxels of {grid.voxel_size} m, more than {MAX_VOXELS:.2g}: enlarge "
+                "'occupancy.voxel_size'; the grid grows by itself where the camera goes")
+
+
+def _get(config, name):
+    for part in name.split('.'):
+        config = getattr(config, part)
+    return config
 
 
 def flatten(config, prefix=''):

@@ -70,6 +70,10 @@ class Mapper:
         """Return the number of keyframes in the store."""
         return len(self.keyframes)
 
+    def moved(self, T_world_camera):
+        """Tell whether an image at a pose (4, 4) would be kept, to decode it only then."""
+        return self.keyframes.moved(T_world_camera)
+
     def add(self, image, camera, T_world_camera, depth=None):
         """Take a posed image, and tell whether it was kept: it is if the camera moved enough.
 
@@ -78,7 +82,7 @@ class Mapper:
         Raises ValueError for anything malformed; nothing has changed then.
         """
         T_world_camera = _checked(image, camera, T_world_camera, depth)
-        if not self.keyframes.moved(T_world_camera):
+        if not self.moved(T_world_camera):
             return False
         self.keyframes.add(image, camera, T_world_camera, depth)
         position = T_world_camera[:3, 3]
@@ -197,17 +201,21 @@ def _checked(image, camera, T_world_camera, depth):
     if not isinstance(camera, Camera):
         raise ValueError(f'camera must be a Camera, is {type(camera).__name__}')
     size = camera.height, camera.width
+    image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape != (*size, 3):
         raise ValueError(
             f'the image must be {(*size, 3)} uint8 as the camera says, '
             f'is {image.shape} {image.dtype}')
-    if depth is not None and depth.shape != size:
-        raise ValueError(f'the depth must be {size} as the camera says, is {depth.shape}')
+    depth = np.zeros(size) if depth is None else np.asarray(depth)
+    if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres
+        raise ValueError(
+            f'the depth must be {size} as the camera says, in metres as floats, '
+            f'is {depth.shape} {depth.dtype}')
     T_world_camera = np.array(T_world_camera, dtype=np.float64)
     if T_world_camera.shape != (4, 4) or not np.isfinite(T_world_camera).all():
         raise ValueError(f'the pose must be a finite 4 x 4 matrix, is {T_world_camera}')
     rotation = T_world_camera[:3, :3]
     error = np.abs(rotation @ rotation.T - np.eye(3)).max()
-    if error > 1e-3 or np.linalg.det(rotation) < 0:
-        raise ValueError(f'the rotation of the pose is not a rotation: {rotation}')
+    if error > 1e-3 or np.linalg.det(rotation) < 0 or (T_world_camera[3] != (0, 0, 0, 1)).any():
+        raise ValueError(f'the pose must be a rotation and a translation, is {T_world_camera}')
     return T_world_camera

@@ -10,7 +10,10 @@ from instant_nerf_ros.nerf.composite import composite, median_distances, visible
 from instant_nerf_ros.nerf.samples import UNLIMITED, sample
 
 CHUNK = 4096  # rays at a time, so that memory stays small
-OPAQUE = 0.5  # opacity from which a pixel has a depth
+# Most rays end after a few samples. Those that do not are sampled again, further.
+LIMITS = 16, UNLIMITED
+OPAQUE = 0.99  # opacity at which a ray has ended
+HAS_DEPTH = 0.5  # opacity from which a pixel has a depth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,25 +29,33 @@ class View:
 def render(field, occupancy, camera, T_world_camera, config, backend, stride):
     """Render a view over black; config is the SamplingConfig, stride multiplies its steps."""
     rays = rays_module.of_camera(camera, T_world_camera)
-    colors, distances, opacities = [], [], []
-    for first in range(0, len(rays), CHUNK):
-        part = rays_module.Rays(
-            *(values[first : first + CHUNK]
-              for values in (rays.origins, rays.directions, rays.surfaces, rays.pixels)))
-        jitter = torch.full((len(part),), 0.5)
-        limits = torch.full((len(part),), UNLIMITED, dtype=torch.int32)
-        samples = sample(part, occupancy, config, backend, jitter, stride, limits, visited_only=True)
-        seen = functools.partial(visible, samples=samples, backend=backend)
-        pixels = composite(*field(samples, part.directions, seen), samples, backend)
-        colors.append(pixels.colors)
-        opacities.append(pixels.opacities)
-        distances.append(median_distances(pixels.weights, samples, backend))
+    colors = torch.zeros(len(rays), 3)
+    distances, opacities = torch.zeros(2, len(rays))
+    unfinished = torch.arange(len(rays))
+    for limit in LIMITS:
+        following = []
+        for chosen in unfinished.split(CHUNK):
+            part = rays_module.Rays(
+                rays.origins[chosen], rays.directions[chosen],
+                rays.surfaces[chosen], rays.pixels[chosen],
+            )  # fmt: skip
+            middle = torch.full((len(part),), 0.5)
+            limits = torch.full((len(part),), limit, dtype=torch.int32)
+            samples = sample(
+                part, occupancy, config, backend, middle, stride, limits, visited_only=True)
+            seen = functools.partial(visible, samples=samples, backend=backend)
+            pixels = composite(*field(samples, part.directions, seen), samples, backend)
+            colors[chosen] = pixels.colors
+            opacities[chosen] = pixels.opacities
+            distances[chosen] = median_distances(pixels.weights, samples, backend)
+            cut = (samples.offsets.diff() == limit) & (pixels.opacities < OPAQUE)
+            following.append(chosen[cut])
+        unfinished = torch.cat(following)
     size = camera.height, camera.width
-    opacity = torch.cat(opacities).numpy().reshape(size)
-    depth = torch.cat(distances).numpy() * camera.directions()[:, 2]
-    color = torch.cat(colors).clamp(0, 1).numpy().reshape(*size, 3)
+    depth = (distances.numpy() * camera.directions()[:, 2]).reshape(size)
+    opacity = opacities.numpy().reshape(size)
     return View(
-        (color * 255 + 0.5).astype(np.uint8),
-        np.where(opacity >= OPAQUE, depth.reshape(size), np.nan).astype(np.float32),
+        (colors.clamp(0, 1).numpy().reshape(*size, 3) * 255 + 0.5).astype(np.uint8),
+        np.where(opacity >= HAS_DEPTH, depth, np.nan).astype(np.float32),
         opacity,
     )

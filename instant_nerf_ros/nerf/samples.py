@@ -24,8 +24,9 @@ class Samples:
 def sample(rays, occupancy, config, backend, jitter, stride, limits, visited_only):
     """Place samples on rays, where the field may be solid.
 
-    jitter (R,) in [0, 1) shifts them by a share of a step; stride multiplies the steps;
-    limits (R,) int32 bounds the samples of a ray, from the front; visited_only skips places where the field has never been asked.
+    jitter (R,) in [0, 1) shifts them by a share of a step; stride multiplies the steps; limits
+    (R,) int32 bounds the samples of a ray, from the front; visited_only skips places where the
+    field has never been asked.
     """
     near, far = occupancy.clip(rays, config.near, config.far)
     offsets, t_starts, t_ends = backend.march(

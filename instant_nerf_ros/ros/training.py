@@ -71,7 +71,7 @@ class Training(threading.Thread):
     def _add_images(self):
         while (posed := self._posed_images.take()) is not None and not self._stopping.is_set():
             self._latest = posed
-            if not self._mapper.keyframes.moved(posed.T_map_camera):
+            if not self._mapper.moved(posed.T_map_camera):
                 continue
             decoded = self._posed_images.decode(posed)
             if decoded is None:

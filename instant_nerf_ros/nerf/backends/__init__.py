@@ -10,8 +10,10 @@ A backend takes and returns bare tensors and knows no class of ours. It defines
     Optimiser of the two: ``zero_grad()``, ``step(learning_rate)``.
 ``march``, ``composite``, ``median_distance``
     Rays to flat samples, samples to pixels.
-``visit``, ``carve``
-    What the samples and rays say of the voxels, written in place.
+``visit``, ``carve``, ``states``
+    What the samples and rays say of the voxels, written in place, and what follows from it.
+``NAME``
+    What the logs call it.
 
 Signatures and meaning are those of `reference`. The state_dict of the networks is the same in all.
 """

@@ -1,0 +1,128 @@
+"""Camera: every direction projects back to its pixel, by OpenCV's word."""
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from instant_nerf_ros.nerf.camera import Camera
+
+PINHOLE = Camera(64, 48, 50.0, 52.0, 30.0, 25.0)
+MODELS = {
+    'none': (),
+    'plumb_bob': (-0.2, 0.06, 0.002, -0.001, 0.01),
+    'rational_polynomial': (0.3, -0.1, 0.001, -0.002, 0.02, 0.5, -0.05, 0.01),
+    'equidistant': (0.05, -0.01, 0.004, -0.001),
+}
+
+
+def camera_of(model):
+    return dataclasses.replace(PINHOLE, distortion_model=model, distortion=MODELS[model])
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_the_principal_point_looks_along_the_optical_axis(model):
+    directions = camera_of(model).directions().reshape(48, 64, 3)
+    np.testing.assert_allclose(directions[25, 30], [0, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_directions_are_unit_and_x_grows_to_the_right_and_y_downwards(model):
+    directions = camera_of(model).directions()
+    assert directions.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1, rtol=1e-6)
+    image_plane = (directions / directions[:, 2:]).reshape(48, 64, 3)
+    assert (np.diff(image_plane[..., 0], axis=1) > 0).all()
+    assert (np.diff(image_plane[..., 1], axis=0) > 0).all()
+
+
+def test_a_pinhole_is_its_formula():
+    column, row = 7, 41
+    direction = PINHOLE.directions()[row * 64 + column].astype(float)
+    np.testing.assert_allclose(
+        direction / direction[2], [(column - 30) / 50, (row - 25) / 52, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize('camera', [
+    *map(camera_of, MODELS),
+    # The lens of the EuRoC MAV data set, one with strong barrel distortion, an Azure Kinect.
+    Camera(752, 480, 458.6, 457.3, 367.2, 248.4, 'plumb_bob',
+           (-0.28340811, 0.07395907, 0.00019359, 1.76187e-05)),
+    Camera(640, 480, 380.0, 380.0, 320.0, 240.0, 'plumb_bob', (-0.3, 0.09, 0.0, 0.0, -0.01)),
+    Camera(640, 576, 504.0, 504.0, 326.0, 332.0, 'rational_polynomial',
+           (4.6, 3.0, 2e-05, 8e-05, 0.155, 4.94, 4.46, 0.81)),
+], ids=lambda camera: f'{camera.distortion_model}-{camera.width}')  # fmt: skip
+def test_directions_project_back_to_their_pixels(camera):
+    points = camera.directions().astype(float)[:, None] * 3.0
+    matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+    project = cv2.fisheye.projectPoints if camera.distortion_model == 'equidistant' else (
+        cv2.projectPoints)
+    pixels, _ = project(points, np.zeros(3), np.zeros(3), matrix, np.array(camera.distortion))
+    column, row = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    expected = np.stack([column.ravel(), row.ravel()], axis=-1)
+    np.testing.assert_allclose(pixels[:, 0], expected, atol=0.01)
+
+
+def test_plumb_bob_takes_four_coefficients_as_five_with_a_zero():
+    four = dataclasses.replace(
+        PINHOLE, distortion_model='plumb_bob', distortion=(-0.2, 0.06, 0.002, -0.001))
+    five = dataclasses.replace(four, distortion=(*four.distortion, 0.0))
+    np.testing.assert_array_equal(four.directions(), five.directions())
+
+
+@pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial'])
+def test_zero_coefficients_are_a_pinhole(model):
+    zeros = (0.0,) * len(MODELS[model])
+    camera = dataclasses.replace(PINHOLE, distortion_model=model, distortion=zeros)
+    np.testing.assert_allclose(camera.directions(), PINHOLE.directions(), atol=1e-6)
+
+
+def test_equidistant_without_coefficients_has_angles_proportional_to_the_radius():
+    camera = Camera(101, 101, 40.0, 40.0, 50.0, 50.0, 'equidistant', (0.0,) * 4)
+    along_row = camera.directions().reshape(101, 101, 3)[50]
+    angles = np.arctan2(along_row[:, 0], along_row[:, 2])
+    np.testing.assert_allclose(angles, (np.arange(101) - 50) / 40, atol=1e-5)
+
+
+@pytest.mark.parametrize('width, height', [(32, 24), (128, 96), (64, 96)])
+def test_scaled_keeps_the_edges_of_the_view(width, height):
+    scaled = PINHOLE.scaled(width, height)
+
+    def edges(camera):
+        # The image reaches from half a pixel before the first centre to half behind the last.
+        return [(-0.5 - camera.cx) / camera.fx, (camera.width - 0.5 - camera.cx) / camera.fx,
+                (-0.5 - camera.cy) / camera.fy, (camera.height - 0.5 - camera.cy) / camera.fy]
+
+    assert (scaled.width, scaled.height) == (width, height)
+    np.testing.assert_allclose(edges(scaled), edges(PINHOLE), rtol=1e-12)
+
+
+def test_scaling_back_is_the_same_camera():
+    camera = camera_of('plumb_bob')
+    again = camera.scaled(640, 480).scaled(64, 48)
+    assert again.distortion == camera.distortion
+    np.testing.assert_allclose(again.directions(), camera.directions(), atol=1e-6)
+
+
+def test_equal_cameras_are_one_key_and_directions_cannot_be_spoilt():
+    assert hash(PINHOLE) == hash(dataclasses.replace(PINHOLE))
+    with pytest.raises(ValueError, match='read-only'):
+        PINHOLE.directions()[0] = 0
+
+
+@pytest.mark.parametrize('change, message', [
+    ({'width': 0}, 'size'),
+    ({'height': -1}, 'size'),
+    ({'fx': 0.0}, 'not calibrated'),
+    ({'fy': -50.0}, 'not calibrated'),
+    ({'cx': math.nan}, 'finite'),
+    ({'fx': math.inf}, 'finite'),
+    ({'distortion_model': 'thin_prism'}, 'thin_prism'),
+    ({'distortion_model': 'plumb_bob', 'distortion': (0.1, 0.2)}, 'plumb_bob'),
+    ({'distortion_model': 'equidistant', 'distortion': (0.1, 0.0, math.nan, 0.0)}, 'finite'),
+    ({'distortion': (0.1,)}, 'none'),
+])
+def test_what_no_camera_has_is_refused_with_a_reason(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(PINHOLE, **change)

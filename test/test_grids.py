@@ -1,0 +1,160 @@
+"""Grids: what leaves the voxels is in its place, and as Nav2 expects it."""
+import numpy as np
+import pytest
+import torch
+
+from instant_nerf_ros.nerf import backends, grids
+from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
+from instant_nerf_ros.nerf.grids import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.occupancy import Occupancy
+
+BAND = MapConfig(min_height=0.1, max_height=1.5)
+
+
+def make(center=(0.0, 0.0, 1.0), voxel_size=0.05):
+    config = OccupancyConfig(voxel_size=voxel_size, length=4.0, width=3.0, height=5.0)
+    return Occupancy(config, center, backends.select('reference'))
+
+
+def put(occupancy, state, *position, color=(0, 0, 0)):
+    """Give the voxel at a position (metres, world) a state."""
+    index = tuple(np.floor((np.array(position) - occupancy.corner) / occupancy.voxel_size + 1e-6)
+                  .astype(int))  # fmt: skip
+    if state != UNKNOWN:
+        (occupancy.hits if state == OCCUPIED else occupancy.passes)[index] = 100
+    occupancy.colors[index] = torch.tensor(color, dtype=torch.uint8)
+
+
+def cell_of(grid, x, y):
+    """Return the cell of a map at a place, as a user of nav_msgs/OccupancyGrid looks it up."""
+    column = int((x - grid.origin[0]) // grid.resolution)
+    row = int((y - grid.origin[1]) // grid.resolution)
+    return grid.cells[row, column]
+
+
+@pytest.mark.parametrize('center', [(0, 0, 1), (12.34, -7.89, 0.5)])
+def test_a_map_has_every_voxel_in_its_place(center):
+    occupancy = make(center)
+    x, y, _ = center
+    put(occupancy, OCCUPIED, x + 1.02, y - 0.52, 0.52)
+    put(occupancy, FREE, x + 0.22, y + 0.67, 0.52)
+    grid = grids.project(occupancy, BAND)
+    assert grid.cells.shape == (occupancy.shape[1], occupancy.shape[0])
+    assert grid.cells.dtype == np.int8
+    assert cell_of(grid, x + 1.02, y - 0.52) == OCCUPIED
+    assert cell_of(grid, x + 0.22, y + 0.67) == FREE
+    assert (grid.cells == UNKNOWN).sum() == grid.cells.size - 2
+
+
+def test_row_zero_has_the_lowest_y_and_column_zero_the_lowest_x():
+    occupancy = make()
+    low = occupancy.corner
+    put(occupancy, OCCUPIED, low[0] + 0.02, low[1] + 0.02, 0.5)
+    put(occupancy, FREE, low[0] + 4.0 - 0.02, low[1] + 0.02, 0.5)
+    cells = grids.project(occupancy, BAND).cells
+    assert cells[0, 0] == OCCUPIED and cells[0, -1] == FREE
+    assert (cells[1:] == UNKNOWN).all()
+
+
+def test_one_occupied_voxel_outweighs_free_ones_and_those_the_unknown():
+    occupancy = make()
+    for x, states in ((0.02, (FREE, OCCUPIED, FREE)), (0.52, (UNKNOWN, FREE, UNKNOWN)),
+                      (1.02, (UNKNOWN, UNKNOWN, UNKNOWN)), (1.52, (OCCUPIED, UNKNOWN, FREE))):
+        for z, state in zip((0.3, 0.8, 1.2), states):
+            put(occupancy, state, x, 0.02, z)
+    grid = grids.project(occupancy, BAND)
+    assert [cell_of(grid, x, 0.02) for x in (0.02, 0.52, 1.02, 1.52)] == [
+        OCCUPIED, FREE, UNKNOWN, OCCUPIED]  # fmt: skip
+
+
+@pytest.mark.parametrize('height', np.linspace(0.0, 1.7, 18))
+def test_the_band_holds_the_layers_whose_middle_is_in_it_wherever_the_camera_began(height):
+    # With voxels of 5 cm, the middles are multiples of 5 cm: 0.1 m is one, 1.5 m the first above.
+    occupancy = make((0.0, 0.0, height))
+    for x, z in ((0.02, 0.05), (0.22, 0.1), (0.42, 1.45), (0.62, 1.5), (0.82, -0.4), (1.02, 1.7)):
+        put(occupancy, OCCUPIED, x, 0.02, z)
+    grid = grids.project(occupancy, BAND)
+    assert [cell_of(grid, x, 0.02) for x in (0.02, 0.22, 0.42, 0.62, 0.82, 1.02)] == [
+        UNKNOWN, OCCUPIED, OCCUPIED, UNKNOWN, UNKNOWN, UNKNOWN]  # fmt: skip
+
+
+def test_a_band_beyond_the_grid_is_cut():
+    occupancy = make()
+    put(occupancy, OCCUPIED, 0.02, 0.02, 0.5)
+    assert cell_of(grids.project(occupancy, MapConfig(-40.0, 40.0)), 0.02, 0.02) == OCCUPIED
+    above = grids.project(occupancy, MapConfig(20.0, 30.0))
+    assert (above.cells == UNKNOWN).all()
+    assert above.cells.shape == (occupancy.shape[1], occupancy.shape[0])
+
+
+@pytest.mark.parametrize('low, high', [(1.0, 1.0), (1.0, 0.5), (1.0, 1.04)])
+def test_an_empty_band_is_an_error_that_names_its_settings(low, high):
+    with pytest.raises(ValueError, match='map.max_height.*map.min_height'):
+        grids.project(make(), MapConfig(low, high))
+
+
+@pytest.mark.parametrize('voxel_size', [0.05, 0.03, 0.1, 0.07])
+@pytest.mark.parametrize('center', [(0, 0, 1), (12.34, -7.89, 0.5), (-431.7, 998.3, 0.0)])
+def test_the_origin_is_a_multiple_of_the_resolution_as_nav2_computes_it(center, voxel_size):
+    occupancy = make(center, voxel_size)
+    occupancy.include(np.array(center) + [-5.0, 7.0, 0.0])
+    grid = grids.project(occupancy, BAND)
+    resolution = float(np.float32(voxel_size))
+    assert grid.resolution == resolution  # it survives the message's float32
+    for origin in grid.origin:
+        remainder = abs(np.fmod(origin, resolution))
+        assert min(remainder, resolution - remainder) < 1e-5
+
+
+def test_a_floor_at_zero_fills_one_layer_of_voxels():
+    random = np.random.default_rng(0)
+    occupancy = make()
+    count = 30000
+    origin = torch.tensor([0.01, 0.02, 1.0])
+    # Ends on the floor, measured with 2 cm of error at most.
+    ends = torch.from_numpy(np.stack([
+        *random.uniform(-0.5, 0.5, (2, count)), random.uniform(-0.02, 0.02, count)],
+        axis=-1).astype(np.float32))  # fmt: skip
+    lengths = (ends - origin).norm(dim=1)
+    occupancy.backend = backends.select('cpu')
+    occupancy.backend.carve(
+        origin.expand(count, 3).contiguous(), (ends - origin) / lengths[:, None], lengths,
+        torch.ones(count, dtype=torch.bool), torch.zeros(count, 3, dtype=torch.uint8),
+        occupancy.hits, occupancy.passes, occupancy.colors, occupancy.voxels,
+        occupancy.origin, occupancy.voxel_size)  # fmt: skip
+    voxels = grids.voxels(occupancy)
+    [layer] = np.unique(np.argwhere(voxels.states == OCCUPIED)[:, 2])
+    middle = voxels.origin[2] + (layer + 0.5) * voxels.voxel_size
+    assert middle == pytest.approx(0.0, abs=1e-9)
+    # And a band that begins at 0.1 m does not see it.
+    assert not (grids.project(occupancy, BAND).cells == OCCUPIED).any()
+
+
+def test_voxels_say_where_they_are():
+    occupancy = make((12.34, -7.89, 0.5))
+    put(occupancy, OCCUPIED, 12.02, -7.53, 0.71)
+    put(occupancy, FREE, 12.52, -7.03, 1.21)
+    grid = grids.voxels(occupancy)
+    assert grid.states.shape == occupancy.shape and grid.states.dtype == np.int8
+    for state, position in ((OCCUPIED, (12.02, -7.53, 0.71)), (FREE, (12.52, -7.03, 1.21))):
+        [index] = np.argwhere(grid.states == state)
+        low = grid.origin + index * grid.voxel_size
+        assert (low <= position).all() and (position < low + grid.voxel_size).all()
+    assert (grid.states == UNKNOWN).sum() == grid.states.size - 2
+
+
+def test_points_are_the_centres_of_occupied_voxels_with_their_colours():
+    occupancy = make((12.34, -7.89, 0.5))
+    put(occupancy, OCCUPIED, 12.02, -7.53, 0.71, color=(10, 20, 30))
+    put(occupancy, OCCUPIED, 13.02, -7.03, 0.11, color=(200, 100, 0))
+    put(occupancy, FREE, 12.52, -7.03, 1.21, color=(1, 1, 1))
+    positions, colors = grids.points(occupancy)
+    assert positions.dtype == np.float32 and colors.dtype == np.uint8
+    np.testing.assert_allclose(
+        positions, [[12.025, -7.525, 0.7], [13.025, -7.025, 0.1]], atol=1e-5)
+    np.testing.assert_array_equal(colors, [[10, 20, 30], [200, 100, 0]])
+
+
+def test_without_occupied_voxels_there_are_no_points():
+    positions, colors = grids.points(make())
+    assert positions.shape == (0, 3) and colors.shape == (0, 3)

@@ -1,0 +1,89 @@
+"""Loss: zero for what is right, square near it, linear far from it."""
+import pytest
+import torch
+
+from instant_nerf_ros.nerf import loss
+from instant_nerf_ros.nerf.composite import Pixels
+from instant_nerf_ros.nerf.config import LossConfig
+from instant_nerf_ros.nerf.rays import Rays
+from instant_nerf_ros.nerf.samples import Samples
+
+CONFIG = LossConfig(huber_delta=0.1)
+BAND = 0.1  # metres
+BLACK, WHITE = torch.zeros(2, 3), torch.ones(2, 3)
+
+
+def terms(color=0.4, opacity=1.0, distance=2.0, measured=2.0, background=BLACK, weights=(0, 1),
+          config=CONFIG):  # fmt: skip
+    """Return the terms of two equal rays of two samples each: at 1 m, and around 2 m."""
+    rays = Rays(torch.zeros(2, 3), torch.zeros(2, 3), torch.full((2,), float(measured)),
+                torch.full((2, 3), 102, dtype=torch.uint8))  # 102 / 255 = 0.4
+    t_starts, t_ends = torch.tensor([0.9, 1.95] * 2), torch.tensor([1.1, 2.05] * 2)
+    samples = Samples(
+        torch.tensor([0, 2, 4]), torch.tensor([0, 0, 1, 1]), t_starts, t_ends, torch.zeros(4, 3))
+    pixels = Pixels(torch.full((2, 3), color), torch.full((2,), distance),
+                    torch.full((2,), opacity), torch.tensor(weights * 2, dtype=torch.float32))
+    return loss.terms(pixels, samples, rays, background, config, BAND)
+
+
+def test_the_truth_costs_nothing():
+    assert all(abs(term) < 1e-12 for term in terms().values())
+    assert abs(loss.total(terms())) < 1e-12
+
+
+@pytest.mark.parametrize('name, error', [
+    ('color', lambda e: terms(color=0.4 + e)), ('depth', lambda e: terms(distance=2.0 + e))])
+def test_huber_is_square_below_delta_linear_above_and_smooth_between(name, error):
+    def value(e):
+        return error(e)[name].item()
+
+    assert value(0.04) == pytest.approx(4 * value(0.02), rel=1e-3)
+    assert value(-0.04) == pytest.approx(value(0.04), rel=1e-3)
+    step = value(0.3) - value(0.2)
+    assert value(0.5) - value(0.4) == pytest.approx(step, rel=1e-3)
+    # A parabola e^2 goes over into its tangent: twice the error at delta, on 0.1 of the way.
+    assert step == pytest.approx(2 * value(0.1), rel=1e-3)
+
+
+def test_what_is_not_opaque_shows_the_background():
+    # Half of the light is 0.2, the other half the background's: black, or 0.4.
+    assert terms(color=0.2, opacity=0.5, background=BLACK)['color'] > 1e-3
+    right = terms(color=0.2, opacity=0.5, background=torch.full((2, 3), 0.4))
+    assert right['color'].item() == pytest.approx(0, abs=1e-12)
+    assert terms(color=0.4, opacity=1.0, background=WHITE)['color'] < 1e-12
+
+
+def test_rays_without_depth_have_only_a_colour():
+    assert set(terms(measured=0.0)) == {'color'}
+
+
+def test_opacity_before_the_band_costs_and_within_it_does_not():
+    assert terms(weights=(0.0, 1.0))['free_space'] == 0
+    little, much = terms(weights=(0.1, 0.9))['free_space'], terms(weights=(0.8, 0.2))['free_space']
+    assert 0 < little < much
+    # Measured at 1.15 m, the first sample ends in the band, and the second lies behind.
+    assert terms(weights=(0.5, 0.5), measured=1.15)['free_space'] == 0
+
+
+def test_weights_multiply_their_terms():
+    twice = LossConfig(
+        huber_delta=0.1, depth_weight=2 * CONFIG.depth_weight,
+        free_space_weight=2 * CONFIG.free_space_weight)
+    wrong = {'color': 0.7, 'distance': 2.4, 'weights': (0.5, 0.5)}
+    once, doubled = terms(**wrong), terms(**wrong, config=twice)
+    assert doubled['color'] == once['color'] > 0
+    for name in ('depth', 'free_space'):
+        assert doubled[name].item() == pytest.approx(2 * once[name].item()) and once[name] > 0
+    assert loss.total(once).item() == pytest.approx(sum(term.item() for term in once.values()))
+
+
+def test_terms_are_means_over_all_rays():
+    # Half of the rays without depth: half of the depth term.
+    both = terms(distance=2.4)['depth'].item()
+    rays = Rays(torch.zeros(2, 3), torch.zeros(2, 3), torch.tensor([2.0, 0.0]),
+                torch.full((2, 3), 102, dtype=torch.uint8))
+    samples = Samples(torch.tensor([0, 0, 0]), torch.empty(0, dtype=torch.int64),
+                      torch.empty(0), torch.empty(0), torch.empty(0, 3))
+    pixels = Pixels(torch.full((2, 3), 0.4), torch.full((2,), 2.4), torch.ones(2), torch.empty(0))
+    one = loss.terms(pixels, samples, rays, BLACK, CONFIG, BAND)['depth'].item()
+    assert one == pytest.approx(both / 2)

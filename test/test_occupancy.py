@@ -1,0 +1,309 @@
+"""Occupancy: what rays and the field say of voxels, in closed form and by every backend alike."""
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from randomness import floats, generator, unit
+
+from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.backends.reference_voxels import (
+    EMPTY,
+    FREE,
+    MIN_EVIDENCE,
+    OCCUPIED,
+    SOLID,
+    UNKNOWN,
+    UNVISITED,
+    state,
+)
+from instant_nerf_ros.nerf.config import OccupancyConfig
+from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.rays import Rays
+
+SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
+VOXEL = 0.5
+
+
+@pytest.fixture(params=['cpu', 'reference'])
+def backend(request):
+    return backends.select(request.param)
+
+
+class Grids:
+    """The arrays that carve writes, all zero."""
+
+    def __init__(self):
+        self.hits, self.passes, self.voxels = torch.zeros(3, *SHAPE, dtype=torch.uint8)
+        self.colors = torch.zeros(*SHAPE, 3, dtype=torch.uint8)
+
+    def carve(self, backend, origins, directions, distances, measured=True, pixel=(0, 0, 0)):
+        """Carve rays, all measured or not and of the same colour, and return self."""
+        origins, directions = torch.as_tensor(origins), torch.as_tensor(directions)
+        count = len(origins)
+        backend.carve(
+            origins.float(), directions.float(), torch.as_tensor(distances).float(),
+            torch.full((count,), measured), torch.tensor([pixel] * count, dtype=torch.uint8),
+            self.hits, self.passes, self.colors, self.voxels, torch.zeros(3), VOXEL)  # fmt: skip
+        return self
+
+    def cells(self, name):
+        """Return {cell: count} of what is not zero."""
+        array = getattr(self, name)
+        return {tuple(cell): array[tuple(cell)].item() for cell in array.nonzero().tolist()}
+
+
+def visit(backend, positions, densities, stored, voxels, decay=0.5, threshold=1.0):
+    backend.visit(
+        torch.tensor(positions), torch.tensor(densities), stored, voxels, torch.zeros(3), VOXEL,
+        decay, threshold)  # fmt: skip
+
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+@pytest.mark.parametrize('sign', [1, -1])
+def test_a_ray_passes_what_it_crosses_and_hits_where_it_ends(backend, axis, sign):
+    origin, direction = [1.2, 1.2, 1.2], [0.0, 0.0, 0.0]
+    origin[axis] = 0.2 if sign > 0 else 3.8
+    direction[axis] = float(sign)
+    grids = Grids().carve(backend, [origin], [direction], [2.0])
+
+    def cell(index):
+        cell = [2, 2, 2]
+        cell[axis] = index if sign > 0 else 7 - index
+        return tuple(cell)
+
+    # From 0.2 to 2.2 m; passes end one voxel edge earlier, at 1.7 m.
+    assert grids.cells('passes') == {cell(index): 1 for index in range(4)}
+    assert grids.cells('hits') == {cell(4): 1}
+
+
+def test_a_short_ray_only_hits_and_no_distance_is_no_ray(backend):
+    grids = Grids().carve(backend, [[1.2, 1.2, 1.2]] * 3, [[0, 0, 1.0]] * 3, [0.4, 0.0, -1.0])
+    assert grids.cells('hits') == {(2, 2, 3): 1} and not grids.cells('passes')
+
+
+def test_rays_from_and_to_the_outside_count_inside(backend):
+    grids = Grids().carve(backend, [[-1.7, 1.2, 1.2], [1.2, 4.8, 1.2]],
+                          [[1.0, 0, 0], [0, 1.0, 0]], [30.0, 9.0])  # fmt: skip
+    through = {(index, 2, 2): 1 for index in range(8)}
+    assert grids.cells('passes') == {**through, (2, 9, 2): 1} and not grids.cells('hits')
+    grids = Grids().carve(backend, [[9.0, 9.0, 9.0]], [[1.0, 0, 0]], [5.0])
+    assert not grids.cells('passes') and not grids.cells('hits')
+
+
+def test_a_diagonal_ray_crosses_the_faces_in_order(backend):
+    # From (0.1, 0.3, 0.2) along (1, 1, 0): the face y = 0.5 comes first, then x = 0.5, and so on.
+    direction = [math.sqrt(0.5), math.sqrt(0.5), 0.0]
+    grids = Grids().carve(backend, [[0.1, 0.3, 0.2]], [direction], [math.sqrt(2) * 1.25])
+    # It ends at (1.35, 1.55), and passes up to (0.996, 1.196).
+    assert grids.cells('passes') == {
+        (0, 0, 0): 1, (0, 1, 0): 1, (1, 1, 0): 1, (1, 2, 0): 1}  # fmt: skip
+    assert grids.cells('hits') == {(2, 3, 0): 1}
+
+
+def test_full_counts_are_halved_together(backend):
+    for name, count, cell in (('passes', 'hits', (1, 2, 2)), ('hits', 'passes', (4, 2, 2))):
+        grids = Grids()
+        getattr(grids, name)[cell] = 255
+        getattr(grids, count)[cell] = 100
+        grids.carve(backend, [[0.7, 1.2, 1.2]], [[1.0, 0, 0]], [1.6])
+        assert getattr(grids, name)[cell] == 128 and getattr(grids, count)[cell] == 50
+    grids = Grids().carve(backend, [[0.2, 1.2, 1.2]] * 2000, [[1.0, 0, 0]] * 2000, [2.0] * 2000)
+    assert 127 < grids.passes.max() <= 255 and 127 < grids.hits.max() <= 255
+
+
+def test_the_first_hit_colours_a_voxel_and_later_ones_move_it_by_a_quarter(backend):
+    grids = Grids()
+    for pixel, expected in (((200, 0, 100), (200, 0, 100)), ((100, 200, 100), (175, 50, 100)),
+                            ((0, 50, 255), (131, 50, 139))):
+        grids.carve(backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel)
+        np.testing.assert_allclose(grids.colors[4, 2, 2].tolist(), expected, atol=1)
+    assert (grids.colors != 0).any(-1).sum() == 1
+
+
+def test_only_measured_rays_clear_the_voxels_of_the_field(backend):
+    for measured in (True, False):
+        grids = Grids()
+        grids.voxels.fill_(SOLID)
+        rays = [[0.2, 1.2, 1.2]] * 30
+        grids.carve(backend, rays, [[1.0, 0, 0]] * 30, [2.0] * 30, measured=measured)
+        cleared = {tuple(cell) for cell in (grids.voxels == EMPTY).nonzero().tolist()}
+        assert cleared == ({(index, 2, 2) for index in range(4)} if measured else set())
+        assert ((grids.voxels == EMPTY) | (grids.voxels == SOLID)).all()
+
+
+def test_what_was_hit_often_is_not_cleared_by_a_passing_ray(backend):
+    grids = Grids()
+    grids.voxels.fill_(SOLID)
+    grids.hits[2, 2, 2] = 200
+    grids.carve(backend, [[0.2, 1.2, 1.2]] * 5, [[1.0, 0, 0]] * 5, [2.0] * 5)
+    assert grids.voxels[2, 2, 2] == SOLID and grids.voxels[1, 2, 2] == EMPTY
+
+
+def test_cpu_carves_as_the_reference_does():
+    random = generator()
+    count = 400
+    origins, directions = floats(random.uniform(-1, 7, (count, 3))), unit(random, count)
+    distances = floats(random.uniform(-0.5, 6, count))
+    cpu, other = (Grids().carve(backends.select(name), origins, directions, distances)
+                  for name in ('cpu', 'reference'))  # fmt: skip
+    for name in ('hits', 'passes', 'voxels'):
+        actual, expected = getattr(cpu, name), getattr(other, name)
+        assert (actual != expected).sum() < 0.005 * expected.numel() and expected.any()
+    for axis in range(3):  # no axis is like another
+        sums = [grid.passes.sum(dim=[a for a in range(3) if a != axis]) for grid in (cpu, other)]
+        assert (sums[0] - sums[1]).abs().max() <= 3
+
+
+def test_states_of_the_extremes(backend):
+    hits, passes = torch.tensor([
+        [0, 0], [0, 255], [255, 0], [255, 255], [MIN_EVIDENCE - 1, 0], [0, MIN_EVIDENCE - 1],
+        [MIN_EVIDENCE, 0], [0, MIN_EVIDENCE],
+    ], dtype=torch.uint8).T.contiguous()[:, :, None, None]  # fmt: skip
+    states = backend.states(hits, passes).flatten().tolist()
+    assert states == [
+        UNKNOWN, FREE, OCCUPIED, OCCUPIED, UNKNOWN, UNKNOWN, OCCUPIED, FREE]  # fmt: skip
+
+
+def test_states_agree_for_all_counts_and_only_sink_as_rays_pass():
+    counts = torch.arange(256).byte()
+    hits, passes = counts[:, None, None].expand(256, 256, 1), counts[None, :, None].expand(
+        256, 256, 1)
+    cpu, other = (backends.select(name).states(hits.contiguous(), passes.contiguous())[..., 0]
+                  for name in ('cpu', 'reference'))  # fmt: skip
+    assert torch.equal(cpu, other) and cpu.dtype == torch.int8
+    order = {OCCUPIED: 2, UNKNOWN: 1, FREE: 0}
+    rank = torch.tensor([[order[state] for state in row] for row in cpu[:, 10:].tolist()])
+    assert (rank.diff(dim=1) <= 0).all() and (rank.diff(dim=0) >= 0).all()
+    for h, p in itertools.product((0, 2, 5, 40, 200), repeat=2):
+        assert cpu[h, p] == state(h, p)
+
+
+def test_a_voxel_is_empty_after_enough_visits_without_density_and_solid_after_one_with(backend):
+    stored, voxels = torch.zeros(SHAPE), torch.zeros(SHAPE, dtype=torch.uint8)
+    position = [[0.7, 2.2, 5.9]]  # voxel (1, 4, 11)
+    cell = 1, 4, 11
+    # It starts at twice the threshold: 2, then 2 * 0.6 = 1.2, then 0.72.
+    for expected_value, expected in ((1.2, SOLID), (0.72, EMPTY)):
+        visit(backend, position, [0.0], stored, voxels, decay=0.6)
+        assert voxels[cell] == expected
+        assert stored[cell].item() == pytest.approx(expected_value, rel=1e-5)
+    visit(backend, position, [5.0], stored, voxels, decay=0.6)
+    assert voxels[cell] == SOLID and stored[cell] == 5.0
+    visit(backend, position, [3.5], stored, voxels, decay=0.6)  # more than 0.6 * 5
+    assert stored[cell] == 3.5
+    assert (voxels != UNVISITED).sum() == 1 and (stored != 0).sum() == 1
+
+
+def test_visits_outside_of_the_grid_and_none_at_all_change_nothing(backend):
+    stored, voxels = torch.zeros(SHAPE), torch.zeros(SHAPE, dtype=torch.uint8)
+    outside = [[-0.01, 1.0, 1.0], [4.01, 1.0, 1.0], [1.0, 5.01, 1.0], [1.0, 1.0, 6.01],
+               [1.0, -9.0, 1.0], [1.0, 1.0, -0.3]]  # fmt: skip
+    visit(backend, outside, [9.0] * 6, stored, voxels)
+    backend.visit(torch.empty(0, 3), torch.empty(0), stored, voxels, torch.zeros(3), VOXEL, 0.5, 1)
+    assert not voxels.any() and not stored.any()
+
+
+def test_cpu_visits_as_the_reference_does():
+    random = generator()
+    positions = floats(random.uniform(-0.5, 6, (20000, 3)))  # some 20 to a voxel, in their order
+    densities = floats(random.exponential(1.0, 20000))
+    found = []
+    for name in ('cpu', 'reference'):
+        stored, voxels = torch.zeros(SHAPE), torch.zeros(SHAPE, dtype=torch.uint8)
+        backends.select(name).visit(
+            positions, densities, stored, voxels, torch.zeros(3), VOXEL, 0.8, 1.5)
+        found.append((stored, voxels))
+    (cpu_stored, cpu_voxels), (stored, voxels) = found
+    assert (~torch.isclose(cpu_stored, stored, rtol=1e-5)).sum() < 0.005 * stored.numel()
+    assert (cpu_voxels != voxels).sum() < 0.005 * stored.numel()
+    assert (voxels == EMPTY).any() and (voxels == SOLID).any()
+
+
+def make(backend, center=(0.0, 0.0, 0.0), **settings):
+    config = {'voxel_size': 0.1, 'length': 2.0, 'width': 1.5, 'height': 1.0, **settings}
+    return Occupancy(OccupancyConfig(**config), center, backend)
+
+
+def test_the_grid_is_centred_on_the_first_camera_and_on_the_lattice_of_the_world(backend):
+    for center in ([0.0, 0.0, 0.0], [3.14, -2.72, 1.41], [-100.03, 55.55, 0.38]):
+        occupancy = make(backend, center)
+        assert occupancy.shape == (20, 15, 10)
+        middle = occupancy.corner + np.array(occupancy.shape) * 0.1 / 2
+        assert np.abs(middle - center).max() <= 0.1
+        # Corners on multiples of the voxel size in x and y, in z between two of them.
+        cells = occupancy.corner / 0.1 + [0.0, 0.0, 0.5]
+        np.testing.assert_allclose(cells, np.round(cells), atol=1e-6)
+
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+@pytest.mark.parametrize('sign', [1, -1])
+def test_include_grows_by_doubling_and_leaves_all_in_its_place(backend, axis, sign):
+    random = generator()
+    occupancy = make(backend)
+    names = 'density', 'voxels', 'hits', 'passes', 'colors'
+    for name in names:
+        grid = getattr(occupancy, name)
+        grid.copy_(torch.from_numpy(random.integers(1, 200, grid.shape)))
+    before = {name: getattr(occupancy, name).clone() for name in names}
+    shape, corner = occupancy.shape, occupancy.corner
+    occupancy.include(corner + 0.05)
+    assert occupancy.shape == shape
+    position = np.zeros(3)
+    position[axis] = sign * 5.0
+    occupancy.include(position)
+    factor = occupancy.shape[axis] / shape[axis]
+    assert math.log2(factor) % 1 == 0 and factor > 1
+    assert [a == b for a, b in zip(occupancy.shape, shape)] == [a != axis for a in range(3)]
+    inside = (position - occupancy.corner) / 0.1
+    assert (inside >= 0).all() and (inside < occupancy.shape).all()
+    # It is not larger than it has to be: half of it would not have held both.
+    assert factor / 2 * shape[axis] * 0.1 < 5.0 + shape[axis] * 0.1
+    first = np.round((corner - occupancy.corner) / 0.1).astype(int)
+    old = tuple(slice(f, f + n) for f, n in zip(first, shape))
+    for name in names:
+        grid = getattr(occupancy, name)
+        assert grid.shape[:3] == occupancy.shape
+        assert torch.equal(grid[old], before[name])
+        assert (grid != 0).sum() == before[name].count_nonzero()  # and nothing elsewhere
+
+
+def test_a_wall_before_a_depth_camera(backend):
+    # The camera is at x = 0 and looks along x at a wall at x = 1.23, in the layer from 1.2 to 1.3.
+    random = generator()
+    occupancy = make(backend, (1.0, 0.0, 0.0), length=3.0)
+    count = 5000
+    directions = floats(np.stack(
+        [np.ones(count), *random.uniform(-0.35, 0.35, (2, count))], axis=-1))  # fmt: skip
+    length = directions.norm(dim=1)
+    origins = torch.zeros(count, 3) + torch.tensor([0.0, 0.01, 0.01])
+    surfaces = 1.23 * length
+    rays = Rays(origins, directions / length[:, None], surfaces,
+                torch.full((count, 3), 80, dtype=torch.uint8))  # fmt: skip
+    occupancy.carve(rays, surfaces)
+    states = occupancy.states()
+    centers = occupancy.corner + (np.indices(states.shape).reshape(3, -1).T + 0.5) * 0.1
+    x, y, z = centers.T
+    states = states.flatten()
+    # Cells that the cone of the rays fills.
+    seen = (np.abs(y - 0.01) < 0.35 * x - 0.15) & (np.abs(z - 0.01) < 0.35 * x - 0.15)
+    wall = np.abs(x - 1.25) < 0.01
+    assert (states[wall & seen] == OCCUPIED).all() and (wall & seen).sum() > 20
+    front = seen & (x < 1.1)
+    assert (states[front] == FREE).all() and front.sum() > 20
+    assert (states[x > 1.3] == UNKNOWN).all()
+    aside = (np.abs(y - 0.01) > 0.35 * x + 0.15) | (x < -0.1)
+    assert (states[aside] == UNKNOWN).all()
+    assert (states[x < 1.15] != OCCUPIED).all()
+    hit = occupancy.colors[occupancy.hits > 0]
+    assert len(hit) and (hit == 80).all()
+
+
+def test_visits_reach_the_voxel_that_holds_the_position(backend):
+    occupancy = make(backend, (3.0, -2.0, 1.0))
+    position = np.array([3.42, -2.31, 1.27])
+    occupancy.visit(floats(position[None]), torch.tensor([1e4]))
+    index = tuple(np.floor((position - occupancy.corner) / 0.1).astype(int))
+    assert occupancy.voxels[index] == SOLID and (occupancy.voxels != UNVISITED).sum() == 1
+    assert (occupancy.states() == UNKNOWN).all()  # the field alone makes no map

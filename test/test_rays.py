@@ -1,0 +1,90 @@
+"""Rays: a pixel, its colour and its depth end up on one line in the world."""
+import numpy as np
+import pytest
+from randomness import generator
+from scenes import CAMERA, distances, look_at, view
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import KeyframeConfig
+from instant_nerf_ros.nerf.keyframes import Keyframes
+from instant_nerf_ros.nerf.rays import draw, of_camera
+
+FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
+POSES = [look_at([-1.0, 0.3, 1.2], [1.0, 0.0, 0.8]), look_at([0.9, -1.0, 0.4], [0.5, 1.0, 1.5])]
+
+
+def coordinates(camera):
+    """Return an image whose colour is column, row, and the width of the camera."""
+    columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    return np.stack([columns, rows, np.full_like(rows, camera.width)], -1).astype(np.uint8)
+
+
+@pytest.fixture
+def keyframes():
+    """Return a store with a pinhole and a fisheye that see the scene."""
+    store = Keyframes(KeyframeConfig(budget_mb=16))
+    for camera, T_world_camera in zip((CAMERA, FISHEYE), POSES):
+        store.add(coordinates(camera), camera, T_world_camera, view(camera, T_world_camera)[1])
+    return store
+
+
+def test_every_ray_has_origin_direction_and_surface_of_its_pixel(keyframes):
+    rays = draw(keyframes, 4000, generator())
+    assert len(rays) == 4000
+    column, row, width = rays.pixels.numpy().astype(int).T
+    for camera, T_world_camera in zip((CAMERA, FISHEYE), POSES):
+        own = width == camera.width
+        assert own.sum() > 1000
+        np.testing.assert_allclose(rays.origins[own], np.broadcast_to(
+            T_world_camera[:3, 3], (own.sum(), 3)), atol=1e-6)
+        in_camera = camera.directions()[row[own] * camera.width + column[own]]
+        expected = in_camera @ T_world_camera[:3, :3].T
+        np.testing.assert_allclose(rays.directions[own], expected, atol=1e-6)
+        # Along the ray it is farther than along the axis: the point is on the surface.
+        origins = np.broadcast_to(T_world_camera[:3, 3], expected.shape)
+        along = distances(origins, expected)
+        oblique = in_camera[:, 2].min()
+        np.testing.assert_allclose(rays.surfaces[own], along, atol=1e-3 / oblique)
+        assert oblique < 0.8  # or the test above would say little
+
+
+def test_all_pixels_are_drawn(keyframes):
+    rays = draw(keyframes, 100_000, generator())
+    column, row, width = rays.pixels.numpy().astype(int).T
+    for camera in (CAMERA, FISHEYE):
+        own = width == camera.width
+        counts = np.zeros((camera.height, camera.width))
+        np.add.at(counts, (row[own], column[own]), 1)
+        assert (counts > 0).all() and counts.max() < 5 * counts.mean()
+
+
+def test_the_same_generator_draws_the_same_rays(keyframes):
+    first = draw(keyframes, 100, np.random.default_rng(1)).pixels
+    keyframes.draws[:] = 0
+    again = draw(keyframes, 100, np.random.default_rng(1)).pixels
+    other = draw(keyframes, 100, np.random.default_rng(2)).pixels
+    assert (first == again).all() and (first != other).any()
+
+
+def test_pixels_without_depth_have_no_surface():
+    store = Keyframes(KeyframeConfig(budget_mb=16))
+    depth = view(CAMERA, POSES[0])[1]
+    depth[:, 32:] = np.nan
+    store.add(coordinates(CAMERA), CAMERA, POSES[0], depth)
+    rays = draw(store, 1000, generator())
+    assert ((rays.surfaces > 0) == (rays.pixels[:, 0] < 32)).all()
+
+
+@pytest.mark.parametrize('camera', [CAMERA, FISHEYE])
+def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
+    rays = of_camera(camera, POSES[0])
+    assert len(rays) == camera.width * camera.height
+    assert not rays.surfaces.any()
+    np.testing.assert_allclose(
+        rays.directions, camera.directions() @ POSES[0][:3, :3].T, atol=1e-6)
+    assert (rays.origins.numpy() == POSES[0][:3, 3].astype(np.float32)).all()
+    image = rays.directions.numpy().reshape(camera.height, camera.width, 3)
+    # The camera is upright: its top row looks higher than its bottom row.
+    right, down = POSES[0][:3, 0], POSES[0][:3, 1]
+    assert (np.diff(image @ right, axis=1) > 0).all() and (np.diff(image @ down, axis=0) > 0).all()
+    assert image[0, :, 2].min() > image[-1, :, 2].max()
