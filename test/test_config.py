@@ -10,12 +10,11 @@ SETTINGS = {name: (field, value) for name, field, value in flatten(Config())}
 
 
 def other(field, value):
-    """Return another value that the field admits."""
+    """Return another value that the field admits, near its default."""
     choices = field.metadata['choices']
     if choices:
         return next(choice for choice in choices if choice != value)
-    edge = field.metadata['high'] if field.metadata['high'] != value else field.metadata['low']
-    return type(value)(edge)
+    return value + 1 if isinstance(value, int) else value + (field.metadata['high'] - value) / 1000
 
 
 def test_flatten_and_replace_are_inverse():
@@ -68,6 +67,17 @@ def test_values_out_of_range_are_refused_by_name(name):
     ({'device': 0}, 'must be str'),
 ])
 def test_wrong_values_are_refused_with_a_reason(values, message):
+    with pytest.raises(ValueError, match=message):
+        replace(Config(), values)
+
+
+@pytest.mark.parametrize('values, message', [
+    ({'sampling.near': 5.0, 'sampling.far': 5.0}, "'sampling.near'.*'sampling.far'"),
+    ({'map.max_height': -1.0}, "'map.min_height'.*'map.max_height'"),
+    ({'field.finest_cell': 2.0}, "'field.finest_cell'.*'field.coarsest_cell'"),
+    ({'occupancy.voxel_size': 0.01, 'occupancy.length': 200.0}, "'occupancy.voxel_size'"),
+])
+def test_settings_that_contradict_each_other_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         replace(Config(), values)
 

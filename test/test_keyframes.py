@@ -72,7 +72,7 @@ def test_images_of_all_sizes_stay_intact_within_the_budget_however_many_come():
         assert keyframes.pixels.sum() * 5 <= BYTES
         assert numbers(keyframes)[-1] == number  # the newest is always there
         assert_intact(keyframes, cameras)
-    assert 3 <= len(keyframes) < 40
+    assert len(keyframes) < 40  # so some did make room
 
 
 def test_the_pool_is_used_up_before_anything_makes_room():

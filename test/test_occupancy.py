@@ -174,7 +174,7 @@ def test_states_agree_for_all_counts_and_only_sink_as_rays_pass():
                   for name in ('cpu', 'reference'))  # fmt: skip
     assert torch.equal(cpu, other) and cpu.dtype == torch.int8
     order = {OCCUPIED: 2, UNKNOWN: 1, FREE: 0}
-    rank = torch.tensor([[order[state] for state in row] for row in cpu[:, 10:].tolist()])
+    rank = torch.tensor([[order[value] for value in row] for row in cpu[:, 10:].tolist()])
     assert (rank.diff(dim=1) <= 0).all() and (rank.diff(dim=0) >= 0).all()
     for h, p in itertools.product((0, 2, 5, 40, 200), repeat=2):
         assert cpu[h, p] == state(h, p)

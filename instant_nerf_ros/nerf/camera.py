@@ -16,6 +16,7 @@ COEFFICIENTS = {
     'rational_polynomial': (8,),
     'equidistant': (4,),
 }
+UNDISTORTIONS = 5  # rounds; each divides the error by ten or more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +65,27 @@ class Camera:
         if self.distortion_model == 'none':
             image_plane = (pixels - [self.cx, self.cy]) / [self.fx, self.fy]
         else:
-            undistort = (
-                cv2.fisheye.undistortPoints
-                if self.distortion_model == 'equidistant'
-                else cv2.undistortPoints
-            )
             coefficients = np.array(self.distortion, dtype=np.float64)
-            image_plane = undistort(pixels[:, None], matrix, coefficients)[:, 0]
+            image_plane = self._undistorted(pixels[:, None], matrix, coefficients)[:, 0]
         rays = np.concatenate([image_plane, np.ones((len(pixels), 1))], axis=-1)
         rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
         rays = rays.astype(np.float32)
         rays.setflags(write=False)
         return rays
+
+    def _undistorted(self, pixels, matrix, coefficients):
+        """Return where the rays of pixels (N, 1, 2) cross the plane z = 1."""
+        if self.distortion_model == 'equidistant':
+            return cv2.fisheye.undistortPoints(pixels, matrix, coefficients)
+        still = np.zeros(3)
+        goal = pixels
+        for _ in range(UNDISTORTIONS):
+            # OpenCV stops after five iterations, up to two pixels off in the corners.
+            image_plane = cv2.undistortPoints(goal, matrix, coefficients)
+            points = np.concatenate([image_plane, np.ones_like(image_plane[..., :1])], axis=-1)
+            projected, _ = cv2.projectPoints(points, still, still, matrix, coefficients)
+            goal = goal + pixels - projected
+        return image_plane
 
     def scaled(self, width, height):
         """Return the same camera with another image size (pixels), the field of view kept."""

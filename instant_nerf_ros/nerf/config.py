@@ -6,7 +6,7 @@ documentation are generated from them or tested against them.
 import dataclasses
 import math
 
-MAX_VOXELS = 1e9  # nine bytes each
+MAX_VOXELS = 1e9  # nine bytes each, as far as they are used
 
 
 def setting(default, description, low=-math.inf, high=math.inf, choices=()):
@@ -70,8 +70,8 @@ class OptimizerConfig:
     """Adam, with the settings of instant-ngp."""
 
     learning_rate: float = setting(0.01, 'Adam step size', 1e-6, 1.0)
-    beta1: float = setting(0.9, 'decay of the first moment', 0.0, 0.9999)
-    beta2: float = setting(0.99, 'decay of the second moment', 0.0, 0.99999)
+    beta1: float = setting(0.9, 'decay of the first moment', 0.0, 0.99)
+    beta2: float = setting(0.99, 'decay of the second moment', 0.0, 0.999)
     epsilon: float = setting(1e-15, 'guard against division by zero', 0.0, 1e-2)
     weight_decay: float = setting(1e-6, 'L2 penalty on network weights, not the grid', 0.0, 0.1)
 

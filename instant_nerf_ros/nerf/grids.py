@@ -32,7 +32,8 @@ def voxels(occupancy):
 def project(occupancy, config):
     """Project the voxels of a band of heights onto the floor.
 
-    A cell is occupied if a voxel of its column is, free if a voxel is free and none occupied.
+    A cell is occupied if a voxel of its column is; free if one is free and about none the rays
+    disagree, as they do where a surface fills a part of it; else unknown.
     Raises ValueError for an empty band.
     """
     if config.max_height - config.min_height < occupancy.voxel_size:
@@ -43,9 +44,11 @@ def project(occupancy, config):
     # The layers whose middle lies in the band; rounded, as edges often lie exactly on a middle.
     layers = (heights - occupancy.corner[2]) / occupancy.voxel_size - 0.5
     layers = np.ceil(np.round(layers, 6)).astype(int)
-    states = occupancy.states(slice(*layers.clip(0, occupancy.shape[2])))
+    band = slice(*layers.clip(0, occupancy.shape[2]))
+    states = occupancy.states(band)
+    contested = (occupancy.seen(band) & (states == UNKNOWN)).any(-1)
     cells = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
-    cells[(states == FREE).any(-1)] = FREE
+    cells[(states == FREE).any(-1) & ~contested] = FREE
     cells[(states == OCCUPIED).any(-1)] = OCCUPIED
     # Nav2 compares the origin with multiples of the resolution as float32 has it.
     resolution = float(np.float32(occupancy.voxel_size))

@@ -1,6 +1,8 @@
 """Keyframes: which images are kept, and their pixels within a byte budget."""
 import numpy as np
 
+from instant_nerf_ros.nerf.camera import Camera
+
 MILLIMETRE = 0.001  # unit of the stored depths
 BYTES_PER_PIXEL = 5  # three of colour, two of depth
 DRAW_PRIOR = 2000  # draws that a new keyframe counts as having had, see `draw_weights`
@@ -43,13 +45,17 @@ class Keyframes:
             translation[0] >= self.config.min_translation
             or np.degrees(angle[0]) >= self.config.min_rotation)
 
-    def add(self, image, camera, T_world_camera, depth=None):
-        """Keep an image; see Mapper.add for the arguments. Raises ValueError if it cannot fit."""
-        count = camera.width * camera.height
-        if count > len(self.depths):
+    def check(self, camera):
+        """Raise ValueError if an image of a camera can never fit."""
+        if camera.width * camera.height > len(self.depths):
             raise ValueError(
                 f'an image of {camera.width} x {camera.height} does not fit into '
                 f'keyframes.budget_mb = {self.config.budget_mb}')
+
+    def add(self, image, camera, T_world_camera, depth=None):
+        """Keep an image; see Mapper.add for the arguments. Raises ValueError if it cannot fit."""
+        self.check(camera)
+        count = camera.width * camera.height
         first = self._free(count)
         while first is None:
             self._remove(self._most_redundant())
@@ -113,3 +119,28 @@ def _millimetres(depth):
     scaled = np.asarray(depth, dtype=np.float32) / MILLIMETRE
     valid = np.isfinite(scaled) & (scaled >= 1) & (scaled < 65535)
     return np.where(valid, scaled + 0.5, 0).astype(np.uint16)
+
+
+def checked(image, camera, T_world_camera, depth):
+    """Return the pose as float64; raise ValueError if anything is not what it must be."""
+    if not isinstance(camera, Camera):
+        raise ValueError(f'camera must be a Camera, is {type(camera).__name__}')
+    size = camera.height, camera.width
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.shape != (*size, 3):
+        raise ValueError(
+            f'the image must be {(*size, 3)} uint8 as the camera says, '
+            f'is {image.shape} {image.dtype}')
+    depth = np.zeros(size) if depth is None else np.asarray(depth)
+    if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres
+        raise ValueError(
+            f'the depth must be {size} as the camera says, in metres as floats, '
+            f'is {depth.shape} {depth.dtype}')
+    T_world_camera = np.array(T_world_camera, dtype=np.float64)
+    if T_world_camera.shape != (4, 4) or not np.isfinite(T_world_camera).all():
+        raise ValueError(f'the pose must be a finite 4 x 4 matrix, is {T_world_camera}')
+    rotation = T_world_camera[:3, :3]
+    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if error > 1e-3 or np.linalg.det(rotation) < 0 or (T_world_camera[3] != (0, 0, 0, 1)).any():
+        raise ValueError(f'the pose must be a rotation and a translation, is {T_world_camera}')
+    return T_world_camera

@@ -14,12 +14,11 @@ import functools
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import backends, grids, loss, rays, render
-from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.composite import composite, median_distances, visible
+from instant_nerf_ros.nerf import backends, evidence, grids, loss, rays, render
+from instant_nerf_ros.nerf.composite import composite, visible
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
-from instant_nerf_ros.nerf.keyframes import Keyframes
+from instant_nerf_ros.nerf.keyframes import Keyframes, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
 from instant_nerf_ros.nerf.samples import UNLIMITED, sample
 
@@ -81,14 +80,17 @@ class Mapper:
         the optical axis, not finite or <= 0 where nothing was measured.
         Raises ValueError for anything malformed; nothing has changed then.
         """
-        T_world_camera = _checked(image, camera, T_world_camera, depth)
+        T_world_camera = checked(image, camera, T_world_camera, depth)
         if not self.moved(T_world_camera):
             return False
-        self.keyframes.add(image, camera, T_world_camera, depth)
+        self.keyframes.check(camera)
         position = T_world_camera[:3, 3]
-        if self.occupancy is None:
-            self.occupancy = Occupancy(self.config.occupancy, position, self.engine)
-        self.occupancy.include(position)
+        occupancy = self.occupancy
+        if occupancy is None:
+            occupancy = Occupancy(self.config.occupancy, position, self.engine)
+        occupancy.include(position)
+        self.occupancy = occupancy
+        self.keyframes.add(image, camera, T_world_camera, depth)
         self.fresh = self.steps
         return True
 
@@ -168,10 +170,7 @@ class Mapper:
         """Tell the grid what this step saw."""
         seen = pixels.weights > 0  # of what lies behind, the field knows nothing
         self.occupancy.visit(samples.positions[seen], densities[seen])
-        medians = median_distances(pixels.weights, samples, self.engine)
-        error = (pixels.colors.detach() - batch.pixels / 255).abs().amax(-1)
-        credible = torch.where(error < 0.1, medians, 0.0)
-        ends = torch.where(batch.surfaces > 0, batch.surfaces, credible)
+        ends = evidence.ends(pixels, samples, batch, self.engine)
         self.occupancy.carve(batch, ends)
         if self.steps % PROBE_EVERY == 0:
             # Skipped voxels are looked at again, or what was missed once would stay so.
@@ -194,28 +193,3 @@ class Mapper:
         """Return Adam's step size: the full one while images arrive, less as they are learnt."""
         settled = 0.5 ** ((self.steps - self.fresh) / HALF_LIFE)
         return self.config.optimizer.learning_rate * max(settled, LEAST_RATE)
-
-
-def _checked(image, camera, T_world_camera, depth):
-    """Return the pose as float64; raise ValueError if anything is not what it must be."""
-    if not isinstance(camera, Camera):
-        raise ValueError(f'camera must be a Camera, is {type(camera).__name__}')
-    size = camera.height, camera.width
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.shape != (*size, 3):
-        raise ValueError(
-            f'the image must be {(*size, 3)} uint8 as the camera says, '
-            f'is {image.shape} {image.dtype}')
-    depth = np.zeros(size) if depth is None else np.asarray(depth)
-    if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres
-        raise ValueError(
-            f'the depth must be {size} as the camera says, in metres as floats, '
-            f'is {depth.shape} {depth.dtype}')
-    T_world_camera = np.array(T_world_camera, dtype=np.float64)
-    if T_world_camera.shape != (4, 4) or not np.isfinite(T_world_camera).all():
-        raise ValueError(f'the pose must be a finite 4 x 4 matrix, is {T_world_camera}')
-    rotation = T_world_camera[:3, :3]
-    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
-    if error > 1e-3 or np.linalg.det(rotation) < 0 or (T_world_camera[3] != (0, 0, 0, 1)).any():
-        raise ValueError(f'the pose must be a rotation and a translation, is {T_world_camera}')
-    return T_world_camera

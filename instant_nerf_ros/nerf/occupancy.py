@@ -6,6 +6,8 @@ import torch
 
 # A floor at z = 0 lies in the middle of a layer of voxels, and does not flicker between two.
 LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, in voxels
+MIN_EVIDENCE = 3  # rays
+MAX_VOXELS = 1e9  # nine bytes each, as far as they are used
 DECAY = 0.9  # of the stored density, at each visit
 
 
@@ -46,18 +48,38 @@ class Occupancy:
         return torch.from_numpy(self.corner.astype(np.float32))
 
     def include(self, position):
-        """Grow, doubling an axis at a time, until a position (3,) lies inside."""
-        index = np.floor((np.asarray(position) - self.corner) / self.voxel_size).astype(int)
-        for axis in range(3):
-            while not 0 <= index[axis] < self.shape[axis]:
-                below = index[axis] < 0
-                if below:
-                    self.first[axis] -= self.shape[axis]
-                    index[axis] += self.shape[axis]
-                for name in ('density', 'voxels', 'hits', 'passes', 'colors'):
-                    grid = getattr(self, name)
-                    parts = (torch.zeros_like(grid), grid)
-                    setattr(self, name, torch.cat(parts if below else parts[::-1], dim=axis))
+        """Grow, doubling an axis at a time, until a position (3,) lies inside.
+
+        Raises ValueError if that takes more than MAX_VOXELS; nothing has changed then.
+        """
+        index = np.floor((np.asarray(position) - self.corner) / self.voxel_size)
+        below, above = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
+        for axis, size in enumerate(self.shape):
+            while not -below[axis] <= index[axis] < size + above[axis]:
+                extra = size + below[axis] + above[axis]
+                if extra > MAX_VOXELS:
+                    break
+                if index[axis] < -below[axis]:
+                    below[axis] += extra
+                else:
+                    above[axis] += extra
+        shape = below + self.shape + above
+        voxels = np.prod(shape.astype(float))
+        if voxels > MAX_VOXELS:
+            raise ValueError(
+                f'a camera at {np.round(position, 2)} m would need {voxels:.2g} voxels, more than '
+                f"{MAX_VOXELS:.2g}: is the pose right? Else enlarge 'occupancy.voxel_size'")
+        if not (below.any() or above.any()):
+            return
+        kept = tuple(slice(low, low + size) for low, size in zip(below, self.shape))
+        grown = {}
+        for name in ('density', 'voxels', 'hits', 'passes', 'colors'):
+            grid = getattr(self, name)
+            grown[name] = grid.new_zeros(*shape, *grid.shape[3:])
+            grown[name][kept] = grid
+        self.first = self.first - below
+        for name, grid in grown.items():
+            setattr(self, name, grid)
 
     def clip(self, rays, near, far):
         """Return the interval of each ray that lies in the grid and in [near, far], two (R,)."""
@@ -90,3 +112,8 @@ class Occupancy:
     def states(self, layers=slice(None)):
         """Return 100 (occupied), 0 (free) or -1 (unknown) for some layers, int8 (nx, ny, nz)."""
         return self.backend.states(self.hits[:, :, layers], self.passes[:, :, layers]).numpy()
+
+    def seen(self, layers=slice(None)):
+        """Return which voxels of some layers enough rays tell of, bool (nx, ny, nz)."""
+        hits, passes = self.hits[:, :, layers].numpy(), self.passes[:, :, layers].numpy()
+        return np.maximum(hits, passes) >= MIN_EVIDENCE

@@ -6,6 +6,8 @@ import torch
 
 from instant_nerf_ros.nerf.keyframes import MILLIMETRE
 
+LEAST_COSINE = 0.05  # between a ray with depth and the optical axis
+
 
 @dataclasses.dataclass(frozen=True)
 class Rays:
@@ -28,8 +30,10 @@ def draw(keyframes, count, generator):
     pixel = (generator.random(count) * keyframes.pixels[chosen]).astype(np.int64)
     directions = keyframes.directions[keyframes.first_direction[chosen] + pixel]
     pixel += keyframes.first[chosen]
-    # Depth is along the optical axis, the ray is longer.
-    surfaces = keyframes.depths[pixel] * np.float32(MILLIMETRE) / directions[:, 2]
+    # Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
+    cosines = directions[:, 2]
+    depths = keyframes.depths[pixel] * np.float32(MILLIMETRE)
+    surfaces = np.where(cosines > LEAST_COSINE, depths / np.maximum(cosines, LEAST_COSINE), 0)
     poses = keyframes.T_world_camera[chosen].astype(np.float32)
     return Rays(
         torch.from_numpy(poses[:, :3, 3].copy()),

@@ -1,4 +1,4 @@
-"""The networks of the processor backend: numba kernels around oneDNN's matrix products.
+"""The networks of the processor backend: a hash grid in numba, perceptrons of matrix products.
 
 The matrix products run in bfloat16 where the processor multiplies it natively, else in float32.
 Backward passes are written by hand; parameters and results are float32.
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from instant_nerf_ros.nerf.backends import cpu_perceptron as perceptron
 from instant_nerf_ros.nerf.backends import numba_grid, reference
 from instant_nerf_ros.nerf.backends.reference import (
     FEATURES,
@@ -14,8 +15,6 @@ from instant_nerf_ros.nerf.backends.reference import (
     HARMONICS,
     spherical_harmonics,
 )
-
-ROWS = 2048  # matrices have a multiple of so many
 
 
 def matrix_type():
@@ -34,95 +33,49 @@ def _has_bf16():
     return 'avx512_bf16' in flags or 'amx_bf16' in flags
 
 
-def _padded(count):
-    """Return the rows of a matrix for count samples.
-
-    oneDNN compiles a product for every shape it meets, which takes longer than the product.
-    """
-    return -(-count // ROWS) * ROWS
-
-
-def _padded_rows(matrix, kind):
-    """Return a matrix in another type, with rows of zeros up to the padded count."""
-    result = torch.empty(_padded(len(matrix)), matrix.shape[1], dtype=kind)
-    result[: len(matrix)] = matrix
-    result[len(matrix) :] = 0
-    return result
-
-
 class _Geometry(torch.autograd.Function):
-    """Hash grid, hidden layer, output; the gradient of the grid goes into its lines."""
+    """Hash grid and perceptron; the gradient of the grid goes into its lines."""
 
     @staticmethod
-    def forward(ctx, positions, hidden, output, network):
+    def forward(ctx, positions, network, *matrices):
         kind = network.matrix_type
-        encoded = _padded_rows(network.encode(positions), kind)
-        activated = _relu(torch.mm(encoded, hidden.to(kind).T))
-        ctx.network = network
-        ctx.save_for_backward(positions, encoded, activated, hidden, output)
-        return torch.mm(activated, output.to(kind).T)[: len(positions)].float()
+        matrices = [matrix.detach().to(kind) for matrix in matrices]
+        encoded = perceptron.padded_rows(network.encode(positions), kind)
+        layers = perceptron.forward(encoded, matrices)
+        ctx.network, ctx.positions, ctx.layers, ctx.matrices = network, positions, layers, matrices
+        return layers[-1][: len(positions)].float()
 
     @staticmethod
     def backward(ctx, gradient):
-        positions, encoded, activated, hidden, output = ctx.saved_tensors
-        kind = ctx.network.matrix_type
-        gradient = _padded_rows(gradient, kind)
-        output_gradient = torch.mm(gradient.T, activated)
-        gradient = _relu_backward(torch.mm(gradient, output.to(kind)), activated)
-        hidden_gradient = torch.mm(gradient.T, encoded)
-        gradient = torch.mm(gradient, hidden.to(kind))[: len(positions)]
-        ctx.network.encode_backward(positions, gradient.float())
-        return None, hidden_gradient.float(), output_gradient.float(), None
+        gradient = perceptron.padded_rows(gradient, ctx.network.matrix_type)
+        gradient, matrices = perceptron.backward(gradient, ctx.layers, ctx.matrices)
+        ctx.network.encode_backward(ctx.positions, gradient[: len(ctx.positions)].float())
+        return None, None, *matrices
 
 
 class _Color(torch.autograd.Function):
-    """Three matrix products; sigmoid at the end."""
+    """Perceptron of directions and geometry; sigmoid at the end."""
 
     @staticmethod
-    def forward(ctx, directions, ray_indices, geometry, first, second, output, kind):
+    def forward(ctx, directions, ray_indices, geometry, kind, *matrices):
         count = len(geometry)
-        inputs = torch.zeros(_padded(count), HARMONICS + GEOMETRY, dtype=kind)
+        matrices = [matrix.detach().to(kind) for matrix in matrices]
+        inputs = torch.zeros(perceptron.padded(count), HARMONICS + GEOMETRY, dtype=kind)
         # The rays are few, the samples many: harmonics are evaluated for the rays.
         inputs[:count, :HARMONICS] = spherical_harmonics(directions).to(kind)[ray_indices]
         inputs[:count, HARMONICS:] = geometry
-        hidden1 = _relu(torch.mm(inputs, first.to(kind).T))
-        hidden2 = _relu(torch.mm(hidden1, second.to(kind).T))
-        colors = torch.mm(hidden2, output.to(kind).T)[:count].float().sigmoid_()
-        ctx.kind = kind
-        ctx.save_for_backward(inputs, hidden1, hidden2, colors, first, second, output)
+        layers = perceptron.forward(inputs, matrices)
+        colors = layers[-1][:count].float().sigmoid_()
+        ctx.colors, ctx.layers, ctx.matrices = colors, layers, matrices
         return colors
 
     @staticmethod
     def backward(ctx, gradient):
-        inputs, hidden1, hidden2, colors, first, second, output = ctx.saved_tensors
-        kind = ctx.kind
-        gradient = _padded_rows(gradient * colors * (1 - colors), kind)
-        output_gradient = torch.mm(gradient.T, hidden2)
-        gradient = _relu_backward(torch.mm(gradient, output.to(kind)), hidden2)
-        second_gradient = torch.mm(gradient.T, hidden1)
-        gradient = _relu_backward(torch.mm(gradient, second.to(kind)), hidden1)
-        first_gradient = torch.mm(gradient.T, inputs)
+        gradient = gradient * ctx.colors * (1 - ctx.colors)
+        gradient = perceptron.padded_rows(gradient, ctx.layers[0].dtype)
+        gradient, matrices = perceptron.backward(gradient, ctx.layers, ctx.matrices)
         # The other columns belong to the directions, which are not learnt.
-        geometry_gradient = torch.mm(gradient, first[:, HARMONICS:].to(kind))[: len(colors)]
-        return (
-            None, None, geometry_gradient.float(),
-            first_gradient.float(), second_gradient.float(), output_gradient.float(), None,
-        )  # fmt: skip
-
-
-def _bits(matrix):
-    return matrix.view(torch.int16 if matrix.dtype == torch.bfloat16 else torch.int32)
-
-
-def _relu(matrix):
-    """Apply ReLU in place; as integers, negative numbers are the negative ones."""
-    _bits(matrix).clamp_min_(0)
-    return matrix
-
-
-def _relu_backward(gradient, activated):
-    numba_grid.relu_backward(_bits(gradient).numpy(), _bits(activated).numpy())
-    return gradient
+        return None, None, gradient[: len(ctx.colors), HARMONICS:].float(), None, *matrices
 
 
 class GeometryNetwork(nn.Module):
@@ -149,7 +102,7 @@ class GeometryNetwork(nn.Module):
 
     def forward(self, positions):
         """Map positions (N, 3) in [0, 1] to (N, GEOMETRY)."""
-        return _Geometry.apply(positions, self.hidden, self.output, self)
+        return _Geometry.apply(positions, self, self.hidden, self.output)
 
     def encode(self, positions):
         """Interpolate the hash grid at positions (N, 3): (N, levels * FEATURES)."""
@@ -185,6 +138,6 @@ class ColorNetwork(nn.Module):
     def forward(self, directions, ray_indices, geometry):
         """Map directions of rays, the rays of samples and their geometry to colours (N, 3)."""
         return _Color.apply(
-            directions, ray_indices, geometry,
-            self.hidden1, self.hidden2, self.output, self.matrix_type,
+            directions, ray_indices, geometry, self.matrix_type,
+            self.hidden1, self.hidden2, self.output,
         )  # fmt: skip

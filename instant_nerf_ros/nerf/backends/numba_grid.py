@@ -115,7 +115,7 @@ def adam(
     """Take the Adam step of reference.py for the touched entries, and forget their gradients.
 
     steps (levels, entries) uint16 counts the updates of an entry; corrections[s] = 1 - beta**s,
-    and is taken as 1 where s is beyond their end.
+    the last of them, nearly 1, holds from then on.
     """
     rest1, rest2, one = np.float32(1) - beta1, np.float32(1) - beta2, np.float32(1)
     last = len(corrections1) - 1
@@ -155,10 +155,10 @@ def adam(
         counts[level] = 0
 
 
-@parallel
+@jit
 def relu_backward(gradients, activated):
     """Zero gradients (N, width) where activated is; both as integers of their bits."""
-    for n in numba.prange(gradients.shape[0]):
+    for n in range(gradients.shape[0]):
         for column in range(gradients.shape[1]):
             if activated[n, column] == 0:
                 gradients[n, column] = 0

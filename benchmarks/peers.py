@@ -1,0 +1,54 @@
+"""Our field against nerfstudio's in torch: same machine, same batch, in turns."""
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from report import Table
+from workers import Worker
+
+SAMPLES = 16384
+ROUNDS = 5
+ENVIRONMENT = Path(__file__).parent / '.peer-venv'
+# What importing the fields needs; nerfstudio as a whole asks for some hundred packages more.
+COMPLETE = 'torch==2.13.0', 'numpy', 'jaxtyping', 'rich', 'msgspec', 'websockets'
+ALONE = 'nerfstudio==1.1.5', 'nerfacc==0.5.2', 'viser==0.2.7', 'imageio'
+
+
+def measure(options):
+    """Return the table of all, with how many times faster we are."""
+    theirs = {'python': _environment(), 'isolated': True}
+    with contextlib.ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(Worker(script, SAMPLES, **settings))
+            for name, script, settings in (
+                ('instant_nerf_ros', 'our_field.py', {}),
+                ('nerfstudio', 'nerfstudio_field.py', theirs),
+                # Where cores are few or shared, threads that spin as they wait cost more than
+                # they bring; so the peer also gets what is best for it then.
+                ('nerfstudio, OMP_WAIT_POLICY=PASSIVE', 'nerfstudio_field.py',
+                 {**theirs, 'OMP_WAIT_POLICY': 'PASSIVE'}),
+                ('nerfstudio, one thread', 'nerfstudio_field.py',
+                 {**theirs, 'OMP_NUM_THREADS': '1'}),
+            )}
+        rounds = [[worker.measure() for worker in workers.values()] for _ in range(ROUNDS)]
+    times = np.median(rounds, axis=0)
+    rows = [[name, 1e3 * took, SAMPLES / took, took / times[0]]
+            for name, took in zip(workers, times)]
+    return [Table([f'forward, backward, Adam on {SAMPLES:,} samples', 'ms', 'samples/s',
+                   'times our time'], rows)]
+
+
+def _environment():
+    """Return the interpreter of the peer's environment, made when first asked for."""
+    python = ENVIRONMENT / 'bin' / 'python'
+    ready = ENVIRONMENT / '.ready'
+    if not ready.exists():
+        print('installing nerfstudio ...', flush=True)
+        subprocess.run([sys.executable, '-m', 'venv', '--clear', ENVIRONMENT], check=True)
+        install = python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'
+        subprocess.run([*install, *COMPLETE], check=True)
+        subprocess.run([*install, '--no-deps', *ALONE], check=True)
+        ready.touch()
+    return python

@@ -1,0 +1,49 @@
+"""Measure speed and quality; make bench runs all of it, which takes about an hour."""
+import argparse
+import sys
+
+import peers
+import quality
+import render
+import report
+import throughput
+
+BENCHMARKS = {
+    'throughput': throughput.measure,
+    'peers': peers.measure,
+    'render': render.measure,
+    'memory': render.measure_memory,
+    'online': quality.measure_online,
+    'quality': quality.measure,
+}
+
+
+def parse_options():
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME',
+                        help=f'what to measure (all): {", ".join(BENCHMARKS)}')
+    parser.add_argument('--seconds', type=float, default=30.0,
+                        help='time of each measurement of speed (30)')
+    parser.add_argument('--marks', type=float, nargs='+', default=[5.0, 15.0, 60.0, 300.0],
+                        metavar='S', help='times of training to judge quality at (5 15 60 300)')
+    parser.add_argument('--seeds', type=int, default=3, help='runs of each quality (3)')
+    parser.add_argument('--dry', action='store_true', help='print, but do not write to docs/')
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in BENCHMARKS:
+            parser.error(f"unknown benchmark '{name}'; known are: {', '.join(BENCHMARKS)}")
+    return options
+
+
+def main():
+    """Run it; return the exit status."""
+    options = parse_options()
+    for name in options.names or BENCHMARKS:
+        where = report.conditions()
+        report.publish(name, where, BENCHMARKS[name](options), keep=not options.dry)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

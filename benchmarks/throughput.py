@@ -1,0 +1,129 @@
+"""Speed of training: end to end, against its floors, by stage, and with a core taken away."""
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import load_rgbd
+from profiling import profiled
+from report import Table
+from workers import Worker
+
+ROUNDS = 3
+SHOWN = 0.005  # share of a step below which a stage is not listed
+
+
+class Counter:
+    """Counts what a mapper does from now on."""
+
+    def __init__(self, mapper):
+        self.mapper, self.positions = mapper, None
+        mapper.field.geometry.register_forward_pre_hook(self._count_samples)
+        mapper.field.color.register_forward_pre_hook(self._count_seen)
+        self.reset()
+
+    def reset(self):
+        """Count from zero."""
+        self.samples = self.seen = self.rays = self.steps = 0
+        self.seconds = 0.0
+
+    def _count_samples(self, network, arguments):
+        if torch.is_grad_enabled():  # else it is a question to the field, not a lesson
+            self.samples += len(arguments[0])
+            self.positions = arguments[0]
+
+    def _count_seen(self, network, arguments):
+        self.seen += len(arguments[2])
+
+    def run(self, seconds):
+        """Take steps for some time, and count them."""
+        begin = time.monotonic()
+        while time.monotonic() - begin < seconds:
+            self.rays += self.mapper.ray_count
+            self.mapper.step()
+            self.steps += 1
+        self.seconds += time.monotonic() - begin
+
+    def write_step(self, path):
+        """Write what the floors need to know of the mean step."""
+        field, shapes = self.mapper.field, {}
+        for network in ('geometry', 'color'):
+            shapes[network] = [
+                tuple(value.shape) for name, value in field.state().items()
+                if name.startswith(network) and value.ndim == 2]
+        np.savez(path, samples=self.samples // self.steps, seen=self.seen // self.steps, **shapes,
+                 positions=self.positions, scales=np.array(field.geometry.scales),
+                 entries=field.geometry.table.shape[1])
+
+
+def measure(options):
+    """Return the tables of the figures and of the stages."""
+    scene = load_rgbd()
+    mapper = scene.trained()
+    counter = Counter(mapper)
+    counter.run(options.seconds)  # until occupancy and sample budget have settled
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'step.npz'
+        counter.write_step(path)
+        floors = []
+        with Worker('floors.py', path) as worker:
+            counter.reset()
+            for _ in range(ROUNDS):
+                counter.run(options.seconds / ROUNDS)
+                floors.append(worker.measure())
+    figures = _figures(scene, counter, floors)
+    speed = counter.samples / counter.seconds
+    with _busy_core():
+        counter.reset()
+        counter.run(options.seconds / ROUNDS)
+    busy = counter.samples / counter.seconds
+    figures.append(['samples/s with one core busy / idle', busy / speed])
+    return [Table(['figure', 'value'], figures), _stages(mapper, options.seconds)]
+
+
+def _figures(scene, counter, floors):
+    speed, count = counter.samples / counter.seconds, counter.samples / counter.steps
+    (products, products_alone), (gathers, _) = (
+        np.min([floor[name] for floor in floors], axis=0) for name in ('products', 'gathers'))
+    if products > products_alone:
+        print('the cores are busy: all threads take longer than one, so the floors are too high')
+    return [
+        ['scene', scene.title],
+        ['steps/s', counter.steps / counter.seconds],
+        ['rays/s', counter.rays / counter.seconds],
+        ['samples/s (density network, trained)', speed],
+        ['of these seen (colour network)', counter.seen / counter.samples],
+        ['step [ms]', 1e3 * counter.seconds / counter.steps],
+        ['floor: float32 matrix products of the step [ms]', 1e3 * products],
+        ['the same with one thread [ms]', 1e3 * products_alone],
+        ['floor: gathers from the hash grid [ms]', 1e3 * gathers],
+        ['samples/s of the float32 floor', count / products],
+        ['end to end / float32 floor', speed * products / count],
+    ]
+
+
+def _stages(mapper, seconds):
+    with profiled(mapper) as profile:
+        begin, first = time.monotonic(), mapper.steps
+        while time.monotonic() - begin < seconds:
+            mapper.step()
+        steps = mapper.steps - first
+    total = sum(profile.seconds.values())
+    rows = [[name, 1e3 * took / steps, took / total]
+            for name, took in profile.seconds.most_common() if took > SHOWN * total]
+    return Table(['stage, without the stages inside it', 'ms per step', 'share'], rows)
+
+
+@contextlib.contextmanager
+def _busy_core():
+    """Keep one core busy with another process."""
+    process = subprocess.Popen([sys.executable, '-c', 'while True: pass'])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
