@@ -50,5 +50,6 @@ def _environment():
         install = python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'
         subprocess.run([*install, *COMPLETE], check=True)
         subprocess.run([*install, '--no-deps', *ALONE], check=True)
+        (ENVIRONMENT / '.gitignore').write_text('*\n')
         ready.touch()
     return python

@@ -68,7 +68,7 @@ def publish(name, where, tables, keep):
     """Print the tables of a benchmark and, to keep them, write them to their files."""
     text = '\n\n'.join([where, *map(str, tables)])
     print(f'\n{name}\n\n{text}\n', flush=True)
-    if not keep:
+    if not keep or not any(table.rows for table in tables):
         return
     RESULTS.mkdir(exist_ok=True)
     result = {'conditions': where, 'tables': [dataclasses.asdict(table) for table in tables]}

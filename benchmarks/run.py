@@ -30,6 +30,7 @@ def parse_options():
     parser.add_argument('--seeds', type=int, default=3, help='runs of each quality (3)')
     parser.add_argument('--dry', action='store_true', help='print, but do not write to docs/')
     options = parser.parse_args()
+    options.marks.sort()
     for name in options.names:
         if name not in BENCHMARKS:
             parser.error(f"unknown benchmark '{name}'; known are: {', '.join(BENCHMARKS)}")

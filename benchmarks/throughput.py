@@ -89,8 +89,10 @@ def _figures(scene, counter, floors):
     speed, count = counter.samples / counter.seconds, counter.samples / counter.steps
     (products, products_alone), (gathers, _) = (
         np.min([floor[name] for floor in floors], axis=0) for name in ('products', 'gathers'))
+    ratio = speed * products / count
     if products > products_alone:
-        print('the cores are busy: all threads take longer than one, so the floors are too high')
+        print('no ratio to the floor: all threads take longer than one, so the cores are busy')
+        ratio = None
     return [
         ['scene', scene.title],
         ['steps/s', counter.steps / counter.seconds],
@@ -102,7 +104,7 @@ def _figures(scene, counter, floors):
         ['the same with one thread [ms]', 1e3 * products_alone],
         ['floor: gathers from the hash grid [ms]', 1e3 * gathers],
         ['samples/s of the float32 floor', count / products],
-        ['end to end / float32 floor', speed * products / count],
+        ['end to end / float32 floor', ratio],
     ]
 
 

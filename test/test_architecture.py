@@ -28,6 +28,7 @@ MAY_IMPORT = {
     'render': {'rays', 'samples', 'composite'},
     'mapper': {'backends', 'composite', 'config', 'evidence', 'field', 'grids', 'keyframes',
                'loss', 'occupancy', 'rays', 'render', 'samples'},
+    'warm_up': {'camera', 'config', 'mapper'},
     'backends': {'backends'},
 }  # fmt: skip
 USE_DATA = {'ros/sim_robot.py', 'ros/replay.py'}

@@ -13,7 +13,10 @@ BAND = MapConfig(min_height=0.1, max_height=1.5)
 
 def make(center=(0.0, 0.0, 1.0), voxel_size=0.05):
     config = OccupancyConfig(voxel_size=voxel_size, length=4.0, width=3.0, height=5.0)
-    return Occupancy(config, center, backends.select('reference'))
+    occupancy = Occupancy(config, center, backends.select('reference'))
+    # What is put in by hand may be anywhere.
+    occupancy.low, occupancy.high = occupancy.first, occupancy.first + occupancy.shape
+    return occupancy
 
 
 def put(occupancy, state, *position, color=(0, 0, 0)):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from randomness import floats, generator, unit
 
-from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf import backends, grids
 from instant_nerf_ros.nerf.backends.reference_voxels import (
     EMPTY,
     FREE,
@@ -282,7 +282,7 @@ def test_a_wall_before_a_depth_camera(backend):
     rays = Rays(origins, directions / length[:, None], surfaces,
                 torch.full((count, 3), 80, dtype=torch.uint8))  # fmt: skip
     occupancy.carve(rays, surfaces)
-    states = occupancy.states()
+    states = grids.voxels(occupancy).states
     centers = occupancy.corner + (np.indices(states.shape).reshape(3, -1).T + 0.5) * 0.1
     x, y, z = centers.T
     states = states.flatten()
@@ -306,4 +306,22 @@ def test_visits_reach_the_voxel_that_holds_the_position(backend):
     occupancy.visit(floats(position[None]), torch.tensor([1e4]))
     index = tuple(np.floor((position - occupancy.corner) / 0.1).astype(int))
     assert occupancy.voxels[index] == SOLID and (occupancy.voxels != UNVISITED).sum() == 1
-    assert (occupancy.states() == UNKNOWN).all()  # the field alone makes no map
+    assert (grids.voxels(occupancy).states == UNKNOWN).all()  # the field alone makes no map
+
+
+def test_all_that_rays_tell_of_lies_in_the_window_also_after_growth(backend):
+    random = generator()
+    occupancy = make(backend, (3.0, -2.0, 1.0), length=8.0)
+    for center in ((3.0, -2.0, 1.0), (-2.0, -2.0, 1.0)):
+        occupancy.include(center)
+        count = 200
+        origins = floats(center + random.uniform(-0.3, 0.3, (count, 3)))
+        distances = floats(random.uniform(-0.2, 1.0, count))
+        rays = Rays(origins, unit(random, count), distances.clamp(min=0),
+                    torch.zeros(count, 3, dtype=torch.uint8))  # fmt: skip
+        occupancy.carve(rays, distances)
+        told = (occupancy.hits > 0) | (occupancy.passes > 0)
+        inside = torch.zeros_like(told)
+        inside[occupancy.window()] = True
+        assert told.sum() > 100 and not (told & ~inside).any()
+        assert inside.any(2).any(1).sum() < len(inside)

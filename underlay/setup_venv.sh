@@ -58,3 +58,4 @@ step 'map_msgs' build_interfaces map_msgs
 step 'tf2_ros, tf_transformations' \
     install --no-deps --no-build-isolation ./underlay/tf2_ros ./underlay/tf_transformations
 step 'instant_nerf_ros' install_checkout
+step 'compiling the kernels' "$venv/bin/python" -m instant_nerf_ros.nerf.warm_up

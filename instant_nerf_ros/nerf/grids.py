@@ -26,7 +26,10 @@ class MapGrid:
 
 def voxels(occupancy):
     """Return the states of all voxels."""
-    return VoxelGrid(occupancy.states(), occupancy.corner, occupancy.voxel_size)
+    states = np.full(occupancy.shape, UNKNOWN, dtype=np.int8)
+    window = occupancy.window()
+    states[window] = occupancy.states(window)
+    return VoxelGrid(states, occupancy.corner, occupancy.voxel_size)
 
 
 def project(occupancy, config):
@@ -44,20 +47,24 @@ def project(occupancy, config):
     # The layers whose middle lies in the band; rounded, as edges often lie exactly on a middle.
     layers = (heights - occupancy.corner[2]) / occupancy.voxel_size - 0.5
     layers = np.ceil(np.round(layers, 6)).astype(int)
-    band = slice(*layers.clip(0, occupancy.shape[2]))
-    states = occupancy.states(band)
-    contested = (occupancy.seen(band) & (states == UNKNOWN)).any(-1)
-    cells = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
-    cells[(states == FREE).any(-1) & ~contested] = FREE
-    cells[(states == OCCUPIED).any(-1)] = OCCUPIED
+    x, y, z = occupancy.window()
+    window = x, y, slice(*layers.clip(z.start, z.stop))
+    states = occupancy.states(window)
+    contested = (occupancy.seen(window) & (states == UNKNOWN)).any(-1)
+    known = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
+    known[(states == FREE).any(-1) & ~contested] = FREE
+    known[(states == OCCUPIED).any(-1)] = OCCUPIED
+    cells = np.full(occupancy.shape[1::-1], UNKNOWN, dtype=np.int8)
+    cells[y, x] = known.T
     # Nav2 compares the origin with multiples of the resolution as float32 has it.
     resolution = float(np.float32(occupancy.voxel_size))
-    return MapGrid(cells.T.copy(), occupancy.first[:2] * resolution, resolution)
+    return MapGrid(cells, occupancy.first[:2] * resolution, resolution)
 
 
 def points(occupancy):
     """Return centres (N, 3) float32 in metres, world, and colours (N, 3) of occupied voxels."""
-    occupied = np.argwhere(occupancy.states() == OCCUPIED)
+    window = occupancy.window()
+    occupied = np.argwhere(occupancy.states(window) == OCCUPIED)
+    occupied += [axis.start for axis in window]
     positions = occupancy.corner + (occupied + 0.5) * occupancy.voxel_size
-    colors = occupancy.colors.numpy()[tuple(occupied.T)]
-    return positions.astype(np.float32), colors
+    return positions.astype(np.float32), occupancy.colors.numpy()[tuple(occupied.T)]

@@ -28,6 +28,7 @@ class Occupancy:
         # The corner lies on the lattice of the world, so that maps of all sessions align.
         corner = np.asarray(center) / self.voxel_size - shape / 2 - LATTICE
         self.first = np.floor(corner).astype(int)  # index of voxel (0, 0, 0) on that lattice
+        self.low = self.high = self.first + shape // 2  # the box that rays tell of
         self.density = torch.zeros(*shape)
         self.voxels, self.hits, self.passes = torch.zeros(3, *shape, dtype=torch.uint8)
         self.colors = torch.zeros(*shape, 3, dtype=torch.uint8)
@@ -104,16 +105,32 @@ class Occupancy:
 
     def carve(self, rays, distances):
         """Count the voxels that rays cross, up to distances (R,), and where they end; 0 = none."""
+        known = distances > 0
+        if not known.any():
+            return
+        origins = rays.origins[known]
+        ends = origins + distances[known, None] * rays.directions[known]
+        points = torch.cat([origins, ends]).numpy().astype(np.float64)
+        lattice = points / self.voxel_size - LATTICE
+        # A voxel more to all sides, as the kernels round in their own way.
+        self.low = np.minimum(self.low, np.floor(lattice.min(0)).astype(int) - 1)
+        self.high = np.maximum(self.high, np.floor(lattice.max(0)).astype(int) + 2)
         self.backend.carve(
             rays.origins, rays.directions, distances, rays.surfaces > 0, rays.pixels,
             self.hits, self.passes, self.colors, self.voxels, self.origin, self.voxel_size,
         )  # fmt: skip
 
-    def states(self, layers=slice(None)):
-        """Return 100 (occupied), 0 (free) or -1 (unknown) for some layers, int8 (nx, ny, nz)."""
-        return self.backend.states(self.hits[:, :, layers], self.passes[:, :, layers]).numpy()
+    def window(self):
+        """Return slices of the voxels that rays may tell of: a box, much smaller than the grid."""
+        size = np.array(self.shape)
+        low, high = (self.low - self.first).clip(0, size), (self.high - self.first).clip(0, size)
+        return tuple(slice(*limits) for limits in zip(low, np.maximum(low, high)))
 
-    def seen(self, layers=slice(None)):
-        """Return which voxels of some layers enough rays tell of, bool (nx, ny, nz)."""
-        hits, passes = self.hits[:, :, layers].numpy(), self.passes[:, :, layers].numpy()
+    def states(self, window):
+        """Return 100 (occupied), 0 (free) or -1 (unknown) for a window of voxels, int8."""
+        return self.backend.states(self.hits[window], self.passes[window]).numpy()
+
+    def seen(self, window):
+        """Return which voxels of a window enough rays tell of, bool."""
+        hits, passes = self.hits[window].numpy(), self.passes[window].numpy()
         return np.maximum(hits, passes) >= MIN_EVIDENCE

@@ -1,0 +1,30 @@
+"""Compile the kernels once, so that no drive has to wait for it: python -m ...nerf.warm_up."""
+import dataclasses
+
+import numpy as np
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import Config, FieldConfig
+from instant_nerf_ros.nerf.mapper import Mapper
+
+
+def warm_up():
+    """Run everything once on two tiny images; numba keeps what it compiles on disk."""
+    config = dataclasses.replace(Config(), field=FieldConfig(log2_table=8))
+    mapper = Mapper(config)
+    camera = Camera(16, 12, 12.0, 12.0, 7.5, 5.5)
+    image = np.zeros((12, 16, 3), dtype=np.uint8)
+    pose = np.eye(4)
+    mapper.add(image, camera, pose, np.ones((12, 16), dtype=np.float32))
+    pose = pose.copy()
+    pose[0, 3] = 1.0
+    mapper.add(image, camera, pose)
+    for _ in range(2):
+        mapper.step()
+    mapper.render(camera, pose)
+    mapper.map()
+    mapper.points()
+
+
+if __name__ == '__main__':
+    warm_up()
