@@ -40,5 +40,5 @@ bench: $(READY)
 	'$(VENV)/bin/python' benchmarks/run.py
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache install log demo_output
+	rm -rf .venv benchmarks/.peer-venv benchmarks/results .pytest_cache .ruff_cache install log demo_output
 	find . \( -name build -o -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -r {} +

@@ -29,9 +29,9 @@ class Occupancy:
         corner = np.asarray(center) / self.voxel_size - shape / 2 - LATTICE
         self.first = np.floor(corner).astype(int)  # index of voxel (0, 0, 0) on that lattice
         self.low = self.high = self.first + shape // 2  # the box that rays tell of
-        self.density = torch.zeros(*shape)
-        self.voxels, self.hits, self.passes = torch.zeros(3, *shape, dtype=torch.uint8)
-        self.colors = torch.zeros(*shape, 3, dtype=torch.uint8)
+        self.density = _zeros(shape, np.float32)
+        self.voxels, self.hits, self.passes = (_zeros(shape, np.uint8) for _ in range(3))
+        self.colors = _zeros((*shape, 3), np.uint8)
 
     @property
     def shape(self):
@@ -76,7 +76,7 @@ class Occupancy:
         grown = {}
         for name in ('density', 'voxels', 'hits', 'passes', 'colors'):
             grid = getattr(self, name)
-            grown[name] = grid.new_zeros(*shape, *grid.shape[3:])
+            grown[name] = _zeros((*shape, *grid.shape[3:]), grid.numpy().dtype)
             grown[name][kept] = grid
         self.first = self.first - below
         for name, grid in grown.items():
@@ -134,3 +134,8 @@ class Occupancy:
         """Return which voxels of a window enough rays tell of, bool."""
         hits, passes = self.hits[window].numpy(), self.passes[window].numpy()
         return np.maximum(hits, passes) >= MIN_EVIDENCE
+
+
+def _zeros(shape, dtype):
+    """Return a tensor of zeros; unlike torch's, numpy's take no memory until they are written."""
+    return torch.from_numpy(np.zeros(shape, dtype))
