@@ -1,7 +1,8 @@
 # instant_nerf_ros on a machine without ROS: everything is in .venv.
 #
 #   make setup    a Python environment with ROS 2; PYTHON=python3.12 chooses the interpreter
-#   make demo     map the simulated flat; DATA=path maps recorded frames or a rosbag2
+#   make demo     map the simulated flat; DATA=path maps recorded frames or a rosbag2,
+#                 DEPTH=no leaves out depth images
 #   make test     style and tests
 #   make bench    figures of speed and quality
 #   make clean    remove all that these made
@@ -30,7 +31,7 @@ $(READY): requirements.txt constraints.txt setup.py $(UNDERLAY)
 	@touch '$@'
 
 demo: $(READY)
-	'$(VENV)/bin/python' examples/demo.py $(if $(DATA),--data '$(DATA)')
+	'$(VENV)/bin/python' examples/demo.py $(if $(DATA),--data '$(DATA)') $(if $(filter no,$(DEPTH)),--no-depth)
 
 test: $(READY)
 	'$(VENV)/bin/ruff' check .

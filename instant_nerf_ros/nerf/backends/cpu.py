@@ -19,8 +19,9 @@ NAME = 'cpu'
 CORRECTIONS = 4096  # updates after which Adam's bias correction is one in float32
 
 # Numba's threads share the work, those of torch stay out of it: two pools that spin as they wait
-# take the cores from each other. This layer of numba sleeps as it waits, and is always there.
-numba.config.THREADING_LAYER = 'workqueue'
+# take the cores from each other. OpenMP wakes its threads sooner than numba's own layer, which is
+# there where the system has no OpenMP.
+numba.config.THREADING_LAYER_PRIORITY = ['omp', 'workqueue', 'tbb']
 torch.set_num_threads(1)
 
 
