@@ -1,5 +1,6 @@
 """Mapper: it learns an analytic scene, admits what it does not know, refuses the malformed."""
 import dataclasses
+import math
 
 import numba
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
-from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf import Config, Mapper, loss, replace
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -294,3 +295,19 @@ def test_the_grid_follows_a_camera_that_leaves_it():
     end = after.origin + np.array(after.states.shape) * after.voxel_size
     assert (after.origin <= before.origin).all() and (end >= far[:3, 3]).all()
     assert np.isfinite(mapper.step()['loss'])
+
+
+def test_a_step_whose_loss_is_not_finite_changes_nothing(monkeypatch):
+    mapper = add_views(Mapper(TINY), ROUND[:2])
+    mapper.step()
+    before = {name: value.clone() for name, value in mapper.field.state().items()}
+    passes = mapper.occupancy.passes.clone()
+    terms = loss.terms
+    with monkeypatch.context() as spoilt:
+        spoilt.setattr(loss, 'terms', lambda *args: {'color': terms(*args)['color'] * math.nan})
+        assert math.isnan(mapper.step()['loss'])
+    assert mapper.discarded == 1
+    assert all(torch.equal(before[name], value) for name, value in mapper.field.state().items())
+    assert torch.equal(passes, mapper.occupancy.passes)
+    assert math.isfinite(mapper.step()['loss']) and mapper.discarded == 1
+    assert not torch.equal(before['geometry.hidden'], mapper.field.state()['geometry.hidden'])

@@ -55,6 +55,7 @@ class Mapper:
         self.keyframes = Keyframes(config.keyframes)
         self.occupancy = None  # exists from the first keyframe on, which is its centre
         self.steps = 0
+        self.discarded = 0  # steps whose loss was not finite; they change nothing
         self.fresh = 0  # the step at which the last keyframe came
         self.ray_count = FIRST_RAYS
         self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
@@ -109,10 +110,14 @@ class Mapper:
         background = torch.rand(len(batch), 3, generator=self.generator)
         band = self.config.sampling.surface_band
         terms = loss.terms(pixels, samples, batch, background, self.config.loss, band)
-        self.optimizer.zero_grad()
-        loss.total(terms).backward()
-        self.optimizer.step(self._learning_rate())
-        self._learn_occupancy(batch, samples, densities.detach(), pixels)
+        total = loss.total(terms)
+        if total.isfinite():
+            self.optimizer.zero_grad()
+            total.backward()
+            self.optimizer.step(self._learning_rate())
+            self._learn_occupancy(batch, samples, densities.detach(), pixels)
+        else:
+            self.discarded += 1
         self._adapt(len(batch), len(samples))
         self.steps += 1
         values = {name: term.item() for name, term in terms.items()}
