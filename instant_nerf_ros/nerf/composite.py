@@ -20,10 +20,14 @@ def composite(densities, colors, samples, backend):
         *backend.composite(densities, colors, samples.t_starts, samples.t_ends, samples.offsets))
 
 
+def composite_light(densities, samples, backend):
+    """Render densities (N,) alone: as composite, with all colours black."""
+    return composite(densities, torch.zeros(len(samples), 3), samples, backend)
+
+
 def visible(densities, samples, backend):
     """Tell which samples (N,) contribute to their pixel, without gradient."""
-    colors = torch.zeros(len(samples), 3)
-    return composite(densities, colors, samples, backend).weights > 0
+    return composite_light(densities, samples, backend).weights > 0
 
 
 def median_distances(weights, samples, backend):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from instant_nerf_ros.nerf import backends, evidence, grids, loss, rays, render
-from instant_nerf_ros.nerf.composite import composite, visible
+from instant_nerf_ros.nerf.composite import composite, composite_light, visible
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
@@ -167,8 +167,7 @@ class Mapper:
         free = dataclasses.replace(batch, surfaces=torch.zeros_like(batch.surfaces))
         samples = self._sample(free, jitter, look)
         densities = self.field.density(samples.positions)
-        colors = torch.zeros(len(samples), 3)
-        opacities = composite(densities, colors, samples, self.engine).opacities
+        opacities = composite_light(densities, samples, self.engine).opacities
         return torch.where(opacities > OPAQUE, LOOK, UNLIMITED).int()
 
     def _learn_occupancy(self, batch, samples, densities, pixels):
