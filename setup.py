@@ -26,6 +26,8 @@ setup(
         'numba>=0.55',
         'numpy>=1.21',
         'opencv-python-headless>=4.5',
+        'scikit-image>=0.18',
+        'scipy>=1.8',
         'torch>=2.0',
     ],
     extras_require={

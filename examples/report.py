@@ -1,7 +1,6 @@
 """Judge what was mapped, and write it down."""
 import numpy as np
 from drawing import draw_map, draw_views, save
-from map_files import write_map
 
 from instant_nerf_ros.data.metrics import (
     depth_errors,
@@ -12,6 +11,7 @@ from instant_nerf_ros.data.metrics import (
     psnr,
 )
 from instant_nerf_ros.nerf.config import MapConfig
+from instant_nerf_ros.nerf.exports import write_map
 
 SHOWN_VIEWS = 4
 

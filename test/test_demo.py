@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
+from instant_nerf_ros.nerf.exports import write_map
+
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / 'examples'))
-
-from map_files import write_map  # noqa: E402
-
 SHORT = ('--laps', '0.12', '--width', '96', '--settle', '4')  # 8 s of driving
 
 

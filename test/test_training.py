@@ -89,13 +89,15 @@ class Rig:
             publish_map=lambda grid, stamp_ns: self.maps.append((grid, stamp_ns)),
             publish_view=lambda *view: self.views.append(view),
             views_wanted=lambda: wanted, points_wanted=lambda: False)
+        self.map_services = types.SimpleNamespace(
+            serve=lambda mapper, stamp_ns: (mapper, stamp_ns), end=lambda: None)
         self.drops = Drops(self.warned.append)
         logger = types.SimpleNamespace(info=self.logged.append, fatal=self.logged.append)
         config = dataclasses.replace(NodeConfig(map_rate=10.0, render_width=4), **settings)
         self.thread = Training(
             lambda: self.engine, config, inputs,
             types.SimpleNamespace(take=lambda: requests.pop(0) if requests else None),
-            self.products, self.drops, logger, self.stop)
+            self.products, self.map_services, self.drops, logger, self.stop)
 
     def _decode(self, posed):
         self.decoded.append(posed.x)

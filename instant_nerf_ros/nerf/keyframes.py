@@ -72,6 +72,13 @@ class Keyframes:
         self.draws = np.append(self.draws, 0.0)
         self.latest = T_world_camera
 
+    def image(self, k):
+        """Return Camera, image (H, W, 3) uint8, depth (H, W) uint16 [mm] of a keyframe."""
+        [camera] = (c for c, row in self.cameras.items() if row == self.first_direction[k])
+        place = slice(self.first[k], self.first[k] + self.pixels[k])
+        size = camera.height, camera.width
+        return camera, self.colors[place].reshape(*size, 3), self.depths[place].reshape(size)
+
     def draw_weights(self):
         """Return the probability (K,) of drawing a ray from each keyframe.
 

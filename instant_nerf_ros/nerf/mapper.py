@@ -14,7 +14,7 @@ import functools
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import backends, evidence, grids, loss, rays, render
+from instant_nerf_ros.nerf import backends, evidence, files, grids, loss, rays, render
 from instant_nerf_ros.nerf.composite import composite, composite_light, visible
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
@@ -48,10 +48,8 @@ class Mapper:
             torch.manual_seed(config.seed)
             self.field = Field(config.field, self.engine)
         self.optimizer = self.engine.Adam(
-            self.field.geometry, self.field.color,
-            config.optimizer.beta1, config.optimizer.beta2,
-            config.optimizer.epsilon, config.optimizer.weight_decay,
-        )  # fmt: skip
+            self.field.geometry, self.field.color, config.optimizer.beta1, config.optimizer.beta2,
+            config.optimizer.epsilon, config.optimizer.weight_decay)
         self.keyframes = Keyframes(config.keyframes)
         self.occupancy = None  # exists from the first keyframe on, which is its centre
         self.steps = 0
@@ -100,7 +98,7 @@ class Mapper:
 
         Raises RuntimeError before the first keyframe.
         """
-        self._need_keyframe()
+        self._known()
         batch = rays.draw(self.keyframes, self.ray_count, self.random)
         jitter = torch.rand(len(batch), generator=self.generator)
         samples = self._sample(batch, jitter, self._limits(batch, jitter))
@@ -125,37 +123,40 @@ class Mapper:
 
     def render(self, camera, T_world_camera):
         """Return the View of a camera at a pose (4, 4)."""
-        self._need_keyframe()
-        T_world_camera = np.asarray(T_world_camera, dtype=np.float64)
         return render.render(
-            self.field, self.occupancy, camera, T_world_camera, self.config.sampling, self.engine,
-            self.stride,
-        )  # fmt: skip
+            self.field, self._known(), camera, np.asarray(T_world_camera, dtype=np.float64),
+            self.config.sampling, self.engine, self.stride)
 
     def voxels(self):
         """Return the VoxelGrid of what the rays say is there."""
-        self._need_keyframe()
-        return grids.voxels(self.occupancy)
+        return grids.voxels(self._known())
 
     def map(self):
         """Return the MapGrid of the band of heights in which the robot moves."""
-        self._need_keyframe()
-        return grids.project(self.occupancy, self.config.map)
+        return grids.project(self._known(), self.config.map)
 
     def points(self):
         """Return centres (N, 3) float32 and colours (N, 3) uint8 of the occupied voxels."""
-        self._need_keyframe()
-        return grids.points(self.occupancy)
+        return grids.points(self._known())
 
-    def _need_keyframe(self):
+    def save(self, folder):
+        """Write map, points, mesh and model to a folder; see files.save."""
+        files.save(self, folder)
+
+    @classmethod
+    def load(cls, folder, config=None):
+        """Return the Mapper that was saved in a folder; see files.load."""
+        return files.load(cls, folder, config)
+
+    def _known(self):
         if self.occupancy is None:
             raise RuntimeError('there is no keyframe yet: add an image first')
+        return self.occupancy
 
     def _sample(self, batch, jitter, limits):
         return sample(
             batch, self.occupancy, self.config.sampling, self.engine, jitter, self.stride, limits,
-            visited_only=False,
-        )  # fmt: skip
+            visited_only=False)
 
     def _limits(self, batch, jitter):
         """Return how many samples each ray may have, (R,) int32.

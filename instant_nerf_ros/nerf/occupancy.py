@@ -9,6 +9,7 @@ LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, 
 MIN_EVIDENCE = 3  # rays
 MAX_VOXELS = 1e9  # nine bytes each, as far as they are used
 DECAY = 0.9  # of the stored density, at each visit
+GRIDS = 'density', 'voxels', 'hits', 'passes', 'colors'
 
 
 class Occupancy:
@@ -74,7 +75,7 @@ class Occupancy:
             return
         kept = tuple(slice(low, low + size) for low, size in zip(below, self.shape))
         grown = {}
-        for name in ('density', 'voxels', 'hits', 'passes', 'colors'):
+        for name in GRIDS:
             grid = getattr(self, name)
             grown[name] = _zeros((*shape, *grid.shape[3:]), grid.numpy().dtype)
             grown[name][kept] = grid
@@ -129,6 +130,42 @@ class Occupancy:
     def states(self, window):
         """Return 100 (occupied), 0 (free) or -1 (unknown) for a window of voxels, int8."""
         return self.backend.states(self.hits[window], self.passes[window]).numpy()
+
+    def state(self):
+        """Return all that is known as {name: array}, of the voxels about which something is."""
+        known = (self.voxels | self.hits | self.passes).numpy()
+        start, stop = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
+        for axis in range(3):
+            others = tuple(other for other in range(3) if other != axis)
+            index = np.flatnonzero(known.any(axis=others))
+            if len(index):
+                start[axis], stop[axis] = index[0], index[-1] + 1
+        inside = tuple(map(slice, start, stop))
+        return {
+            'first': self.first, 'shape': np.array(self.shape), 'start': start,
+            'low': self.low, 'high': self.high,
+            **{name: getattr(self, name).numpy()[inside] for name in GRIDS}}
+
+    @classmethod
+    def restored(cls, config, state, backend):
+        """Return an Occupancy with what `state` returned. Raises ValueError if it does not fit."""
+        boxes = [state[name].astype(np.int64) for name in ('first', 'shape', 'start')]
+        first, shape, start = boxes
+        stop = start + state['voxels'].shape
+        if (any(box.shape != (3,) for box in boxes) or np.prod(shape.astype(float)) > MAX_VOXELS
+                or (start < 0).any() or (stop > shape).any()):
+            raise ValueError(f'there is no grid of {shape} voxels from {start} to {stop}')
+        occupancy = cls(config, np.zeros(3), backend)
+        occupancy.first, occupancy.low, occupancy.high = first, state['low'], state['high']
+        inside = tuple(map(slice, start, stop))
+        for name in GRIDS:
+            saved, grid = state[name], getattr(occupancy, name)
+            grid = _zeros((*shape, *grid.shape[3:]), grid.numpy().dtype)
+            if grid[inside].shape != saved.shape or grid.numpy().dtype != saved.dtype:
+                raise ValueError(f'{name} is {saved.shape} {saved.dtype}, unlike the voxels')
+            grid[inside] = torch.from_numpy(saved)
+            setattr(occupancy, name, grid)
+        return occupancy
 
     def seen(self, window):
         """Return which voxels of a window enough rays tell of, bool."""

@@ -26,6 +26,8 @@ class NodeConfig:
         0.02, 'largest difference between the stamps of an image and its depth [s]', 0.0, 1.0)
     queue_size: int = setting(
         50, 'images that may wait for TF, and again for the engine', 1, 1000)
+    map_folder: str = setting(
+        '~/.ros/instant_nerf_map', 'folder of ~/save_map and ~/load_map, of its own')
     map_rate: float = setting(1.0, 'highest rate of map, 0 for none [Hz]', 0.0, 10.0)
     points_rate: float = setting(0.5, 'highest rate of ~/points, 0 for none [Hz]', 0.0, 10.0)
     render_rate: float = setting(

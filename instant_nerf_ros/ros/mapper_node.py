@@ -20,6 +20,7 @@ from tf2_ros import Buffer, TransformListener
 from instant_nerf_ros.nerf import Config, Mapper
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.drops import Drops
+from instant_nerf_ros.ros.map_services import MapServices
 from instant_nerf_ros.ros.monitor import Monitor
 from instant_nerf_ros.ros.parameters import declare, misspelt, take_overrides
 from instant_nerf_ros.ros.posed_images import PosedImages
@@ -50,9 +51,11 @@ class MapperNode(Node):
         topics = self._topics(config)
         self._posed_images = PosedImages(self._buffer, config, topics['image'], drops)
         self._requests = ViewRequests(self._buffer, config, drops)
+        map_services = MapServices(
+            self, config, lambda folder: Mapper.load(folder, engine_config))
         self.training = Training(
             lambda: Mapper(engine_config), config, self._posed_images, self._requests,
-            Products(self, config.map_frame), drops, self.get_logger(), stop)
+            Products(self, config.map_frame), map_services, drops, self.get_logger(), stop)
 
         self._received = dict.fromkeys((topics['image'], topics['camera_info']), 0)
         self._subscribe_to_camera(config, topics)

@@ -19,7 +19,10 @@ class Progress:
 class Training(threading.Thread):
     """Feeds posed images to the engine, optimises, and publishes what comes of it."""
 
-    def __init__(self, make_mapper, config, posed_images, requests, products, drops, logger, stop):
+    def __init__(
+        self, make_mapper, config, posed_images, requests, products, map_services, drops, logger,
+        stop,
+    ):  # fmt: skip
         """Keep what the thread works with: make_mapper() -> Mapper is called in the thread.
 
         config is a NodeConfig, stop a threading.Event; it ends the thread, and the thread sets
@@ -28,6 +31,7 @@ class Training(threading.Thread):
         super().__init__(name='training')
         self._make_mapper, self._config = make_mapper, config
         self._posed_images, self._requests, self._products = posed_images, requests, products
+        self._map_services = map_services
         self._drops, self._logger, self._stopping = drops, logger, stop
         self._latest = None  # PosedImage
         self._fused_ns = 0  # stamp of the newest image in the map
@@ -46,6 +50,7 @@ class Training(threading.Thread):
             self._logger.fatal(f'the training thread ends: {traceback.format_exc()}')
         finally:
             self._stopping.set()
+            self._map_services.end()
 
     def _work(self):
         products = (
@@ -56,6 +61,7 @@ class Training(threading.Thread):
         loss = float('nan')
         while not self._stopping.is_set():
             self._add_images()
+            self._mapper, self._fused_ns = self._map_services.serve(self._mapper, self._fused_ns)
             if self._mapper.keyframe_count:
                 loss = self._mapper.step()['loss']
                 for product in products:
@@ -93,12 +99,13 @@ class Training(threading.Thread):
             self._products.publish_points(*self._mapper.points(), self._fused_ns)
 
     def _publish_latest_view(self):
-        if self._products.views_wanted():
+        if self._latest is not None and self._products.views_wanted():
             self._publish_view(
                 self._latest.T_map_camera, self._latest.stamp_ns, self._latest.frame_id)
 
     def _answer_one_request(self):
-        request = self._requests.take()
+        # After loading a map, the first image tells of which camera the views are.
+        request = self._requests.take() if self._latest is not None else None
         if request is not None:
             self._publish_view(request.T_map_camera, request.stamp_ns, request.frame_id)
 

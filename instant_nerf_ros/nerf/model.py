@@ -1,0 +1,122 @@
+"""Model: all that a Mapper has learnt, as one .npz file without pickle."""
+import contextlib
+import dataclasses
+import json
+import zipfile
+import zlib
+
+import numpy as np
+import torch
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import Config, flatten, replace
+from instant_nerf_ros.nerf.keyframes import MILLIMETRE, checked
+from instant_nerf_ros.nerf.occupancy import Occupancy
+
+FORMAT, VERSION = 'instant_nerf_ros model', 1
+BOUND = 'field.', 'occupancy.voxel_size'  # settings without which it cannot be loaded
+COUNTERS = 'steps', 'fresh', 'ray_count', 'stride'  # how far the training is
+
+
+def write(path, mapper):
+    """Write settings, field, voxels and keyframes of a Mapper.
+
+    Adam's moments are left out: they would triple the field, and soon are what they were.
+    """
+    store = mapper.keyframes
+    cameras = list(store.cameras)
+    about = {
+        'format': FORMAT, 'version': VERSION,
+        'settings': {name: value for name, _, value in flatten(mapper.config)},
+        'counters': {name: getattr(mapper, name) for name in COUNTERS},
+        'cameras': [dataclasses.asdict(camera) for camera in cameras],
+        'keyframes': len(store),
+    }
+    with zipfile.ZipFile(path, 'w') as archive:
+        _put(archive, 'about', np.array(json.dumps(about)))
+        for name, tensor in mapper.field.state().items():
+            _put(archive, f'field/{name}', tensor.numpy())
+        for name, array in mapper.occupancy.state().items():
+            _put(archive, f'voxels/{name}', array, zipfile.ZIP_DEFLATED)  # mostly zeros
+        for k in range(len(store)):
+            camera, image, depth = store.image(k)
+            _put(archive, f'keyframes/{k}/camera', np.array(cameras.index(camera)))
+            _put(archive, f'keyframes/{k}/T_world_camera', store.T_world_camera[k])
+            _put(archive, f'keyframes/{k}/image', image)
+            _put(archive, f'keyframes/{k}/depth', depth)
+            _put(archive, f'keyframes/{k}/draws', store.draws[k])
+
+
+def read(path, config, make):
+    """Return make(config), a Mapper, with what was written; config None: with its settings.
+
+    Raises ValueError if the file is damaged, foreign, or from other settings of the field.
+    """
+    with _understood(path), np.load(path, allow_pickle=False) as arrays:
+        about = _about(arrays)
+        saved = replace(Config(), about['settings']) if config is None else config
+        _compare(about['settings'], saved)
+        mapper = make(saved)
+        mapper.occupancy = Occupancy.restored(
+            saved.occupancy, _below('voxels/', arrays), mapper.engine)
+        _read_keyframes(mapper.keyframes, about, arrays)
+        state = {name: torch.from_numpy(array)
+                 for name, array in _below('field/', arrays).items()}
+        if not all(tensor.isfinite().all() for tensor in state.values()):
+            raise ValueError('the field has values that are no numbers')
+        mapper.field.load(state)
+        for name in COUNTERS:
+            setattr(mapper, name, type(getattr(mapper, name))(about['counters'][name]))
+        return mapper
+
+
+def _put(archive, name, array, compression=zipfile.ZIP_STORED):
+    """Write an array as a member of an .npz; ndarrays of floats would not shrink."""
+    entry = zipfile.ZipInfo(f'{name}.npy')
+    entry.compress_type = compression
+    with archive.open(entry, 'w', force_zip64=True) as file:
+        np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _understood(path):
+    """Turn what goes wrong with the content of a file into a ValueError."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError,
+            zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f'{path} is damaged, or not of here: {error}') from error
+
+
+def _about(arrays):
+    if 'about' not in arrays:
+        raise ValueError(f'it is no {FORMAT}')
+    about = json.loads(str(arrays['about']))
+    if about['format'] != FORMAT or about['version'] != VERSION:
+        raise ValueError(
+            f"it is a {about['format']} of version {about['version']}, not {FORMAT} {VERSION}")
+    return about
+
+
+def _compare(settings, config):
+    for name, _, value in flatten(config):
+        if name.startswith(BOUND) and settings[name] != value:
+            raise ValueError(
+                f"it was saved with '{name}' = {settings[name]}, here it is {value}")
+
+
+def _below(prefix, arrays):
+    return {name[len(prefix):]: arrays[name] for name in arrays.files if name.startswith(prefix)}
+
+
+def _read_keyframes(keyframes, about, arrays):
+    cameras = [
+        Camera(**{**camera, 'distortion': tuple(camera['distortion'])})
+        for camera in about['cameras']]
+    for k in range(about['keyframes']):
+        camera, pose, image, depth, draws = (
+            arrays[f'keyframes/{k}/{name}']
+            for name in ('camera', 'T_world_camera', 'image', 'depth', 'draws'))
+        camera, depth = cameras[int(camera)], depth * np.float32(MILLIMETRE)
+        keyframes.add(image, camera, checked(image, camera, pose, depth), depth)
+        keyframes.draws[-1] = float(draws)

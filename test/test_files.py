@@ -1,0 +1,330 @@
+"""Files: what is saved is complete, comes back as it was, and never harms what was there."""
+import json
+import os
+import re
+import resource
+import shutil
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, poses, view
+
+from instant_nerf_ros.nerf import Config, Mapper, exports, folders, replace
+
+CONFIG = replace(Config(), {
+    'device': 'cpu', 'field.levels': 6, 'field.finest_cell': 0.1, 'field.log2_table': 14,
+    'occupancy.voxel_size': 0.1, 'occupancy.length': 6.0, 'occupancy.width': 6.0,
+    'occupancy.height': 4.0, 'sampling.samples_per_step': 4096, 'sampling.min_step': 0.04,
+    'sampling.near': 0.1, 'keyframes.budget_mb': 16,
+})  # fmt: skip
+ROUND = poses(64)
+NAMES = {'map.pgm', 'map.yaml', 'points.ply', 'mesh.ply', 'model.npz'}
+
+
+@pytest.fixture(scope='module')
+def mapper():
+    """Return a mapper that knows the room."""
+    mapper = Mapper(CONFIG)
+    for pose in ROUND[::2]:
+        image, depth = view(CAMERA, pose)
+        mapper.add(image, CAMERA, pose, depth)
+    for _ in range(150):
+        mapper.step()
+    return mapper
+
+
+@pytest.fixture(scope='module')
+def saved(mapper, tmp_path_factory):
+    """Return the folder of that mapper; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp('maps') / 'room'
+    mapper.save(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    """Return a copy of the folder."""
+    return shutil.copytree(saved, tmp_path / 'copy')
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def read_ply(path):
+    """Return vertices and faces of a PLY of ours, read by its header."""
+    header, body = path.read_bytes().split(b'end_header\n', 1)
+    kinds = {'float': '<f4', 'uchar': 'u1'}
+    fields = [(name, kinds[kind]) for kind, name in re.findall(
+        r'property (float|uchar) (\w+)', header.decode())]
+    counts = dict(re.findall(r'element (\w+) (\d+)', header.decode()))
+    vertices = np.frombuffer(body, np.dtype(fields), int(counts['vertex']))
+    face = np.dtype([('count', 'u1'), ('corners', '<i4', 3)])
+    faces = np.frombuffer(body[vertices.nbytes:], face)
+    assert len(faces) == int(counts.get('face', 0))
+    return vertices, faces
+
+
+def positions_of(vertices):
+    return np.stack([vertices[axis] for axis in 'xyz'], axis=-1)
+
+
+def beside_surface(points):
+    """Return the distance of points to the nearest wall or to the ball."""
+    room = np.minimum(points - LOW, HIGH - points).min(-1)
+    return np.abs(np.minimum(room, np.linalg.norm(points - BALL, axis=-1) - RADIUS))
+
+
+def test_a_loaded_mapper_shows_and_knows_the_same(mapper, saved):
+    loaded = Mapper.load(saved)
+    assert loaded.config == mapper.config and loaded.steps == mapper.steps
+    assert loaded.keyframe_count == mapper.keyframe_count
+    for pose in ROUND[1::16]:
+        ours, theirs = loaded.render(CAMERA, pose), mapper.render(CAMERA, pose)
+        np.testing.assert_array_equal(ours.color, theirs.color)
+        np.testing.assert_array_equal(ours.depth, theirs.depth)
+    np.testing.assert_array_equal(loaded.map().cells, mapper.map().cells)
+    np.testing.assert_array_equal(loaded.map().origin, mapper.map().origin)
+    np.testing.assert_array_equal(loaded.voxels().states, mapper.voxels().states)
+    for ours, theirs in zip(loaded.points(), mapper.points()):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_loaded_mapper_has_the_images_and_learns_on(mapper, saved):
+    loaded = Mapper.load(saved)
+    store, original = loaded.keyframes, mapper.keyframes
+    for k in range(len(original)):
+        for ours, theirs in zip(store.image(k), original.image(k)):
+            np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(store.T_world_camera, original.T_world_camera)
+    np.testing.assert_array_equal(store.draws, original.draws)
+    assert not loaded.moved(ROUND[62])
+    beginner = Mapper(CONFIG)
+    image, depth = view(CAMERA, ROUND[0])
+    beginner.add(image, CAMERA, ROUND[0], depth)
+    losses = [loaded.step()['loss'] for _ in range(40)]
+    assert np.mean(losses[20:]) < 0.1 * beginner.step()['loss']
+
+
+def test_the_other_backend_loads_it_too(saved, mapper):
+    loaded = Mapper.load(saved, replace(CONFIG, {'device': 'reference'}))
+    assert loaded.backend == 'reference'
+    error = loaded.render(CAMERA, ROUND[1]).color.astype(int) - mapper.render(
+        CAMERA, ROUND[1]).color
+    assert np.abs(error).mean() < 3
+
+
+def test_the_folder_has_all_files_and_no_other_is_left_beside_it(saved):
+    assert set(contents(saved)) == NAMES
+    assert [path.name for path in saved.parent.iterdir()] == ['room']
+
+
+def test_the_map_is_read_as_nav2_reads_it(mapper, saved):
+    grid = mapper.map()
+    image = cv2.imread(str(saved / 'map.pgm'), cv2.IMREAD_UNCHANGED)
+    entries = dict(line.split(': ') for line in (saved / 'map.yaml').read_text().splitlines())
+    assert entries['image'] == 'map.pgm' and entries['mode'] == 'trinary'
+    occupied = 1 - np.flipud(image) / 255  # negate: 0
+    assert entries['negate'] == '0'
+    cells = np.full(image.shape, -1)
+    cells[occupied >= float(entries['occupied_thresh'])] = 100
+    cells[occupied <= float(entries['free_thresh'])] = 0
+    np.testing.assert_array_equal(cells, grid.cells)
+    assert {-1, 0, 100} == set(np.unique(cells))
+    assert float(entries['resolution']) == pytest.approx(grid.resolution)
+    np.testing.assert_allclose(json.loads(entries['origin']), [*grid.origin, 0.0], atol=1e-5)
+
+
+def test_points_are_those_of_the_mapper(mapper, saved):
+    vertices, _ = read_ply(saved / 'points.ply')
+    positions, colors = mapper.points()
+    np.testing.assert_array_equal(positions_of(vertices), positions)
+    np.testing.assert_array_equal(
+        np.stack([vertices[name] for name in ('red', 'green', 'blue')], axis=-1), colors)
+
+
+def test_the_mesh_is_the_surface_seen_from_inside_in_its_colours(mapper, saved):
+    vertices, faces = read_ply(saved / 'mesh.ply')
+    assert (faces['count'] == 3).all()
+    positions = positions_of(vertices).astype(np.float64)
+    corners = positions[faces['corners']]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas = np.linalg.norm(normals, axis=-1) / 2
+    middles = corners.mean(axis=1)
+    near = beside_surface(middles) < 0.1  # an edge of the voxels
+    assert areas[near].sum() > 0.9 * areas.sum()
+    occupied, _ = mapper.points()
+    gaps = [np.abs(positions - point).max(-1).min() for point in occupied[::7]]
+    assert np.mean(np.array(gaps) < 0.1) > 0.9
+    walls = near & (np.linalg.norm(middles - BALL, axis=-1) > RADIUS + 0.2)
+    inwards = ((LOW + HIGH) / 2 - middles)[walls]
+    assert areas[walls][(inwards * normals[walls]).sum(-1) > 0].sum() > 0.9 * areas[walls].sum()
+    ball = np.abs(np.linalg.norm(positions - BALL, axis=-1) - RADIUS) < 0.05
+    red = np.stack([vertices[name] for name in ('red', 'green', 'blue')], axis=-1)[ball]
+    assert np.abs(np.median(red, axis=0) - [230, 26, 26]).max() < 50
+
+
+def test_saving_again_takes_the_place_of_the_old(mapper, copy):
+    (copy / 'points.ply').write_bytes(b'old')
+    mapper.save(copy)
+    assert set(contents(copy)) == NAMES
+    assert len(contents(copy)['points.ply']) > 1000
+    assert [path.name for path in copy.parent.iterdir()] == ['copy']
+
+
+def test_a_link_to_a_folder_stays_a_link(mapper, copy):
+    link = copy.parent / 'link'
+    link.symlink_to(copy)
+    mapper.save(link)
+    assert link.is_symlink() and set(contents(copy)) == NAMES
+
+
+def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_ones(mapper, copy):
+    before = contents(copy)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # the model is larger
+    try:
+        with pytest.raises(OSError):
+            mapper.save(copy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert contents(copy) == before
+    assert [path.name for path in copy.parent.iterdir()] == ['copy']
+
+
+def test_where_two_folders_cannot_be_exchanged_they_are_renamed(copy, monkeypatch):
+    monkeypatch.setattr(folders.ctypes, 'CDLL', lambda *_, **__: object())
+    with folders.written(copy, NAMES) as new:
+        (new / 'map.pgm').write_bytes(b'new')
+    assert contents(copy) == {'map.pgm': b'new'}
+    assert [path.name for path in copy.parent.iterdir()] == ['copy']
+
+
+def test_a_place_where_nothing_can_be_made_is_an_error(mapper, tmp_path):
+    (tmp_path / 'file').write_text('mine')
+    for folder in (tmp_path / 'file', tmp_path / 'file' / 'map'):
+        with pytest.raises(OSError):
+            mapper.save(folder)
+    assert contents(tmp_path) == {'file': b'mine'}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_folder_without_permission_is_an_error(mapper, copy):
+    before = contents(copy)
+    copy.parent.chmod(0o555)
+    try:
+        with pytest.raises(PermissionError):
+            mapper.save(copy)
+    finally:
+        copy.parent.chmod(0o755)
+    assert contents(copy) == before
+
+
+def test_a_folder_with_other_files_is_refused(mapper, copy):
+    (copy / 'diary.txt').write_text('dear')
+    before = contents(copy)
+    with pytest.raises(ValueError, match='diary.txt'):
+        mapper.save(copy)
+    assert contents(copy) == before
+
+
+def test_before_the_first_image_there_is_nothing_to_save(tmp_path):
+    with pytest.raises(RuntimeError, match='add an image first'):
+        Mapper(CONFIG).save(tmp_path / 'map')
+    assert not list(tmp_path.iterdir())
+
+
+def rewrite(path, change):
+    """Let change(arrays) alter the arrays of a model."""
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    change(arrays)
+    np.savez(path, **arrays)
+
+
+def with_about(**changes):
+    def change(arrays):
+        about = json.loads(str(arrays['about']))
+        arrays['about'] = np.array(json.dumps({**about, **changes}))
+    return change
+
+
+def not_finite(arrays):
+    arrays['field/geometry.hidden'][0, 0] = np.nan
+
+
+def too_large(arrays):
+    arrays['voxels/shape'] = np.array([10**6] * 3)
+
+
+def no_rotation(arrays):
+    arrays['keyframes/3/T_world_camera'] = np.ones((4, 4))
+
+
+def pickled(arrays):
+    arrays['about'] = np.array([{'not': 'text'}], dtype=object)
+
+
+@pytest.mark.parametrize(('change', 'words'), [
+    (lambda arrays: arrays.clear(), 'no instant_nerf_ros model'),
+    (pickled, 'pickle'),
+    (with_about(version=99), 'version 99'),
+    (with_about(format='cake'), 'cake'),
+    (with_about(settings=5), ''),
+    (with_about(cameras=[{'width': -1}]), ''),
+    (with_about(keyframes=10**6), ''),
+    (lambda arrays: arrays.pop('field/geometry.table'), 'geometry.table'),
+    (lambda arrays: arrays.pop('keyframes/7/image'), 'keyframes/7/image'),
+    (lambda arrays: arrays.pop('voxels/hits'), 'hits'),
+    (lambda arrays: arrays.update({'voxels/hits': arrays['voxels/hits'][1:]}), 'hits'),
+    (not_finite, 'no numbers'), (too_large, 'no grid'), (no_rotation, 'rotation'),
+])
+def test_a_model_that_is_not_whole_is_refused(copy, change, words):
+    rewrite(copy / 'model.npz', change)
+    with pytest.raises(ValueError, match=f'model.npz.*{words}'):
+        Mapper.load(copy)
+
+
+@pytest.mark.parametrize('damage', [
+    lambda raw: b'', lambda raw: b'PK', lambda raw: raw[: len(raw) // 2],
+    lambda raw: b'GIF89a' + bytes(1000),
+    lambda raw: raw[: len(raw) // 3] + b'\xff' * 8 + raw[len(raw) // 3 + 8 :],
+], ids=['empty', 'two bytes', 'half', 'a picture', 'a few bytes'])
+def test_a_damaged_file_is_refused(copy, damage):
+    path = copy / 'model.npz'
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match='is damaged, or not of here'):
+        Mapper.load(copy)
+
+
+def test_a_folder_without_a_model_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Mapper.load(tmp_path)
+
+
+@pytest.mark.parametrize('setting', [{'field.levels': 5}, {'occupancy.voxel_size': 0.2}])
+def test_settings_that_do_not_fit_the_file_are_named(saved, setting):
+    [name] = setting
+    with pytest.raises(ValueError, match=f"'{name}'"):
+        Mapper.load(saved, replace(CONFIG, setting))
+
+
+def test_other_settings_are_free_to_change(saved):
+    changed = {'map.max_height': 1.0, 'keyframes.budget_mb': 20}
+    loaded = Mapper.load(saved, replace(CONFIG, changed))
+    assert loaded.config.map.max_height == 1.0
+
+
+def test_images_and_numbers_are_members_that_numpy_reads(saved):
+    with zipfile.ZipFile(saved / 'model.npz') as archive:
+        assert archive.testzip() is None
+    with np.load(saved / 'model.npz', allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays['keyframes/0/image'], view(CAMERA, ROUND[0])[0])
+
+
+def test_an_empty_mesh_and_no_points_are_files_too(tmp_path):
+    exports.write_ply(tmp_path / 'none.ply', np.empty((0, 3)), np.empty((0, 3)))
+    vertices, faces = read_ply(tmp_path / 'none.ply')
+    assert len(vertices) == len(faces) == 0

@@ -1,0 +1,125 @@
+"""Services about the map, as a robot calls them: over DDS, while the node maps."""
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import OccupancyGrid
+from nav_msgs.srv import GetMap
+from ros_helpers import Robot, mapper, wait_until
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from instant_nerf_ros.ros.conversions import cells_from_message, nanoseconds, write_pose
+from instant_nerf_ros.ros.products import LATCHED, RELIABLE
+
+pytestmark = pytest.mark.ros
+
+NAMES = {'map.pgm', 'map.yaml', 'points.ply', 'mesh.ply', 'model.npz'}
+
+
+@pytest.fixture(scope='module')
+def robot():
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+def call(robot, name, kind, service):
+    """Return the response of a service of the node of a name.
+
+    Each node here has its own: a killed one is still in the graph of DDS for some seconds.
+    """
+    client = robot.node.create_client(kind, f'{name}/{service}')
+    try:
+        assert client.wait_for_service(10.0)
+        future = client.call_async(kind.Request())
+        wait_until(future.done, 20.0)
+        return future.result()
+    finally:
+        robot.node.destroy_client(client)
+
+
+def drive(robot, process, name):
+    """Drive until the map shows something."""
+    grids = robot.collect(OccupancyGrid, f'{name}/map', LATCHED)
+    robot.wait_for_listener()
+    end = time.monotonic() + 20.0
+    while not (grids and 100 in cells_from_message(grids[-1])):
+        assert time.monotonic() < end, process.text()
+        robot.drive(5)
+
+
+def test_a_map_outlives_its_node(robot, tmp_path):
+    folder = tmp_path / 'maps' / 'room'
+    with mapper(f'map_folder:={folder}', name='saver') as process:
+        process.wait_for('the engine runs on backend')
+        drive(robot, process, 'saver')
+        answer = call(robot, 'saver', Trigger, 'save_map')
+        assert answer.success and str(folder) in answer.message
+        assert {path.name for path in folder.iterdir()} == NAMES
+        before = call(robot, 'saver', GetMap, 'get_map').map
+        robot.drive(5)  # it maps on
+        assert process.running()
+    with mapper(f'map_folder:={folder}', name='loader') as process:
+        process.wait_for('the engine runs on backend')
+        answer = call(robot, 'loader', Trigger, 'load_map')
+        assert answer.success and 'keyframes' in answer.message
+        grids = robot.collect(OccupancyGrid, 'loader/map', LATCHED)
+        wait_until(lambda: grids, 10.0, process.text)  # without any image
+        loaded = call(robot, 'loader', GetMap, 'get_map').map
+        assert loaded.header.frame_id == 'map' and loaded.info.origin == before.info.origin
+        occupied = cells_from_message(before) == 100
+        assert (cells_from_message(loaded)[occupied] == 100).mean() > 0.9
+        now = robot.node.get_clock().now().nanoseconds
+        assert 0 <= now - nanoseconds(loaded.header.stamp) < 20e9
+        images = robot.collect(Image, 'loader/render/image_raw', RELIABLE)
+        publisher = robot.node.create_publisher(PoseStamped, 'loader/render/pose', 100)
+        wait_until(publisher.get_subscription_count, 10.0)
+        request = PoseStamped()
+        request.header.frame_id = 'map'
+        write_pose(robot.pose(), request.pose)
+        publisher.publish(request)
+        robot.wait_for_listener()
+        robot.drive(10)  # the first image tells of the camera
+        wait_until(lambda: images, 10.0, process.text)
+        assert 'Traceback' not in process.text()
+
+
+def test_before_the_first_image_the_answers_say_so(robot, tmp_path):
+    with mapper(f'map_folder:={tmp_path / "map"}', name='early') as process:
+        answer = call(robot, 'early', Trigger, 'save_map')  # even while the engine compiles
+        assert not answer.success and 'add an image first' in answer.message
+        answer = call(robot, 'early', Trigger, 'load_map')
+        assert not answer.success and 'No such file' in answer.message
+        empty = call(robot, 'early', GetMap, 'get_map').map
+        assert empty.info.width == 0 and len(empty.data) == 0 and empty.header.frame_id == 'map'
+        assert process.running() and not list(tmp_path.iterdir())
+
+
+def test_what_goes_wrong_is_answered_and_the_node_maps_on(robot, tmp_path):
+    (tmp_path / 'model.npz').write_bytes(b'not a model')
+    (tmp_path / 'mine.txt').write_text('mine')
+    with mapper(f'map_folder:={tmp_path}', name='unlucky') as process:
+        process.wait_for('the engine runs on backend')
+        answer = call(robot, 'unlucky', Trigger, 'load_map')
+        assert not answer.success and 'model.npz is damaged' in answer.message
+        drive(robot, process, 'unlucky')
+        answer = call(robot, 'unlucky', Trigger, 'save_map')
+        assert not answer.success and 'mine.txt' in answer.message
+        assert (tmp_path / 'mine.txt').read_text() == 'mine'
+        assert len(list(tmp_path.iterdir())) == 2
+        assert np.any(cells_from_message(call(robot, 'unlucky', GetMap, 'get_map').map) == 100)
+        assert process.running()
+
+
+def test_a_relative_folder_is_refused(robot):
+    with mapper('map_folder:=maps', name='lost') as process:
+        process.wait_for('the engine runs on backend')
+        drive(robot, process, 'lost')
+        answer = call(robot, 'lost', Trigger, 'save_map')
+        assert not answer.success and 'absolute path' in answer.message
