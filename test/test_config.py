@@ -73,7 +73,8 @@ def test_wrong_values_are_refused_with_a_reason(values, message):
 
 @pytest.mark.parametrize('values, message', [
     ({'sampling.near': 5.0, 'sampling.far': 5.0}, "'sampling.near'.*'sampling.far'"),
-    ({'map.max_height': -1.0}, "'map.min_height'.*'map.max_height'"),
+    ({'map.max_height': 0.05}, "'map.min_height'.*'map.max_height'"),
+    ({'map.max_height': 0.13}, "'map.max_height'.*'map.min_height'"),
     ({'field.finest_cell': 2.0}, "'field.finest_cell'.*'field.coarsest_cell'"),
     ({'occupancy.voxel_size': 0.01, 'occupancy.length': 200.0}, "'occupancy.voxel_size'"),
 ])

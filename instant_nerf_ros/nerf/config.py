@@ -89,8 +89,12 @@ class KeyframeConfig:
 class MapConfig:
     """The two-dimensional map: the band of the voxel grid in which a robot moves."""
 
-    min_height: float = setting(0.1, 'lower edge of the band, z in the map frame [m]', -50.0, 50.0)
-    max_height: float = setting(1.5, 'upper edge of the band, z in the map frame [m]', -50.0, 50.0)
+    min_height: float = setting(
+        0.1, 'height above the floor from which things are in the way [m]', -50.0, 50.0)
+    max_height: float = setting(
+        1.5, 'height above the floor up to which things are in the way [m]', -50.0, 50.0)
+    max_step: float = setting(
+        0.05, 'highest step that the robot climbs; on it the floor goes on [m]', 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +124,10 @@ class Config:
             if not low_value < high_value:
                 raise ValueError(
                     f"'{low}' ({low_value}) must be less than '{high}' ({high_value})")
+        if self.map.max_height - self.map.min_height < grid.voxel_size:
+            raise ValueError(
+                f"'map.max_height' ({self.map.max_height}) must be at least a voxel "
+                f"({grid.voxel_size}) above 'map.min_height' ({self.map.min_height})")
         voxels = grid.length * grid.width * grid.height / grid.voxel_size**3
         if voxels > MAX_VOXELS:
             raise ValueError(

@@ -3,7 +3,15 @@ import dataclasses
 
 import numpy as np
 
+from instant_nerf_ros.nerf import floor as floors
+
+BLOCK = 5.0  # metres: maps grow by these, as Nav2 rebuilds its costmaps at each other size
+# Share of hits among the rays of a voxel, and what it says: where the state of the voxel changes,
+# the thresholds of map_server.
+SHARES, PROBABILITIES = (0.0, 0.05, 0.25, 1.0), (0.0, 19.6, 65.0, 100.0)
+
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # as in nav_msgs/OccupancyGrid
+MIN_EVIDENCE = 3  # rays, before they say anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +30,9 @@ class MapGrid:
     cells: np.ndarray  # (ny, nx) int8, row 0 at the lowest y: UNKNOWN, FREE or OCCUPIED
     origin: np.ndarray  # (2,) metres, world: the corner of cell (0, 0)
     resolution: float  # metres, exact in float32
+    probabilities: np.ndarray  # (ny, nx) int8: UNKNOWN, or 0 to 100
+    floor: float  # metres, world: height that the band of heights is above
+    floor_found: bool  # False: nothing tells where the floor is, and it is taken to be at z = 0
 
 
 def voxels(occupancy):
@@ -32,33 +43,60 @@ def voxels(occupancy):
     return VoxelGrid(states, occupancy.corner, occupancy.voxel_size)
 
 
-def project(occupancy, config):
-    """Project the voxels of a band of heights onto the floor.
+def project(occupancy, config, floor=None):
+    """Project the voxels of a band of heights above the floor onto it, as a MapGrid.
 
     A cell is occupied if a voxel of its column is; free if one is free and about none the rays
-    disagree, as they do where a surface fills a part of it; else unknown.
-    Raises ValueError for an empty band.
+    disagree, as they do where a surface fills a part of it; else unknown. The band follows the
+    floor over slopes and steps up to max_step, so what the robot climbs is no obstacle.
+    floor: its height where the robot is [m]; None: that of floor.lowest_level.
     """
-    if config.max_height - config.min_height < occupancy.voxel_size:
-        raise ValueError(
-            f'map.max_height ({config.max_height}) must be at least a voxel '
-            f'({occupancy.voxel_size}) above map.min_height ({config.min_height})')
-    heights = np.array([config.min_height, config.max_height])
-    # The layers whose middle lies in the band; rounded, as edges often lie exactly on a middle.
-    layers = (heights - occupancy.corner[2]) / occupancy.voxel_size - 0.5
-    layers = np.ceil(np.round(layers, 6)).astype(int)
-    x, y, z = occupancy.window()
-    window = x, y, slice(*layers.clip(z.start, z.stop))
+    x, y, z = window = occupancy.window()
+    size = occupancy.voxel_size
     states = occupancy.states(window)
-    contested = (occupancy.seen(window) & (states == UNKNOWN)).any(-1)
-    known = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
-    known[(states == FREE).any(-1) & ~contested] = FREE
-    known[(states == OCCUPIED).any(-1)] = OCCUPIED
-    cells = np.full(occupancy.shape[1::-1], UNKNOWN, dtype=np.int8)
-    cells[y, x] = known.T
+    middle = occupancy.corner[2] + (z.start + 0.5) * size  # of the lowest layer
+    level = floors.lowest_level(states, size) if floor is None else round((floor - middle) / size)
+    found = level is not None
+    if not found:
+        level = round(-middle / size)
+    heights = floors.heights(states, level, config.max_step, size) if states.size else None
+    cells = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
+    probabilities = cells.copy()
+    low = int(np.ceil(np.round(config.min_height / size, 6)))
+    high = int(np.ceil(np.round(config.max_height / size, 6)))
+    for height in np.unique(heights) if states.size else ():
+        columns = heights == height
+        band = slice(*np.clip([height + low, height + high], 0, states.shape[2]))
+        hits, passes = (grid[window].numpy()[columns, band] for grid in (
+            occupancy.hits, occupancy.passes))
+        cells[columns], probabilities[columns] = _column_states(
+            states[columns, band], hits, passes)
+    # Whole blocks of the lattice of the world.
+    block = max(1, round(BLOCK / size))
+    start = (occupancy.first + [x.start, y.start, 0])[:2]
+    first = start // block * block
+    last = -(-np.maximum(start + cells.shape, first + 1) // block) * block
+    place = tuple(slice(*limits) for limits in zip(start - first, start - first + cells.shape))
+    whole = np.full((2, *(last - first)), UNKNOWN, dtype=np.int8)
+    whole[0][place], whole[1][place] = cells, probabilities
     # Nav2 compares the origin with multiples of the resolution as float32 has it.
-    resolution = float(np.float32(occupancy.voxel_size))
-    return MapGrid(cells, occupancy.first[:2] * resolution, resolution)
+    resolution = float(np.float32(size))
+    return MapGrid(
+        np.ascontiguousarray(whole[0].T), first * resolution, resolution,
+        np.ascontiguousarray(whole[1].T), float(middle + level * size), found)
+
+
+def _column_states(states, hits, passes):
+    """Return state and probability (C,) of columns (C, layers) of voxels."""
+    seen = np.maximum(hits, passes) >= MIN_EVIDENCE
+    contested = (seen & (states == UNKNOWN)).any(-1)
+    cells = np.full(len(states), UNKNOWN, dtype=np.int8)
+    cells[(states == FREE).any(-1) & ~contested] = FREE
+    cells[(states == OCCUPIED).any(-1)] = OCCUPIED
+    share = np.where(seen, hits / np.maximum(hits.astype(np.float32) + passes, 1), 0).max(
+        -1, initial=0)
+    probabilities = np.interp(share, SHARES, PROBABILITIES).astype(np.int8)
+    return cells, np.where(seen.any(-1), probabilities, UNKNOWN)
 
 
 def points(occupancy):

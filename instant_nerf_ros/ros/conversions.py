@@ -8,6 +8,7 @@ import array
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
+from map_msgs.msg import OccupancyGridUpdate
 from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
@@ -122,6 +123,15 @@ def occupancy_grid_message(grid, stamp_ns, frame_id):
     message.info.origin.orientation.w = 1.0
     message.data = _octets(grid.cells, 'b')
     return message
+
+
+def occupancy_patch_message(cells, patch, stamp_ns, frame_id):
+    """Return a map_msgs/OccupancyGridUpdate of two slices of the cells of a map."""
+    rows, columns = patch
+    part = cells[patch]
+    return OccupancyGridUpdate(
+        header=header_message(stamp_ns, frame_id), x=int(columns.start), y=int(rows.start),
+        width=part.shape[1], height=part.shape[0], data=_octets(part, 'b'))
 
 
 def cells_from_message(message):

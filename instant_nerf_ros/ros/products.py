@@ -1,51 +1,34 @@
 """What the node publishes about the map."""
 import numpy as np
-from nav_msgs.msg import OccupancyGrid
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     image_message,
-    occupancy_grid_message,
     point_cloud_message,
 )
-
-# REP-2003: a map is reliable and reaches those who come late.
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# Reliable reaches both kinds of subscribers.
-RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+from instant_nerf_ros.ros.map_publisher import LATCHED, RELIABLE, MapPublisher
 
 
 class Products:
     """Publishers of the map, the points and the rendered views."""
 
     def __init__(self, node, map_frame):
-        """Create the publishers on the node."""
+        """Create the publishers on the node; publish_map is that of MapPublisher."""
         def publisher(message_type, topic, qos):
             return node.create_publisher(
                 message_type, topic, qos,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
         self._map_frame = map_frame
-        self._map = publisher(OccupancyGrid, 'map', LATCHED)
+        self._maps = MapPublisher(publisher, map_frame, node.get_logger())
+        self.publish_map = self._maps.publish
         self._points = publisher(PointCloud2, '~/points', LATCHED)
         self._image = publisher(Image, '~/render/image_raw', RELIABLE)
         self._depth = publisher(Image, '~/render/depth/image_raw', RELIABLE)
         self._camera_info = publisher(CameraInfo, '~/render/camera_info', RELIABLE)
-        self._last_grid = None
         self._last_positions = None
-
-    def publish_map(self, grid, stamp_ns):
-        """Publish a MapGrid if it is not the one that was published last."""
-        last = self._last_grid
-        if last is not None and np.array_equal(grid.cells, last.cells) and np.array_equal(
-                grid.origin, last.origin):
-            return
-        self._map.publish(occupancy_grid_message(grid, stamp_ns, self._map_frame))
-        self._last_grid = grid
 
     def points_wanted(self):
         """Return whether anybody subscribes to the points."""
