@@ -2,6 +2,7 @@
 import argparse
 import sys
 
+import maps
 import peers
 import quality
 import render
@@ -15,6 +16,7 @@ BENCHMARKS = {
     'memory': render.measure_memory,
     'online': quality.measure_online,
     'quality': quality.measure,
+    'maps': maps.measure,
 }
 
 
