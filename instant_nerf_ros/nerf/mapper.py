@@ -25,6 +25,7 @@ LARGEST_STRIDE = 8.0
 HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halves
 LEAST_RATE = 0.03  # of the full learning rate
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
+WITNESSES = 512  # rays of a step whose ends the maps are told: thousands a second are enough
 
 
 class Mapper:
@@ -143,7 +144,7 @@ class Mapper:
         """Tell the grid what this step saw."""
         self.occupancy.visit(learnt.positions, learnt.densities)
         ends = evidence.ends(learnt, batch)
-        self.occupancy.carve(batch, ends)
+        self.occupancy.carve(batch.first(WITNESSES), ends[:WITNESSES])
         if self.steps % PROBE_EVERY == 0:
             # Skipped voxels are looked at again, or what was missed once would stay so.
             share = torch.rand(len(batch), 1, generator=self.generator)

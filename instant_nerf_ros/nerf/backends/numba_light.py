@@ -4,13 +4,12 @@ A chunk of rays goes through all of it on one core, so that what it needs stays 
 cache. Its samples are found in waves, a few of each ray at a time: nothing is asked of the field
 behind the first opaque surface.
 """
-import math
 from collections import namedtuple
 
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_grid import encode
-from instant_nerf_ros.nerf.backends.numba_jit import jit, take_number
+from instant_nerf_ros.nerf.backends.numba_jit import exp, jit, take_number
 from instant_nerf_ros.nerf.backends.numba_march import MAX_SAMPLES, Places, advance, begin
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU, layer
 
@@ -65,7 +64,7 @@ def ask_geometry(field, positions, encoded, hidden, geometry):
 @jit
 def density_of(logarithm):
     """Return the density that a field's first output stands for."""
-    return np.float32(math.exp(min(logarithm, MAX_LOG_DENSITY)))
+    return exp(MAX_LOG_DENSITY if logarithm > MAX_LOG_DENSITY else logarithm)
 
 
 @jit
@@ -132,14 +131,14 @@ def _keep_lit(i, start, stop, count, chunk):
         if transmittance < MIN_TRANSMITTANCE:
             break
         density = density_of(chunk.geometry[n, 0])
-        kept = np.float32(math.exp(-density * (chunk.t_ends[n] - chunk.t_starts[n])))
+        kept = exp(-density * (chunk.t_ends[n] - chunk.t_starts[n]))
         if n != count:
             chunk.ray[count] = i
             chunk.t_starts[count], chunk.t_ends[count] = chunk.t_starts[n], chunk.t_ends[n]
-            chunk.positions[count] = chunk.positions[n]
-            chunk.encoded[count] = chunk.encoded[n]
-            chunk.hidden[count] = chunk.hidden[n]
-            chunk.geometry[count] = chunk.geometry[n]
+            _move(n, count, chunk.positions)
+            _move(n, count, chunk.encoded)
+            _move(n, count, chunk.hidden)
+            _move(n, count, chunk.geometry)
         chunk.densities[count] = density
         chunk.weights[count] = transmittance * (np.float32(1) - kept)
         transmittance *= kept
@@ -148,6 +147,12 @@ def _keep_lit(i, start, stop, count, chunk):
         chunk.offsets[i + 1] += 1
     chunk.transmittances[i] = transmittance
     return count
+
+
+@jit
+def _move(source, target, rows):
+    for column in range(rows.shape[1]):
+        rows[target, column] = rows[source, column]
 
 
 @jit
@@ -169,14 +174,16 @@ def shine(first, last, count, rays, field, chunk):
         _harmonics(rays.directions[first + i], chunk.harmonics[i])
     layer(chunk.harmonics, field.directions, chunk.directional, last - first, False, NO_FLOOR)
     for n in range(count):
-        chunk.hidden1[n] = chunk.directional[chunk.ray[n]]
+        i = chunk.ray[n]
+        for column in range(chunk.hidden1.shape[1]):
+            chunk.hidden1[n, column] = chunk.directional[i, column]
     layer(chunk.geometry, field.features, chunk.hidden1, count, True, RELU)
     layer(chunk.hidden1, field.hidden2, chunk.hidden2, count, False, RELU)
     layer(chunk.hidden2, field.colors, chunk.colors, count, False, NO_FLOOR)
     one = np.float32(1)
     for n in range(count):
-        for channel in range(3):
-            chunk.colors[n, channel] = one / (one + np.float32(math.exp(-chunk.colors[n, channel])))
+        for column in range(LINE):  # all, as that makes one vector; the last ones are not used
+            chunk.colors[n, column] = one / (one + exp(-chunk.colors[n, column]))
 
 
 @jit
