@@ -31,7 +31,6 @@ class Lesson:
     medians: torch.Tensor  # (R,) metres at which half of the light is absorbed; 0 = nowhere
     positions: torch.Tensor  # (M, 3) metres, world
     densities: torch.Tensor  # (M,) per metre
-    sample_count: int  # samples that the field was asked about
 
     @property
     def loss(self):
@@ -62,7 +61,7 @@ def learn(field, rays, occupancy, config, engine, jitter, background, stride):
         {name: term.item() for name, term in terms.items()},
         pixels.colors.detach(), pixels.distances.detach(), pixels.opacities.detach(),
         median_distances(pixels.weights, samples, engine),
-        samples.positions[lit], densities[lit].detach(), len(samples),
+        samples.positions[lit], densities[lit].detach(),
     )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ class Mapper:
             self._learn_occupancy(batch, learnt)
         else:
             self.discarded += 1
-        self._adapt(len(batch), learnt.sample_count)
+        self._adapt(len(batch), len(learnt.positions))
         self.steps += 1
         return {'loss': learnt.loss, **learnt.terms}
 

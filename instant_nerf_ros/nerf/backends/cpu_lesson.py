@@ -6,7 +6,6 @@ from instant_nerf_ros.nerf.backends import numba_lesson
 from instant_nerf_ros.nerf.backends.cpu_networks import pack, pack_back
 from instant_nerf_ros.nerf.backends.cpu_threads import on_all_cores
 from instant_nerf_ros.nerf.backends.numba_lesson import (
-    ASKED,
     LIT,
     TERMS,
     Loss,
@@ -18,7 +17,7 @@ from instant_nerf_ros.nerf.backends.numba_lesson import (
 from instant_nerf_ros.nerf.backends.numba_march import Rays, Space
 
 CORRECTIONS = 4096  # updates after which Adam's bias correction is one in float32
-ROOM = 4  # times the samples that a step should have
+MOST = 2**17  # samples that a thread learns from in a step; or four times what it should have
 NAMES = 'color', 'depth', 'free_space'  # of the terms of the loss
 
 
@@ -43,7 +42,7 @@ def learn(field, rays, occupancy, config, jitter, background, stride):
     """See lesson.learn; returns the values of a Lesson in their order."""
     geometry = field.geometry
     if geometry.room is None:
-        geometry.room = Room(geometry, ROOM * config.sampling.samples_per_step)
+        geometry.room = Room(geometry, max(MOST, 4 * config.sampling.samples_per_step))
     room, count = geometry.room, len(rays)
     room.clear()
     terms = config.loss
@@ -69,7 +68,7 @@ def learn(field, rays, occupancy, config, jitter, background, stride):
     positions = (positions - np.float32(0.5)) * np.float32(field.extent)
     densities = np.concatenate([learnt.densities[:number] for learnt, number in lit])
     values = (*shown, positions, densities)
-    return losses, *map(torch.from_numpy, values), int(counts[ASKED])
+    return losses, *map(torch.from_numpy, values)
 
 
 def look(field, rays, occupancy, sampling, stride):

@@ -17,8 +17,8 @@ from instant_nerf_ros.nerf.backends.numba_light import (
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, layer, outer
 
 PART = 64  # samples that go back through all layers together
-COLOR, DEPTH, FREE_SPACE, ASKED, LIT = range(5)  # columns of counts
-TERMS, COUNTS = 3, 5  # the first ones are terms of the loss
+COLOR, DEPTH, FREE_SPACE, LIT = range(4)  # columns of counts
+TERMS, COUNTS = 3, 4  # the first ones are terms of the loss
 
 # What the rays should show: pixels (R, 3) in [0, 1], background (R, 3).
 Wanted = namedtuple('Wanted', 'pixels background')
@@ -59,7 +59,7 @@ def make_learnt(samples, encoded, hidden):
 def learn(rays, wanted, space, loss, field, extent, back, shown, chunk, work, learnt, counts, turn):
     """Take rays forward and back, chunk by chunk, until none is left; threads share the turn (1,).
 
-    Adds to counts (COUNTS,): terms of the loss, samples asked, samples lit. Rays that find no room
+    Adds to counts (COUNTS,): terms of the loss, samples lit. Rays that find no room
     in learnt are left out.
     """
     while True:
@@ -69,11 +69,10 @@ def learn(rays, wanted, space, loss, field, extent, back, shown, chunk, work, le
             return
         while first < last:
             stop = last
-            count, asked = trace(first, stop, rays, space, field, extent, chunk)
+            count = trace(first, stop, rays, space, field, extent, chunk)
             while count < 0:
                 stop = first + (stop - first) // 2
-                count, asked = trace(first, stop, rays, space, field, extent, chunk)
-            counts[ASKED] += asked
+                count = trace(first, stop, rays, space, field, extent, chunk)
             if counts[LIT] + count <= len(learnt.densities):
                 shine(first, stop, count, rays, field, chunk)
                 _teach(
@@ -235,10 +234,10 @@ def look(rays, space, field, extent, shown, chunk, turn):
             return
         while first < last:
             stop = last
-            count, _ = trace(first, stop, rays, space, field, extent, chunk)
+            count = trace(first, stop, rays, space, field, extent, chunk)
             while count < 0:
                 stop = first + (stop - first) // 2
-                count, _ = trace(first, stop, rays, space, field, extent, chunk)
+                count = trace(first, stop, rays, space, field, extent, chunk)
             shine(first, stop, count, rays, field, chunk)
             for i in range(stop - first):
                 order = chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]

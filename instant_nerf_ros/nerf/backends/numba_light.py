@@ -10,7 +10,7 @@ import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_grid import encode
 from instant_nerf_ros.nerf.backends.numba_jit import exp, jit, take_number
-from instant_nerf_ros.nerf.backends.numba_march import MAX_SAMPLES, Places, advance, begin
+from instant_nerf_ros.nerf.backends.numba_march import MAX_SAMPLES, Places, advance, begin, clip
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU, layer
 
 RAYS = 32  # in a chunk
@@ -69,21 +69,22 @@ def density_of(logarithm):
 
 @jit
 def trace(first, last, rays, space, field, extent, chunk):
-    """Find the samples that light comes from: return how many, and how many the field was asked.
+    """Find the samples that light comes from, and return how many.
 
     They lie in the first rows of the chunk; those of ray first + i are, front to back, the rows
-    order[offsets[i]:offsets[i + 1]]. Returns -1, 0 if the chunk has no room for all.
+    order[offsets[i]:offsets[i + 1]]. Returns -1 if the chunk has no room for all.
     """
     live = last - first
     for i in range(live):
         chunk.alive[i] = i
         chunk.transmittances[i] = 1
-        begin(i, first + i, rays, space, chunk.places)
+        near, far = clip(rays.origins[first + i], rays.directions[first + i], space)
+        begin(i, first + i, near, far, rays, space, chunk.places)
     chunk.offsets[:] = 0
-    count, asked = 0, 0
+    count = 0
     while live:
         if count + live * WAVE + BLOCK > len(chunk.ray):
-            return -1, 0
+            return -1
         stop, waiting = count, 0
         for position in range(live):
             i = chunk.alive[position]
@@ -97,7 +98,6 @@ def trace(first, last, rays, space, field, extent, chunk):
         ask_geometry(
             field, chunk.positions[count:stop], chunk.encoded[count:], chunk.hidden[count:],
             chunk.geometry[count:])
-        asked += stop - count
         start = count
         for position in range(live):
             i, stop = chunk.alive[position], abs(chunk.stops[position])
@@ -108,7 +108,7 @@ def trace(first, last, rays, space, field, extent, chunk):
             start = stop
         live = waiting
     _sort(count, chunk)
-    return count, asked
+    return count
 
 
 @jit

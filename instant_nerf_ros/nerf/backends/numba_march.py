@@ -22,7 +22,7 @@ MAX_SAMPLES = 1024  # of a ray before the surface, as instant-ngp has it
 
 
 @jit
-def _clip(origin, direction, space):
+def clip(origin, direction, space):
     """Return the interval of a ray that lies in the grid and in [near, far]."""
     enter, leave = space.near, space.far
     for axis in range(3):
@@ -38,9 +38,8 @@ def _clip(origin, direction, space):
 
 
 @jit
-def begin(place, ray, rays, space, places):
+def begin(place, ray, near, far, rays, space, places):
     """Put a ray at its first interval."""
-    near, far = _clip(rays.origins[ray], rays.directions[ray], space)
     surface = rays.surfaces[ray]
     places.end[place] = min(far, surface - space.band) if surface > 0 else far
     places.t[place] = near + rays.jitter[ray] * max(space.min_step, space.cone * near)

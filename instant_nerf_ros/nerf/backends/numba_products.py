@@ -5,6 +5,7 @@ its innermost loop. No loop that numba compiles keeps a tile of the result in re
 written in LLVM's own vectors, which LLVM splits where a processor has shorter ones.
 """
 import llvmlite.binding
+import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -13,7 +14,11 @@ from numba.extending import intrinsic
 from instant_nerf_ros.nerf.backends.numba_jit import jit
 
 # A tile of the result takes ROWS x VECTORS registers, of 16 (AVX2) or 32 (AVX-512, NEON).
-LANES, ROWS = (16, 8) if llvmlite.binding.get_host_cpu_features().get('avx512f') else (8, 4)
+# NUMBA_CPU_FEATURES says what to compile for, if not for the processor at hand.
+FEATURES = numba.config.CPU_FEATURES
+if FEATURES is None:
+    FEATURES = llvmlite.binding.get_host_cpu_features().flatten()
+LANES, ROWS = (16, 8) if '+avx512f' in FEATURES else (8, 4)
 BLOCK = 8  # rows of all matrices are a multiple of it
 NO_FLOOR = np.float32(-np.inf)
 RELU = np.float32(0)
