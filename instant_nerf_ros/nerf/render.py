@@ -25,7 +25,6 @@ class View:
     opacity: np.ndarray  # (H, W) float32 in [0, 1]
 
 
-@torch.no_grad()
 def render(field, occupancy, camera, T_world_camera, config, backend, stride):
     """Render a view over black; config is the SamplingConfig, stride multiplies its steps."""
     rays = rays_module.of_camera(camera, T_world_camera)
@@ -43,6 +42,7 @@ def render(field, occupancy, camera, T_world_camera, config, backend, stride):
     )
 
 
+@torch.no_grad()
 def look(field, rays, occupancy, config, backend, stride):
     """Return colours (R, 3), median distances (R,) and opacities (R,) of rays."""
     colors = torch.zeros(len(rays), 3)
