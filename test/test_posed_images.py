@@ -22,6 +22,8 @@ from instant_nerf_ros.ros.conversions import (
 )
 from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.posed_images import PosedImages
+from instant_nerf_ros.ros.ready_images import ReadyImages
+from instant_nerf_ros.ros.traffic import Traffic
 
 pytestmark = pytest.mark.ros
 
@@ -39,8 +41,12 @@ class Rig:
         self.buffer = tf2_ros.Buffer()
         self.drops = Drops(self.warnings.append, clock=lambda: self.now)
         config = dataclasses.replace(NodeConfig(tf_timeout=TIMEOUT), **settings)
+        self.ready = ReadyImages(config.queue_size, lambda posed: self.drops.add(
+            'engine busy', str(posed.stamp_ns)))
+        self.traffic = Traffic()
         self.images = PosedImages(
-            self.buffer, config, '/camera/image_raw', self.drops, lambda: self.now)
+            self.buffer, config, '/camera/image_raw', self.drops, self.traffic, self.ready,
+            lambda: self.now)
 
     def tf(self, seconds, x=0.0, child='camera'):
         """Say where the camera is."""
@@ -70,7 +76,7 @@ class Rig:
         """Return [(PosedImage, image, depth)] of all that is ready and can be decoded."""
         self.images.poll()
         taken = []
-        while (posed := self.images.take()) is not None:
+        while (posed := self.ready.take()) is not None:
             decoded = self.images.decode(posed)
             if decoded is not None:
                 taken.append((posed, *decoded))
