@@ -15,11 +15,9 @@ def setting(default, description, low=-math.inf, high=math.inf, choices=(), chan
     change tells when a running node takes another value: 'live', 'configure' (when it is
     configured the next time), or 'start'.
     """
-    return dataclasses.field(
-        default=default,
-        metadata={'description': description, 'low': low, 'high': high, 'choices': choices,
-                  'change': change},
-    )  # fmt: skip
+    return dataclasses.field(default=default, metadata={
+        'description': description, 'low': low, 'high': high, 'choices': choices,
+        'change': change})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +128,10 @@ class Config:
             if not low_value < high_value:
                 raise ValueError(
                     f"'{low}' ({low_value}) must be less than '{high}' ({high_value})")
+        if self.map.max_height - self.map.min_height < grid.voxel_size:
+            raise ValueError(
+                f"'map.max_height' ({self.map.max_height}) must be at least a voxel "
+                f"({grid.voxel_size} m) above 'map.min_height' ({self.map.min_height})")
         voxels = grid.length * grid.width * grid.height / grid.voxel_size**3
         if voxels > MAX_VOXELS:
             raise ValueError(
