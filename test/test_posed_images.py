@@ -352,7 +352,7 @@ def test_a_depth_with_gaps_keeps_them(rig):
 
 
 def test_the_depth_of_another_camera_is_registered(rig):
-    """The depth camera stands a pixel's parallax beside, looks at a wall, and has half the size."""
+    """The depth camera stands a pixel's parallax beside, and has half the size."""
     pose = np.eye(4)
     pose[0, 3] = 0.4  # at 2 m and f = 5 pixels: one pixel
     rig.buffer.set_transform_static(transform_message(pose, 0, 'camera', 'depth'), 'test')
