@@ -112,10 +112,9 @@ def test_a_camera_that_cannot_be_heard_raises_an_error_that_names_both_policies(
             and "'robot' offers reliability best_effort" in s.message
             and 'but reliable is requested' in s.message for s in statuses), 15.0, process.text)
         # The override is that topic's alone.
-        robot.drive(5)
-        wait_until(lambda: any(
+        drive_until(robot, lambda: any(
             pair.key == 'rate: /camera_info [Hz]' and float(pair.value) > 0
-            for pair in statuses[-1].values), 5.0)
+            for pair in statuses[-1].values), process.text)
         assert not any('on /camera_info' in status.message for status in statuses)
 
 
