@@ -40,7 +40,8 @@ def start(context):
     mapper = Node(
         package='instant_nerf_ros', executable='mapper_node', name='instant_nerf',
         namespace=namespace, remappings=remappings,
-        parameters=[LaunchConfiguration('params_file'), flags('use_sim_time', 'use_depth', 'autostart')],
+        parameters=[
+            LaunchConfiguration('params_file'), flags('use_sim_time', 'use_depth', 'autostart')],
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
         respawn=LaunchConfiguration('respawn'), respawn_delay=2.0,
         output='screen', emulate_tty=True)

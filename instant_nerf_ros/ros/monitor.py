@@ -61,7 +61,7 @@ class Monitor:
         })
         self._reports += 1
         if label == 'active' and self._reports % LOG_EVERY == 0:
-            self._log(progress, speed, counts)
+            self._log(mapping, progress, speed, counts)
 
     def _rates(self, duration):
         """Return {topic: messages per second} since the last call."""
@@ -117,15 +117,17 @@ class Monitor:
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def _log(self, progress, speed, counts):
+    def _log(self, mapping, progress, speed, counts):
         dropped = ', '.join(f'{count} {reason}' for reason, count in sorted(counts.items()))
         self._node.get_logger().info(
             f'{progress.keyframes} keyframes, {progress.depths} images with depth, '
             f'{progress.steps} steps ({speed:.1f}/s), '
             f"loss {progress.loss:.4g}; dropped: {dropped or 'nothing'}")
+        # Depth is optional.
+        needed = {name for t in mapping.topics.values() for name in (t.image, t.camera_info)}
         silent = [
             f'{topic} ({self._node.count_publishers(topic)} publishers)'
-            for topic, count in self._silent.items() if count >= PATIENCE]
+            for topic in sorted(needed) if self._silent.get(topic, 0) >= PATIENCE]
         if silent:
             self._node.get_logger().warning(
                 f"nothing came in the last {LOG_EVERY} s on {', '.join(silent)}")

@@ -53,6 +53,8 @@ class PoseTopic:
             T_parent_child = matrix_from_pose(pose)
             if not parent or not child or parent == child:
                 raise ValueError(f"a pose of '{child}' in '{parent}'")
+            if stamp(message) <= 0:
+                raise ValueError('its stamp is not a time')
         except ValueError as error:
             self._drops.add('invalid pose', f"{label(message, 'pose')}: {error}")
             return
