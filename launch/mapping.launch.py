@@ -34,12 +34,14 @@ def start(context):
         ('image', LaunchConfiguration('image_topic')),
         ('camera_info', LaunchConfiguration('camera_info_topic')),
         ('depth', LaunchConfiguration('depth_topic')),
+        ('depth_camera_info', LaunchConfiguration('depth_camera_info_topic')),
         ('map', LaunchConfiguration('map_topic')),
     ]
     mapper = Node(
         package='instant_nerf_ros', executable='mapper_node', name='instant_nerf',
         namespace=namespace, remappings=remappings,
-        parameters=[LaunchConfiguration('params_file'), flags('use_sim_time', 'use_depth')],
+        parameters=[
+            LaunchConfiguration('params_file'), flags('use_sim_time', 'use_depth', 'autostart')],
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
         respawn=LaunchConfiguration('respawn'), respawn_delay=2.0,
         output='screen', emulate_tty=True)
@@ -61,10 +63,12 @@ def generate_launch_description():
         argument('use_sim_time', '', 'take the time from /clock', ['', 'true', 'false']),
         argument('image_topic', 'camera/color/image_raw', 'images of the camera'),
         argument('camera_info_topic', 'camera/color/camera_info', 'calibration of the camera'),
-        argument('depth_topic', 'camera/depth/image_raw',
-                 'depth images in the frame and with the calibration of the camera'),
+        argument('depth_topic', 'camera/depth/image_raw', 'depth images'),
+        argument('depth_camera_info_topic', 'camera/depth/camera_info',
+                 'calibration of a depth camera that is not registered to the image'),
         argument('map_topic', 'map', 'the map, under another name where SLAM has a map too'),
         argument('use_depth', '', 'use the depth images', ['', 'true', 'false']),
+        argument('autostart', '', 'false: a lifecycle manager starts it', ['', 'true', 'false']),
         argument('rviz', 'true', 'show the map in RViz', ['true', 'false']),
         argument('respawn', 'false', 'start the mapper again if it dies', ['true', 'false']),
         argument('log_level', 'info', 'lowest severity that is logged'),

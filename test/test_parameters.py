@@ -45,11 +45,12 @@ def test_without_overrides_the_parameters_are_the_defaults(start, defaults):
     assert declare(node, defaults, take_overrides(node)) == defaults
     for name, field, value in flatten(defaults):
         parameter = node.get_parameter(name)
+        value = list(value) if isinstance(value, tuple) else value
         assert (parameter.value, type(parameter.value)) == (value, type(value))
         descriptor = node.describe_parameter(name)
         assert descriptor.read_only
         assert field.metadata['description'] in descriptor.description
-        if isinstance(value, bool | str):
+        if isinstance(value, bool | str | list):
             continue
         ranges = descriptor.floating_point_range or descriptor.integer_range
         assert (ranges[0].from_value, ranges[0].to_value) == (
@@ -109,7 +110,9 @@ def test_misspelt_parameters_are_named_with_what_was_meant(start):
 
 def test_the_yaml_file_is_the_dataclasses(start):
     node = start('--params-file', str(YAML))
-    expected = {name: value for config in CONFIGS.values() for name, _, value in flatten(config)}
+    expected = {
+        name: list(value) if isinstance(value, tuple) else value
+        for config in CONFIGS.values() for name, _, value in flatten(config)}
     overrides = take_overrides(node)
     assert overrides == expected
     assert [type(overrides[name]) for name in expected] == [type(v) for v in expected.values()]

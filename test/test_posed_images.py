@@ -22,6 +22,8 @@ from instant_nerf_ros.ros.conversions import (
 )
 from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.posed_images import PosedImages
+from instant_nerf_ros.ros.ready_images import ReadyImages
+from instant_nerf_ros.ros.traffic import Traffic
 
 pytestmark = pytest.mark.ros
 
@@ -39,8 +41,12 @@ class Rig:
         self.buffer = tf2_ros.Buffer()
         self.drops = Drops(self.warnings.append, clock=lambda: self.now)
         config = dataclasses.replace(NodeConfig(tf_timeout=TIMEOUT), **settings)
+        self.ready = ReadyImages(config.queue_size, lambda posed: self.drops.add(
+            'engine busy', str(posed.stamp_ns)))
+        self.traffic = Traffic()
         self.images = PosedImages(
-            self.buffer, config, '/camera/image_raw', self.drops, lambda: self.now)
+            self.buffer, config, '/camera/image_raw', self.drops, self.traffic, self.ready,
+            lambda: self.now)
 
     def tf(self, seconds, x=0.0, child='camera'):
         """Say where the camera is."""
@@ -70,7 +76,7 @@ class Rig:
         """Return [(PosedImage, image, depth)] of all that is ready and can be decoded."""
         self.images.poll()
         taken = []
-        while (posed := self.images.take()) is not None:
+        while (posed := self.ready.take()) is not None:
             decoded = self.images.decode(posed)
             if decoded is not None:
                 taken.append((posed, *decoded))
@@ -343,6 +349,74 @@ def test_a_depth_with_gaps_keeps_them(rig):
     rig.image(1.5)
     ((_, _, depth),) = rig.take()
     np.testing.assert_array_equal(depth, values)
+
+
+def test_the_depth_of_another_camera_is_registered(rig):
+    """The depth camera stands a pixel's parallax beside, and has half the size."""
+    pose = np.eye(4)
+    pose[0, 3] = 0.4  # at 2 m and f = 5 pixels: one pixel
+    rig.buffer.set_transform_static(transform_message(pose, 0, 'camera', 'depth'), 'test')
+    coarse = CAMERA.scaled(4, 3)
+    rig.images.add_depth_camera_info(camera_info_message(coarse, ns(1.0), 'depth'))
+    rig.depth(1.5, value=2.0, shape=(3, 4), frame='depth')
+    rig.image(1.5)
+    ((_, _, depth),) = rig.take()
+    assert rig.drops.counts() == {}
+    assert np.isnan(depth[:, 0]).all() and (depth[:, 1:] == 2.0).all()
+
+
+def test_the_motion_between_the_stamps_of_image_and_depth_counts(rig):
+    rig.buffer.set_transform_static(transform_message(np.eye(4), 0, 'camera', 'depth'), 'test')
+    rig.images.add_depth_camera_info(camera_info_message(CAMERA, ns(1.0), 'depth'))
+    rig.depth(1.51, frame='depth')
+    rig.image(1.5)
+    rig.images.poll()
+    T_camera_depth = rig.ready.take().depth.T_camera_depth
+    np.testing.assert_allclose(T_camera_depth[:3, 3], [0.01, 0, 0], atol=1e-9)
+
+
+def test_a_depth_frame_that_tf_does_not_know_costs_the_depth_only(rig):
+    rig.images.add_depth_camera_info(camera_info_message(CAMERA, ns(1.0), 'depth'))
+    rig.depth(1.5, frame='depth')
+    rig.image(1.5)
+    assert rig.take() == []
+    rig.pass_time(TIMEOUT)
+    ((_, _, depth),) = rig.take()
+    assert depth is None and rig.drops.counts() == {'depth unlike image': 1}
+    assert "from 'depth' to 'map'" in rig.warnings[0]
+
+
+def test_cameras_share_the_room_of_a_busy_engine():
+    rig = Rig(queue_size=4)
+    other = PosedImages(
+        rig.buffer, rig.images.config, '/rear/image', rig.drops, rig.traffic, rig.ready)
+    rig.tf(1.0)
+    rig.tf(2.0)
+    for images in (rig.images, other):
+        images.add_camera_info(camera_info_message(CAMERA, ns(1.0), 'camera'))
+    front = rig.images
+    for seconds in (1.1, 1.2, 1.3, 1.4, 1.5):
+        for images in (front, other):
+            rig.images = images
+            rig.image(seconds)
+            images.poll()
+    left = []
+    while (posed := rig.ready.take()) is not None:
+        left.append((posed.source is front, posed.stamp_ns))
+    assert left == [
+        (is_front, ns(seconds)) for seconds in (1.2, 1.4, 1.5) for is_front in (True, False)]
+
+
+def test_the_wait_of_images_is_told(rig):
+    rig.image(1.5)
+    rig.image(2.5)
+    rig.images.poll()
+    assert rig.traffic.mean_wait() == 0.0
+    rig.pass_time(0.3)
+    rig.tf(3.0)
+    rig.images.poll()
+    assert rig.traffic.mean_wait() == pytest.approx(0.3)
+    assert np.isnan(rig.traffic.mean_wait())
 
 
 @pytest.mark.parametrize(('change', 'reason'), [

@@ -1,33 +1,59 @@
 """Samples: where the intervals along a ray lie, in closed form, and by every backend alike."""
+import numpy as np
 import pytest
 import torch
 from randomness import floats, generator, unit
 
-from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.backends import numba_march, reference
 from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
 from instant_nerf_ros.nerf.occupancy import Occupancy
 from instant_nerf_ros.nerf.rays import Rays
-from instant_nerf_ros.nerf.samples import UNLIMITED, sample
+from instant_nerf_ros.nerf.samples import MOST_SAMPLES, sample
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
 VOXEL = 0.5
 
 
-@pytest.fixture(params=['cpu', 'reference'])
-def backend(request):
-    return backends.select(request.param)
+def kernel_march(
+    origins, directions, near, far, limits, jitter, surfaces, voxels, grid_origin, voxel_size,
+    min_step, cone, band, band_samples, visited_only,
+):  # fmt: skip
+    """Do what reference.march does, but for the limits, with the kernels: in waves of three."""
+    rays = numba_march.Rays(*(x.numpy() for x in (origins, directions, jitter, surfaces)))
+    number = np.float32
+    space = numba_march.Space(
+        voxels.numpy(), grid_origin.numpy(), number(voxel_size), number(0), number(0),
+        number(min_step), number(cone), number(band), band_samples, visited_only)
+    places = numba_march.Places(
+        *np.zeros((2, 1), dtype=np.float32), *np.zeros((2, 1), dtype=np.int32))
+    starts, ends, offsets = [], [], [0]
+    for ray in range(len(origins)):
+        numba_march.begin(0, ray, number(near[ray]), number(far[ray]), rays, space, places)
+        follow = True
+        while follow:
+            wave = np.zeros((2, 3), dtype=np.float32)
+            count, follow = numba_march.advance(0, ray, rays, space, places, *wave)
+            starts += wave[0, :count].tolist()
+            ends += wave[1, :count].tolist()
+        offsets.append(len(starts))
+    return torch.tensor(offsets), torch.tensor(starts), torch.tensor(ends)
 
 
-def march(backend, origins, directions, voxels, near=0.0, far=3.0, jitter=0.5, surfaces=0.0,
-          limit=UNLIMITED, min_step=0.1, cone=0.0, band=0.2, band_samples=4,
+@pytest.fixture(params=[kernel_march, reference.march], ids=['cpu', 'reference'])
+def marching(request):
+    return request.param
+
+
+def march(marching, origins, directions, voxels, near=0.0, far=3.0, jitter=0.5, surfaces=0.0,
+          limit=MOST_SAMPLES, min_step=0.1, cone=0.0, band=0.2, band_samples=4,
           visited_only=False):  # fmt: skip
     """Return a list of (t_starts, t_ends) per ray; numbers serve for all rays."""
     count = len(origins)
     near, far, jitter, surfaces = (
         x if torch.is_tensor(x) else torch.full((count,), float(x))
         for x in (near, far, jitter, surfaces))
-    offsets, t_starts, t_ends = backend.march(
+    offsets, t_starts, t_ends = marching(
         origins, directions, near, far, torch.full((count,), limit, dtype=torch.int32), jitter,
         surfaces, voxels, torch.zeros(3), VOXEL, min_step, cone, band, band_samples,
         visited_only)  # fmt: skip
@@ -51,16 +77,16 @@ def close(actual, expected):
 
 
 @pytest.mark.parametrize('state', [SOLID, UNVISITED])
-def test_equal_steps_tile_the_ray_from_the_jittered_start_to_the_end(backend, state):
+def test_equal_steps_tile_the_ray_from_the_jittered_start_to_the_end(marching, state):
     [(t_starts, t_ends)] = march(
-        backend, *one_ray(1, 0, 0), filled(state), near=0.3, far=1.04, jitter=0.25)
+        marching, *one_ray(1, 0, 0), filled(state), near=0.3, far=1.04, jitter=0.25)
     close(t_starts, [0.325 + 0.1 * k for k in range(8)])
     close(t_ends, [*(0.425 + 0.1 * k for k in range(7)), 1.04])
 
 
-def test_steps_grow_with_the_distance(backend):
+def test_steps_grow_with_the_distance(marching):
     [(t_starts, t_ends)] = march(
-        backend, *one_ray(0, 1, 0), filled(SOLID), near=0.5, far=2.0, jitter=0.5, cone=0.2)
+        marching, *one_ray(0, 1, 0), filled(SOLID), near=0.5, far=2.0, jitter=0.5, cone=0.2)
     expected = [0.5 + 0.5 * 0.1]  # step(0.5) is the smallest step of 0.1 = 0.2 * 0.5
     while expected[-1] < 2.0:
         expected.append(expected[-1] + max(0.1, 0.2 * expected[-1]))
@@ -68,18 +94,18 @@ def test_steps_grow_with_the_distance(backend):
     close(t_ends, [*expected[1:-1], 2.0])
 
 
-def test_empty_voxels_have_no_samples_and_unvisited_ones_as_asked(backend):
+def test_empty_voxels_have_no_samples_and_unvisited_ones_as_asked(marching):
     ray = one_ray(0, 0, 1)
     for state, visited_only, some in ((EMPTY, False, False), (EMPTY, True, False),
                                       (UNVISITED, True, False), (UNVISITED, False, True),
                                       (SOLID, True, True), (SOLID, False, True)):
-        [(t_starts, _)] = march(backend, *ray, filled(state), visited_only=visited_only)
+        [(t_starts, _)] = march(marching, *ray, filled(state), visited_only=visited_only)
         assert bool(len(t_starts)) == some
 
 
 @pytest.mark.parametrize('axis', [0, 1, 2])
 @pytest.mark.parametrize('sign', [1, -1])
-def test_samples_fill_the_one_layer_that_is_solid(backend, axis, sign):
+def test_samples_fill_the_one_layer_that_is_solid(marching, axis, sign):
     voxels = filled(EMPTY)
     voxels.select(axis, 5).fill_(SOLID)  # from 2.5 to 3 m
     origin = [1.7, 2.2, 2.7]
@@ -87,48 +113,49 @@ def test_samples_fill_the_one_layer_that_is_solid(backend, axis, sign):
     direction = [0.0, 0.0, 0.0]
     direction[axis] = sign
     [(t_starts, t_ends)] = march(
-        backend, *one_ray(*direction, origin=origin), voxels, min_step=0.02, jitter=0.3)
+        marching, *one_ray(*direction, origin=origin), voxels, min_step=0.02, jitter=0.3)
     enter = 2.5 - 0.5 if sign > 0 else 3.9 - 3.0
     close(t_starts[1:], t_ends[:-1])
     assert abs(t_starts[0] - enter) < 0.011 and abs(t_ends[-1] - (enter + 0.5)) < 0.011
 
 
-def test_a_measured_surface_ends_the_ray_in_a_band(backend):
+def test_a_measured_surface_ends_the_ray_in_a_band(marching):
     # Also in empty voxels; and what a step would reach of the band is cut.
     edges = [1.3, 1.4, 1.5, 1.6, 1.7]
     for state, before in ((EMPTY, []), (SOLID, [0.05, 0.45, 0.85, 1.25])):
         [(t_starts, t_ends)] = march(
-            backend, *one_ray(1, 0, 0), filled(state), surfaces=1.5, min_step=0.4, jitter=0.125)
+            marching, *one_ray(1, 0, 0), filled(state), surfaces=1.5, min_step=0.4, jitter=0.125)
         close(t_starts, [*before, *edges[:-1]])
         close(t_ends, [*before[1:], *([1.3] if before else []), *edges[1:]])
 
 
-def test_a_surface_behind_the_end_keeps_the_end_and_adds_its_band(backend):
+def test_a_surface_behind_the_end_keeps_the_end_and_adds_its_band(marching):
     [(t_starts, t_ends)] = march(
-        backend, *one_ray(1, 0, 0), filled(SOLID), far=0.4, surfaces=1.5, min_step=0.2, jitter=0)
+        marching, *one_ray(1, 0, 0), filled(SOLID), far=0.4, surfaces=1.5, min_step=0.2, jitter=0)
     close(t_starts, [0.0, 0.2, 1.3, 1.4, 1.5, 1.6])
     close(t_ends, [0.2, 0.4, 1.4, 1.5, 1.6, 1.7])
 
 
-def test_a_surface_at_the_camera_has_no_samples_behind_it(backend):
-    [(t_starts, t_ends)] = march(backend, *one_ray(1, 0, 0), filled(SOLID), surfaces=0.1)
+def test_a_surface_at_the_camera_has_no_samples_behind_it(marching):
+    [(t_starts, t_ends)] = march(marching, *one_ray(1, 0, 0), filled(SOLID), surfaces=0.1)
     assert (t_starts >= 0).all() and (t_ends >= t_starts).all()
     close(t_ends[-1], 0.3)
 
 
-def test_rays_without_an_interval_have_no_samples(backend):
+def test_rays_without_an_interval_have_no_samples(marching):
     origins, directions = torch.tensor([[2.0, 2.0, 2.0], [9.0, 9, 9], [-1, -1, -1]]), torch.tensor(
         [[1.0, 0.0, 0.0]] * 3)
-    rays = march(backend, origins, directions, filled(SOLID), near=torch.tensor([2.0, 0, 0]),
+    rays = march(marching, origins, directions, filled(SOLID), near=torch.tensor([2.0, 0, 0]),
                  far=torch.tensor([1.0, 1.0, 0.5]))  # fmt: skip
     assert [len(t_starts) for t_starts, _ in rays] == [0, 0, 0]
 
 
-def test_a_limit_keeps_the_first_samples_and_the_band(backend):
+def test_a_limit_keeps_the_first_samples_and_the_band():
+    marching = reference.march  # the kernels follow rays in waves instead
     arguments = {'surfaces': 2.5, 'min_step': 0.05}
-    [(all_starts, all_ends)] = march(backend, *one_ray(1, 0, 0), filled(SOLID), **arguments)
+    [(all_starts, all_ends)] = march(marching, *one_ray(1, 0, 0), filled(SOLID), **arguments)
     [(t_starts, t_ends)] = march(
-        backend, *one_ray(1, 0, 0), filled(SOLID), limit=5, **arguments)  # fmt: skip
+        marching, *one_ray(1, 0, 0), filled(SOLID), limit=5, **arguments)  # fmt: skip
     close(t_starts, torch.cat([all_starts[:5], all_starts[-4:]]))
     close(t_ends, torch.cat([all_ends[:5], all_ends[-4:]]))
 
@@ -146,9 +173,9 @@ def random_batch(random, count):
 
 
 @pytest.mark.parametrize('visited_only', [False, True])
-def test_samples_are_in_order_within_limits_and_in_voxels_that_count(backend, visited_only):
+def test_samples_are_in_order_within_limits_and_in_voxels_that_count(marching, visited_only):
     batch = random_batch(generator(), 500)
-    rays = march(backend, **batch, visited_only=visited_only)
+    rays = march(marching, **batch, visited_only=visited_only)
     counted = torch.tensor([not visited_only, False, True])
     for ray, (t_starts, t_ends) in enumerate(rays):
         surface = batch['surfaces'][ray]
@@ -173,8 +200,8 @@ def test_samples_are_in_order_within_limits_and_in_voxels_that_count(backend, vi
 @pytest.mark.parametrize('visited_only', [False, True])
 def test_cpu_places_the_samples_of_the_reference(visited_only):
     batch = random_batch(generator(), 2000)
-    cpu, other = (march(backends.select(name), **batch, visited_only=visited_only)
-                  for name in ('cpu', 'reference'))
+    cpu, other = (march(place, **batch, visited_only=visited_only)
+                  for place in (kernel_march, reference.march))
     # A middle on the face of a voxel may fall on either side: then the number differs.
     same = [len(a[0]) == len(b[0]) for a, b in zip(cpu, other)]
     assert sum(same) > 0.99 * len(same)
@@ -186,10 +213,10 @@ def test_cpu_places_the_samples_of_the_reference(visited_only):
 
 
 @pytest.fixture
-def occupancy(backend):
+def occupancy():
     """Return a grid from -2 to 2 m in x, -1 to 1 m in y and in z."""
     config = OccupancyConfig(voxel_size=0.1, length=4.0, width=2.0, height=2.0)
-    return Occupancy(config, [0.0, 0.0, 0.0], backend)
+    return Occupancy(config, [0.0, 0.0, 0.0], reference)
 
 
 def rays_of(origins, directions, surfaces=0.0):
@@ -202,7 +229,7 @@ def rays_of(origins, directions, surfaces=0.0):
 def take(rays, occupancy, config, jitter=None, stride=1.0):
     """Return samples of all places that may be solid."""
     jitter = torch.zeros(len(rays)) if jitter is None else jitter
-    limits = torch.full((len(rays),), UNLIMITED, dtype=torch.int32)
+    limits = torch.full((len(rays),), MOST_SAMPLES, dtype=torch.int32)
     return sample(rays, occupancy, config, occupancy.backend, jitter, stride, limits,
                   visited_only=False)  # fmt: skip
 
@@ -242,3 +269,18 @@ def test_stride_multiplies_the_steps(occupancy):
     doubled = take(rays, occupancy, double)
     close(strided.t_starts, doubled.t_starts)
     assert len(strided) > 10
+
+
+def test_the_kernels_clip_rays_as_the_grid_does(occupancy):
+    random = generator()
+    rays = rays_of(random.uniform(-4, 4, (500, 3)).tolist(), random.normal(size=(500, 3)).tolist())
+    number = np.float32
+    space = numba_march.Space(
+        occupancy.voxels.numpy(), occupancy.origin.numpy(), number(0.1), number(0.3), number(6),
+        number(0), number(0), number(0), 0, False)
+    near, far = occupancy.clip(rays, 0.3, 6.0)
+    for ray in range(len(rays)):
+        low, high = numba_march.clip(
+            rays.origins[ray].numpy(), rays.directions[ray].numpy(), space)
+        close(torch.tensor([low, high]), [near[ray], far[ray]])
+    assert (near < far).sum() > 20 and (near > far).sum() > 20

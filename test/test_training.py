@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import Config, replace
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.training import Training
+from instant_nerf_ros.ros.views import Views, virtual_camera
 
 CAMERA = Camera(8, 6, 5.0, 5.0, 3.5, 2.5)
 
@@ -23,6 +25,7 @@ class Posed:
     x: float
     frame_id: str = 'camera'
     camera: Camera = CAMERA
+    source: object = None
 
     @property
     def T_map_camera(self):  # noqa: N802
@@ -36,9 +39,11 @@ class Engine:
     """Keeps images that moved by a metre; a negative x is an error of the input."""
 
     backend = 'fake'
+    discarded = 0
 
     def __init__(self):
-        self.keyframes = types.SimpleNamespace(moved=self.moved)
+        self.config = None
+        self.keyframes = types.SimpleNamespace(config=None, T_world_camera=np.empty((0, 4, 4)))
         self.added, self.steps, self.threads = [], 0, set()
         self.step_error = None
 
@@ -75,29 +80,64 @@ class Engine:
         return camera.width, camera.height, T_map_camera[0, 3]
 
 
+class Source:
+    """Decodes the images of a camera."""
+
+    def __init__(self, decode):
+        self.decode = decode
+
+
 class Rig:
     """A training thread between queues that a test fills and lists that it fills."""
 
-    def __init__(self, posed=(), requests=(), wanted=False, **settings):
-        self.engine, self.maps, self.views, self.decoded = Engine(), [], [], []
-        self.logged, self.warned, self.stop = [], [], threading.Event()
-        posed, requests = list(posed), list(requests)
-        inputs = types.SimpleNamespace(
-            take=lambda: posed.pop(0) if posed else None,
-            decode=self._decode, wait=time.sleep)
+    def __init__(self, posed=(), requests=(), wanted=True, **settings):
+        self.engines, self.maps, self.views, self.decoded = [], [], [], []
+        self.logged, self.warned, self.way = [], [], []
+        self.posed, requests = list(posed), list(requests)
+        source = Source(self._decode)
+        for index, one in enumerate(self.posed):
+            if one.source is None:
+                self.posed[index] = dataclasses.replace(one, source=source)
+        ready = types.SimpleNamespace(
+            take=lambda: self.posed.pop(0) if self.posed else None, wait=time.sleep)
         self.products = types.SimpleNamespace(
             publish_map=lambda grid, stamp_ns: self.maps.append((grid, stamp_ns)),
-            publish_view=lambda *view: self.views.append(view),
+            publish_view=lambda *view: self.views.append(view[:4]),
+            publish_nothing_known=lambda stamp_ns: self.maps.append(('unknown', stamp_ns)),
             views_wanted=lambda: wanted, points_wanted=lambda: False)
+        way = types.SimpleNamespace(
+            add=lambda pose, stamp_ns: self.way.append(pose[0, 3]),
+            clear=lambda stamp_ns: self.way.clear(), publish=lambda poses, stamp_ns: None)
         self.map_services = types.SimpleNamespace(
-            serve=lambda mapper, stamp_ns: (mapper, stamp_ns), end=lambda: None)
+            serve=lambda mapper, stamp_ns: (mapper, stamp_ns))
         self.drops = Drops(self.warned.append)
-        logger = types.SimpleNamespace(info=self.logged.append, fatal=self.logged.append)
-        config = dataclasses.replace(NodeConfig(map_rate=10.0, render_width=4), **settings)
-        self.thread = Training(
-            lambda: self.engine, config, inputs,
+        logger = types.SimpleNamespace(
+            info=self.logged.append, fatal=self.logged.append, debug=self.logged.append)
+        config = NodeConfig(map_rate=10.0, render_rate=0.0, render_width=4)
+        config = dataclasses.replace(config, **settings)
+        self.settings = types.SimpleNamespace(node=config, engine=Config())
+        views = Views(
+            None, config,
             types.SimpleNamespace(take=lambda: requests.pop(0) if requests else None),
-            self.products, self.map_services, self.drops, logger, self.stop)
+            self.products, self.drops)
+
+        def training(after=None):
+            return Training(
+                self.make, self.settings, ready, views, self.products, way, self.map_services,
+                self.drops, logger, after)
+
+        self.training, self.thread = training, training()
+        self.thread.active = True
+
+    def make(self):
+        """Return another engine."""
+        self.engines.append(Engine())
+        return self.engines[-1]
+
+    @property
+    def engine(self):
+        """Return the engine in use."""
+        return self.engines[-1]
 
     def _decode(self, posed):
         self.decoded.append(posed.x)
@@ -106,8 +146,12 @@ class Rig:
     def run(self, seconds=0.3):
         """Run the thread for a while."""
         self.thread.start()
-        self.stop.wait(seconds)
-        self.stop.set()
+        self.thread.join(seconds)
+        self.end()
+
+    def end(self):
+        """End the thread."""
+        self.thread.end()
         self.thread.join(5.0)
         assert not self.thread.is_alive()
 
@@ -146,9 +190,11 @@ def test_what_the_engine_refuses_is_counted_and_the_work_goes_on():
 
 def test_an_error_of_the_engine_is_kept_logged_and_ends_the_node():
     rig = Rig([Posed(1, 0.0)])
-    rig.engine.step_error = RuntimeError('out of luck')
+    engine = Engine()
+    engine.step_error = RuntimeError('out of luck')
+    rig.thread._make_mapper = lambda: engine
     rig.run(5.0)
-    assert rig.stop.is_set() and str(rig.thread.error) == 'out of luck'
+    assert str(rig.thread.error) == 'out of luck'
     assert 'Traceback' in rig.logged[-1] and 'out of luck' in rig.logged[-1]
 
 
@@ -168,9 +214,9 @@ def test_views_are_of_the_newest_pose_even_if_that_image_was_not_kept():
 
 
 def test_nothing_is_rendered_that_nobody_wants():
-    rig = Rig([Posed(1, 0.0)], wanted=False, render_rate=30.0)
+    rig = Rig([Posed(1, 0.0)], [Posed(7, 3.0, 'map')], wanted=False, render_rate=30.0)
     rig.run()
-    assert rig.views == []
+    assert rig.views == [] and rig.drops.counts() == {'unwanted view': 1}
 
 
 def test_requests_are_answered_in_order_between_steps_at_the_size_of_the_camera():
@@ -187,3 +233,120 @@ def test_the_rate_is_an_upper_bound_and_zero_is_never(rate):
     rig.run(0.55)
     assert len(rig.maps) <= 6 if rate else rig.maps == []
     assert bool(rig.maps) == bool(rate)
+
+
+def test_while_inactive_it_does_nothing_but_make_the_engine():
+    rig = Rig([Posed(1, 0.0)])
+    rig.thread.active = False
+    rig.run()
+    assert rig.thread.progress.backend == 'fake'
+    assert rig.engine.added == [] and rig.engine.steps == 0 and rig.maps == []
+
+
+def test_while_paused_the_map_is_shown_but_not_learnt():
+    rig = Rig([Posed(1, 0.0), Posed(2, 1.0)], [Posed(7, 3.0, 'map')])
+    rig.thread.start()
+    while not rig.engines or not rig.engine.steps or not rig.views:
+        time.sleep(0.01)
+    rig.thread.paused = True
+    time.sleep(0.05)
+    steps, maps = rig.engine.steps, len(rig.maps)
+    rig.posed.append(Posed(3, 5.0))
+    time.sleep(0.3)
+    assert rig.engine.steps == steps and rig.engine.added == [0.0, 1.0]
+    assert len(rig.maps) > maps
+    rig.posed.clear()
+    rig.thread.paused = False
+    time.sleep(0.1)
+    assert rig.engine.steps > steps
+    rig.end()
+
+
+def test_forgetting_begins_anew_and_says_that_nothing_is_known():
+    rig = Rig([Posed(1, 0.0), Posed(2, 1.0)])
+    rig.thread.start()
+    while len(rig.way) < 2 or not rig.maps:
+        time.sleep(0.01)
+    rig.thread.forget()
+    while len(rig.engines) < 2:
+        time.sleep(0.01)
+    rig.posed.append(Posed(5, 0.5, source=Source(rig._decode)))
+    while not rig.way:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    rig.end()
+    assert ('unknown', 2) in rig.maps and rig.maps[-1][1] == 5
+    assert rig.engine.added == [0.5] == rig.way
+    assert rig.thread.progress.keyframes == 1
+
+
+def test_a_thread_waits_for_the_one_before_it_and_makes_no_engine_if_it_need_not():
+    rig, release = Rig(), threading.Event()
+    rig.thread._make_mapper = lambda: release.wait(5.0) and Engine()
+    rig.thread.start()
+    second = rig.training(rig.thread)
+    third = rig.training(second)
+    for thread in (second, third):
+        thread.start()
+    rig.thread.end()
+    second.end()
+    time.sleep(0.1)
+    assert rig.engines == []
+    release.set()
+    while third.progress.backend == '':
+        time.sleep(0.01)
+    third.end()
+    third.join(5.0)
+    assert len(rig.engines) == 1
+
+
+def test_an_error_while_it_ends_is_no_failure():
+    rig = Rig([Posed(1, 0.0)])
+
+    def publish(grid, stamp_ns):
+        rig.thread.end()
+        raise RuntimeError('the publisher is gone')
+
+    rig.products.publish_map = publish
+    rig.run(5.0)
+    assert rig.thread.error is None
+
+
+def test_settings_that_change_reach_the_engine_and_the_rates():
+    rig = Rig([Posed(1, 0.0)], map_rate=0.0)
+    rig.thread.start()
+    time.sleep(0.1)
+    assert rig.maps == []
+    rig.settings.node = dataclasses.replace(rig.settings.node, map_rate=10.0)
+    rig.settings.engine = changed = replace(
+        rig.settings.engine, {'keyframes.min_translation': 0.5, 'map.max_height': 2.0})
+    time.sleep(0.2)
+    rig.end()
+    assert rig.maps
+    assert rig.engine.config is changed and rig.engine.keyframes.config is changed.keyframes
+
+
+def test_of_two_cameras_each_must_have_moved_itself():
+    """Seen from one camera, the other is far away: standing still, both would be kept for ever."""
+    rig = Rig()
+    front, rear = (Source(rig._decode) for _ in range(2))
+    rig.posed += [Posed(1, 0.0, source=front), Posed(2, 5.0, source=rear)] + [
+        Posed(3 + index, 5.0 * (index % 2), source=(front, rear)[index % 2])
+        for index in range(10)]
+    rig.posed.append(Posed(20, 1.0, source=front))
+    rig.run()
+    assert rig.engine.added == [0.0, 5.0, 1.0]
+
+
+@pytest.mark.parametrize(('settings', 'size', 'focal', 'centre'), [
+    ({'render_width': 0}, (8, 6), 5.0, (3.5, 2.5)),
+    ({'render_width': 4}, (4, 3), 2.5, (1.5, 1.0)),
+    ({'render_width': 4, 'render_height': 5}, (4, 5), 2.5, (1.5, 2.0)),
+    ({'render_width': 4, 'render_fov': 90.0}, (4, 3), 2.0, (1.5, 1.0)),
+])
+def test_the_virtual_camera_has_the_size_and_field_of_view_of_the_settings(
+        settings, size, focal, centre):
+    camera = virtual_camera(CAMERA, NodeConfig(**settings))
+    assert (camera.width, camera.height) == size
+    assert camera.fx == pytest.approx(focal) and camera.fy == pytest.approx(focal)
+    assert (camera.cx, camera.cy) == centre

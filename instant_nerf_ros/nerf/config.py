@@ -9,12 +9,15 @@ import math
 MAX_VOXELS = 1e9  # nine bytes each, as far as they are used
 
 
-def setting(default, description, low=-math.inf, high=math.inf, choices=()):
-    """Return a dataclass field with a description (with unit) and the values it admits."""
-    return dataclasses.field(
-        default=default,
-        metadata={'description': description, 'low': low, 'high': high, 'choices': choices},
-    )
+def setting(default, description, low=-math.inf, high=math.inf, choices=(), change='configure'):
+    """Return a dataclass field with a description (with unit) and the values it admits.
+
+    change tells when a running node takes another value: 'live', 'configure' (when it is
+    configured the next time), or 'start'.
+    """
+    return dataclasses.field(default=default, metadata={
+        'description': description, 'low': low, 'high': high, 'choices': choices,
+        'change': change})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,8 @@ class OccupancyConfig:
 class SamplingConfig:
     """Where the samples of a training step go."""
 
-    samples_per_step: int = setting(16384, 'sample budget of one training step', 1024, 2**20)
+    samples_per_step: int = setting(
+        16384, 'sample budget of one training step', 1024, 2**20, change='live')
     near: float = setting(0.2, 'distance before which nothing is sampled [m]', 0.0, 10.0)
     far: float = setting(10.0, 'distance up to which unmeasured rays are sampled [m]', 0.5, 200.0)
     min_step: float = setting(0.02, 'smallest distance between samples [m]', 1e-3, 1.0)
@@ -80,8 +84,10 @@ class OptimizerConfig:
 class KeyframeConfig:
     """Which images are kept, and how much memory they may take."""
 
-    min_translation: float = setting(0.03, 'keep an image after this motion [m]', 0.0, 10.0)
-    min_rotation: float = setting(1.5, 'or after this rotation [degree]', 0.0, 180.0)
+    min_translation: float = setting(
+        0.03, 'keep an image after this motion [m]', 0.0, 10.0, change='live')
+    min_rotation: float = setting(
+        1.5, 'or after this rotation [degree]', 0.0, 180.0, change='live')
     budget_mb: int = setting(1024, 'memory for keyframes [MB]', 16, 2**20)
 
 
@@ -90,11 +96,14 @@ class MapConfig:
     """The two-dimensional map: the band of the voxel grid in which a robot moves."""
 
     min_height: float = setting(
-        0.1, 'height above the floor from which things are in the way [m]', -50.0, 50.0)
+        0.1, 'height above the floor from which things are in the way [m]', -50.0, 50.0,
+        change='live')
     max_height: float = setting(
-        1.5, 'height above the floor up to which things are in the way [m]', -50.0, 50.0)
+        1.5, 'height above the floor up to which things are in the way [m]', -50.0, 50.0,
+        change='live')
     max_step: float = setting(
-        0.05, 'highest step that the robot climbs; on it the floor goes on [m]', 0.0, 1.0)
+        0.05, 'highest step that the robot climbs; on it the floor goes on [m]', 0.0, 1.0,
+        change='live')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +136,7 @@ class Config:
         if self.map.max_height - self.map.min_height < grid.voxel_size:
             raise ValueError(
                 f"'map.max_height' ({self.map.max_height}) must be at least a voxel "
-                f"({grid.voxel_size}) above 'map.min_height' ({self.map.min_height})")
+                f"({grid.voxel_size} m) above 'map.min_height' ({self.map.min_height})")
         voxels = grid.length * grid.width * grid.height / grid.voxel_size**3
         if voxels > MAX_VOXELS:
             raise ValueError(
@@ -179,6 +188,11 @@ def _rebuild(config, values, prefix):
 
 
 def _check(name, admits, kind, value):
+    if kind is tuple:
+        words = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+        if not words or not value:
+            raise ValueError(f"'{name}' must be a list of words, is {value!r}")
+        return
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"'{name}' must be {kind.__name__}, is {value!r}")

@@ -27,6 +27,8 @@ class _TruncatedExp(torch.autograd.Function):
 class Field:
     """A hash grid and two small networks. Positions are in metres, world frame."""
 
+    extent = EXTENT
+
     def __init__(self, config, backend):
         growth = 1.0
         if config.levels > 1:
@@ -53,6 +55,11 @@ class Field:
     def density(self, positions):
         """Return the densities (N,) per metre at positions (N, 3), without gradient."""
         return _TruncatedExp.apply(self.geometry(positions / EXTENT + 0.5)[:, 0])
+
+    def zero_grad(self):
+        """Forget the gradients."""
+        for network in (self.geometry, self.color):
+            network.zero_grad()
 
     def state(self):
         """Return all parameters as {name: tensor}, the same names for every backend."""

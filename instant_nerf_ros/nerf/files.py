@@ -1,7 +1,9 @@
 """Files: a folder with the map, the points, the mesh, and the model to go on with."""
+import dataclasses
+import functools
 from pathlib import Path
 
-from instant_nerf_ros.nerf import model
+from instant_nerf_ros.nerf import model, render
 from instant_nerf_ros.nerf.exports import write_map, write_ply
 from instant_nerf_ros.nerf.folders import written
 from instant_nerf_ros.nerf.mesh import mesh
@@ -18,7 +20,11 @@ def save(mapper, folder):
     with written(folder, [*MAP, POINTS, MESH, MODEL]) as new:
         write_map(new, grid.cells, grid.origin, grid.resolution)
         write_ply(new / POINTS, *points)
-        surface = mesh(mapper.field, voxels, mapper.keyframes.T_world_camera[:, :3, 3])
+        look = functools.partial(
+            render.look, mapper.field, occupancy=mapper.occupancy, backend=mapper.engine,
+            config=dataclasses.replace(mapper.config.sampling, near=0.0), stride=1.0)
+        viewpoints = mapper.keyframes.T_world_camera[:, :3, 3]
+        surface = mesh(mapper.field, voxels, viewpoints, look)
         write_ply(new / MESH, surface.positions, surface.colors, surface.faces)
         model.write(new / MODEL, mapper)
 

@@ -8,28 +8,24 @@
                                                       |
                                                       render                      (render)
 """
-import dataclasses
-import functools
+import math
 
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import backends, evidence, files, grids, loss, rays, render
-from instant_nerf_ros.nerf.composite import composite, composite_light, visible
+from instant_nerf_ros.nerf import backends, evidence, files, grids, lesson, rays, render
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.samples import UNLIMITED, sample
 
 FIRST_RAYS = 512  # of the first step; later steps adapt to the sample budget
 SAMPLES_PER_RAY = 24  # more, and the steps along the rays are lengthened
 LARGEST_STRIDE = 8.0
-LOOK = 16  # samples of a first look along a ray
-OPAQUE = 0.999  # opacity that nothing can be seen through
 HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halves
 LEAST_RATE = 0.03  # of the full learning rate
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
+WITNESSES = 512  # rays of a step whose ends the maps are told: thousands a second are enough
 
 
 class Mapper:
@@ -101,25 +97,18 @@ class Mapper:
         self._known()
         batch = rays.draw(self.keyframes, self.ray_count, self.random)
         jitter = torch.rand(len(batch), generator=self.generator)
-        samples = self._sample(batch, jitter, self._limits(batch, jitter))
-        seen = functools.partial(visible, samples=samples, backend=self.engine)
-        densities, colors = self.field(samples, batch.directions, seen)
-        pixels = composite(densities, colors, samples, self.engine)
         background = torch.rand(len(batch), 3, generator=self.generator)
-        band = self.config.sampling.surface_band
-        terms = loss.terms(pixels, samples, batch, background, self.config.loss, band)
-        total = loss.total(terms)
-        if total.isfinite():
-            self.optimizer.zero_grad()
-            total.backward()
+        learnt = lesson.learn(
+            self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
+            self.stride)
+        if math.isfinite(learnt.loss):
             self.optimizer.step(self._learning_rate())
-            self._learn_occupancy(batch, samples, densities.detach(), pixels)
+            self._learn_occupancy(batch, learnt)
         else:
             self.discarded += 1
-        self._adapt(len(batch), len(samples))
+        self._adapt(len(batch), len(learnt.positions))
         self.steps += 1
-        values = {name: term.item() for name, term in terms.items()}
-        return {'loss': sum(values.values()), **values}
+        return {'loss': learnt.loss, **learnt.terms}
 
     def render(self, camera, T_world_camera):
         """Return the View of a camera at a pose (4, 4)."""
@@ -153,30 +142,11 @@ class Mapper:
             raise RuntimeError('there is no keyframe yet: add an image first')
         return self.occupancy
 
-    def _sample(self, batch, jitter, limits):
-        return sample(
-            batch, self.occupancy, self.config.sampling, self.engine, jitter, self.stride, limits,
-            visited_only=False)
-
-    def _limits(self, batch, jitter):
-        """Return how many samples each ray may have, (R,) int32.
-
-        A ray that nothing was measured along would go on behind the surface, through places that
-        nobody has seen empty. A first look at its first samples tells whether that is in vain.
-        """
-        look = torch.where(batch.surfaces > 0, 0, LOOK).int()
-        free = dataclasses.replace(batch, surfaces=torch.zeros_like(batch.surfaces))
-        samples = self._sample(free, jitter, look)
-        densities = self.field.density(samples.positions)
-        opacities = composite_light(densities, samples, self.engine).opacities
-        return torch.where(opacities > OPAQUE, LOOK, UNLIMITED).int()
-
-    def _learn_occupancy(self, batch, samples, densities, pixels):
+    def _learn_occupancy(self, batch, learnt):
         """Tell the grid what this step saw."""
-        seen = pixels.weights > 0  # of what lies behind, the field knows nothing
-        self.occupancy.visit(samples.positions[seen], densities[seen])
-        ends = evidence.ends(pixels, samples, batch, self.engine)
-        self.occupancy.carve(batch, ends)
+        self.occupancy.visit(learnt.positions, learnt.densities)
+        ends = evidence.ends(learnt, batch)
+        self.occupancy.carve(batch.first(WITNESSES), ends[:WITNESSES])
         if self.steps % PROBE_EVERY == 0:
             # Skipped voxels are looked at again, or what was missed once would stay so.
             share = torch.rand(len(batch), 1, generator=self.generator)

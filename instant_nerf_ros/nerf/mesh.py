@@ -5,13 +5,15 @@ import numpy as np
 import torch
 
 from instant_nerf_ros.nerf.grids import FREE, OCCUPIED
-from instant_nerf_ros.nerf.samples import Samples
+from instant_nerf_ros.nerf.rays import Rays
 
 BLOCK = 32  # voxels, edge of the cubes in which the surface is looked for
 FINER = 2  # samples of the density per voxel edge
 OPAQUE = 0.5  # share of light that the surface lets pass through the length of a sample
 CHUNK = 2**14  # positions at a time
 MOST_VIEWPOINTS = 64
+BEFORE = 2  # voxels from the surface, where the rays begin that see its colour
+LEAST_OPACITY = 0.1  # of such a ray; what shows less is darker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +26,19 @@ class Mesh:
 
 
 @torch.no_grad()
-def mesh(field, voxels, viewpoints):
+def mesh(field, voxels, viewpoints, look):
     """Return the Mesh of a Field in and around the occupied voxels of a VoxelGrid.
 
     Elsewhere the field may dream: there is no surface there, nor one that faces what nobody saw
-    free. Colours are those that are seen from
-    the nearest of the viewpoints (K, 3), since the field knows no others. Marching cubes (Lorensen
+    free. Colours are those that are seen from the nearest of the viewpoints (K, 3), since the
+    field knows no others; look(rays) renders them, see render.look. Marching cubes (Lorensen
     and Cline 1987) run block by block, so memory follows what was seen; the vertices at the
     borders of blocks are there twice.
     """
     occupied = voxels.states == OCCUPIED
     viewpoints = viewpoints[:: -(-len(viewpoints) // MOST_VIEWPOINTS)].astype(np.float32)
     parts = [
-        _block(field, voxels, occupied, start, viewpoints) for start in _blocks(occupied)]
+        _block(field, voxels, occupied, start, viewpoints, look) for start in _blocks(occupied)]
     counts = [len(positions) for positions, *_ in parts]
     firsts = np.cumsum([0, *counts])
     return Mesh(
@@ -53,7 +55,7 @@ def _blocks(occupied):
     return np.unique((index + neighbours).reshape(-1, 3) // BLOCK, axis=0) * BLOCK
 
 
-def _block(field, voxels, occupied, start, viewpoints):
+def _block(field, voxels, occupied, start, viewpoints, look):
     """Return positions, colours and faces of a block that begins at a voxel (3,)."""
     from skimage.measure import marching_cubes  # takes a second, which only meshes need
 
@@ -76,7 +78,8 @@ def _block(field, voxels, occupied, start, viewpoints):
     faces = faces[_face_free_space(voxels, positions[faces])]
     used, faces = np.unique(faces, return_inverse=True)
     positions, normals, faces = positions[used], normals[used], faces.reshape(-1, 3)
-    return positions, _colors(field, positions, normals, viewpoints), faces
+    before = BEFORE * voxels.voxel_size
+    return positions, _colors(look, positions, normals, viewpoints, before), faces
 
 
 def _crop(grid, start, size):
@@ -113,8 +116,11 @@ def _density(field, positions):
     return torch.cat([field.density(part) for part in positions.split(CHUNK)]).numpy()
 
 
-def _colors(field, positions, normals, viewpoints):
-    """Return the colours seen from the nearest viewpoints before the surface."""
+def _colors(look, positions, normals, viewpoints, before):
+    """Return the colours seen from the nearest viewpoints before the surface.
+
+    The rays begin as many metres before it.
+    """
     colors = torch.empty(len(positions), 3)
     for start in range(0, len(positions), CHUNK):
         part = positions[start : start + CHUNK]
@@ -125,9 +131,8 @@ def _colors(field, positions, normals, viewpoints):
         directions = np.take_along_axis(rays, nearest[..., None], axis=1)[:, 0]
         directions /= np.take_along_axis(lengths, nearest, axis=1)
         count = len(part)
-        samples = Samples(
-            torch.arange(count + 1), torch.arange(count), *torch.zeros(2, count),
-            torch.from_numpy(part))
-        colors[start : start + CHUNK] = field(
-            samples, torch.from_numpy(directions), torch.ones_like)[1]
+        seen, _, opacities = look(Rays(
+            torch.from_numpy(part - before * directions), torch.from_numpy(directions),
+            torch.zeros(count), torch.zeros(count, 3, dtype=torch.uint8)))
+        colors[start : start + CHUNK] = seen / opacities.clamp(min=LEAST_OPACITY)[:, None]
     return (colors.clamp(0, 1).numpy() * 255 + 0.5).astype(np.uint8)

@@ -22,6 +22,10 @@ class Rays:
         """Return the number of rays."""
         return len(self.origins)
 
+    def first(self, count):
+        """Return the first rays."""
+        return Rays(*(values[:count] for values in vars(self).values()))
+
 
 def draw(keyframes, count, generator):
     """Draw count rays from keyframes (numpy Generator), and count them there."""

@@ -7,11 +7,11 @@ import torch
 
 from instant_nerf_ros.nerf import rays as rays_module
 from instant_nerf_ros.nerf.composite import composite, median_distances, visible
-from instant_nerf_ros.nerf.samples import UNLIMITED, sample
+from instant_nerf_ros.nerf.samples import MOST_SAMPLES, sample
 
 CHUNK = 4096  # rays at a time, so that memory stays small
 # Most rays end after a few samples. Those that do not are sampled again, further.
-LIMITS = 16, UNLIMITED
+LIMITS = 16, MOST_SAMPLES
 OPAQUE = 0.99  # opacity at which a ray has ended
 HAS_DEPTH = 0.5  # opacity from which a pixel has a depth
 
@@ -25,10 +25,28 @@ class View:
     opacity: np.ndarray  # (H, W) float32 in [0, 1]
 
 
-@torch.no_grad()
 def render(field, occupancy, camera, T_world_camera, config, backend, stride):
     """Render a view over black; config is the SamplingConfig, stride multiplies its steps."""
     rays = rays_module.of_camera(camera, T_world_camera)
+    colors, distances, opacities = look(field, rays, occupancy, config, backend, stride)
+    size = camera.height, camera.width
+    depth = (distances.numpy() * camera.directions()[:, 2]).reshape(size)
+    opacity = opacities.numpy().reshape(size)
+    return View(
+        (colors.clamp(0, 1).numpy().reshape(*size, 3) * 255 + 0.5).astype(np.uint8),
+        np.where(opacity >= HAS_DEPTH, depth, np.nan).astype(np.float32),
+        opacity,
+    )
+
+
+@torch.no_grad()
+def look(field, rays, occupancy, config, backend, stride):
+    """Return colours (R, 3) over black, median distances (R,) and opacities (R,) of rays.
+
+    A backend that is WHOLE does the same in one go.
+    """
+    if backend.WHOLE:
+        return backend.look(field, rays, occupancy, config, stride)
     colors = torch.zeros(len(rays), 3)
     distances, opacities = torch.zeros(2, len(rays))
     unfinished = torch.arange(len(rays))
@@ -51,11 +69,4 @@ def render(field, occupancy, camera, T_world_camera, config, backend, stride):
             cut = (samples.offsets.diff() == limit) & (pixels.opacities < OPAQUE)
             following.append(chosen[cut])
         unfinished = torch.cat(following)
-    size = camera.height, camera.width
-    depth = (distances.numpy() * camera.directions()[:, 2]).reshape(size)
-    opacity = opacities.numpy().reshape(size)
-    return View(
-        (colors.clamp(0, 1).numpy().reshape(*size, 3) * 255 + 0.5).astype(np.uint8),
-        np.where(opacity >= HAS_DEPTH, depth, np.nan).astype(np.float32),
-        opacity,
-    )
+    return colors, distances, opacities

@@ -3,7 +3,7 @@ import dataclasses
 
 import torch
 
-UNLIMITED = 2**31 - 1  # samples of a ray
+MOST_SAMPLES = 1024  # of a ray before its surface, as instant-ngp has it
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,13 @@ from instant_nerf_ros.nerf.config import setting
 class NodeConfig:
     """What the node listens to, how long it waits, and how often it publishes."""
 
+    autostart: bool = setting(
+        True, 'configure and activate at the start; false: a lifecycle manager does it',
+        change='start')
     map_frame: str = setting('map', 'fixed frame of the map, z up')
+    cameras: tuple = setting(
+        ('',), "cameras: the topics of 'front' are front/image, ...; '' has none before them",
+        change='start')
     image_transport: str = setting(
         'raw', "'compressed' subscribes image/compressed", choices=('raw', 'compressed'))
     use_depth: bool = setting(True, 'use the depth images, where there are any')
@@ -19,18 +25,49 @@ class NodeConfig:
     rectification: str = setting(
         'auto', "'auto': rectified if the topic says rect, or D is all zero",
         choices=('auto', 'rectified', 'unrectified'))
-    tf_timeout: float = setting(
-        1.0, 'longest wait of an image for its pose, camera_info and depth [s]', 0.0, 60.0)
-    tf_buffer: float = setting(30.0, 'length of the TF history [s]', 1.0, 600.0)
     sync_tolerance: float = setting(
         0.02, 'largest difference between the stamps of an image and its depth [s]', 0.0, 1.0)
+    pose_source: str = setting(
+        'tf', "'odometry' and 'pose' subscribe odom and pose, which take the place of /tf",
+        choices=('tf', 'odometry', 'pose'))
+    pose_frame: str = setting(
+        'base_link', "the frame whose pose the topic 'pose' tells; odom names it itself")
+    tf_timeout: float = setting(
+        1.0, 'longest wait of an image for its pose, camera_info and depth [s]', 0.0, 60.0,
+        change='live')
+    tf_buffer: float = setting(30.0, 'length of the TF history [s]', 1.0, 600.0)
+    reset_on_time_jump: bool = setting(
+        False, 'forget the map when time jumps back, as when a bag is played again',
+        change='live')
     queue_size: int = setting(
         50, 'images that may wait for TF, and again for the engine', 1, 1000)
     map_folder: str = setting(
-        '~/.ros/instant_nerf_map', 'folder of ~/save_map and ~/load_map, of its own')
-    map_rate: float = setting(1.0, 'highest rate of map, 0 for none [Hz]', 0.0, 10.0)
-    points_rate: float = setting(0.5, 'highest rate of ~/points, 0 for none [Hz]', 0.0, 10.0)
+        '~/.ros/instant_nerf_map', 'folder of ~/save_map and ~/load_map, of its own',
+        change='live')
+    map_rate: float = setting(
+        1.0, 'highest rate of map, 0 for none [Hz]', 0.0, 10.0, change='live')
+    points_rate: float = setting(
+        0.5, 'highest rate of ~/points, 0 for none [Hz]', 0.0, 10.0, change='live')
+    keyframes_rate: float = setting(
+        1.0, 'highest rate of ~/keyframes and ~/path, 0 for none [Hz]', 0.0, 10.0, change='live')
     render_rate: float = setting(
-        0.5, 'highest rate of ~/render from the camera, 0 for none [Hz]', 0.0, 30.0)
+        0.5, 'highest rate of ~/render from the camera, 0 for none [Hz]', 0.0, 30.0,
+        change='live')
+    render_frame: str = setting(
+        '', "frame to render from, z forward and y down; '' for that of the newest image",
+        change='live')
     render_width: int = setting(
-        320, "width of rendered views, 0 for the camera's; the height follows [pixel]", 0, 4096)
+        320, "width of rendered views, 0 for the camera's [pixel]", 0, 4096, change='live')
+    render_height: int = setting(
+        0, 'height of rendered views, 0 to follow the width [pixel]', 0, 4096, change='live')
+    render_fov: float = setting(
+        0.0, "horizontal field of view of rendered views, 0 for the camera's [degree]",
+        0.0, 170.0, change='live')
+    render_quality: int = setting(
+        80, 'quality of the JPEG on ~/render/image_raw/compressed', 1, 100, change='live')
+
+
+# What may differ between cameras: the parameter front.use_depth is that of the camera 'front'.
+PER_CAMERA = (
+    'image_transport', 'use_depth', 'depth_transport', 'depth_unit', 'rectification',
+    'sync_tolerance')

@@ -5,12 +5,13 @@ calibration.py.
 """
 import array
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import Pose, TransformStamped
 from map_msgs.msg import OccupancyGridUpdate
 from nav_msgs.msg import OccupancyGrid
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from tf_transformations import quaternion_from_matrix, quaternion_matrix
 
@@ -54,6 +55,15 @@ def image_message(image, encoding, stamp_ns, frame_id):
     )
 
 
+def jpeg_message(image, quality, stamp_ns, frame_id):
+    """Return a sensor_msgs/CompressedImage of (H, W, 3) uint8 RGB, as image_transport names it."""
+    _, octets = cv2.imencode(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return CompressedImage(
+        header=header_message(stamp_ns, frame_id), format='rgb8; jpeg compressed bgr8',
+        data=_octets(octets))
+
+
 def camera_info_message(camera, stamp_ns, frame_id):
     """Return a sensor_msgs/CameraInfo of an unrectified image; P is filled, as RViz needs it."""
     model, distortion = camera.distortion_model, camera.distortion
@@ -87,6 +97,13 @@ def matrix_from_transform(transform):
 def write_pose(T_parent_child, pose):
     """Write a (4, 4) matrix into a geometry_msgs/Pose."""
     _write_pose(T_parent_child, pose.position, pose.orientation)
+
+
+def pose_message(T_parent_child):
+    """Return a geometry_msgs/Pose of a (4, 4) matrix."""
+    pose = Pose()
+    write_pose(T_parent_child, pose)
+    return pose
 
 
 def matrix_from_pose(pose):

@@ -1,11 +1,23 @@
 """Depth images, until the image to which each belongs has come."""
 import collections
+import dataclasses
 
 import numpy as np
 
+from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.drops import label, reason, stamp
 from instant_nerf_ros.ros.encodings import decode_depth
 from instant_nerf_ros.ros.poses import NotYetError
+from instant_nerf_ros.ros.registration import register
+
+
+@dataclasses.dataclass(frozen=True)
+class PosedDepth:
+    """A depth image, still as a message; if it is not registered, how it lies to the image."""
+
+    message: object  # sensor_msgs/Image or CompressedImage
+    camera: Camera = None  # that of the depth; None: it has the pixels of the image
+    T_camera_depth: np.ndarray = None  # (4, 4) float64
 
 
 class DepthImages:
@@ -48,24 +60,32 @@ class DepthImages:
             'the image is used without'))
         return None
 
-    def decode(self, message, frame_id, size):
-        """Return (H, W) float32 metres of a message or None, for an image of that frame and size.
+    def decode(self, depth, camera, frame_id):
+        """Return (H, W) float32 metres of a PosedDepth, for the image of a Camera and a frame.
 
-        Returns None for a depth that cannot be used.
+        Returns None for a depth that cannot be used, and for None.
         """
-        if message is None:
+        if depth is None:
             return None
+        message = depth.message
         try:
-            depth = decode_depth(message, self._unit)
+            metres = decode_depth(message, self._unit)
         except ValueError as error:
-            return self._drop(message, reason(error, 'depth'), str(error))
-        if depth.shape != size or message.header.frame_id != frame_id:
-            return self._drop(message, 'depth unlike image', (
-                f"it is {depth.shape[1]} x {depth.shape[0]}, the image is {size[1]} x {size[0]} "
-                f"of '{frame_id}'; the depth must be registered to the image"))
-        if not (np.isfinite(depth) & (depth > 0)).any():
-            return self._drop(message, 'empty depth', 'no pixel holds a measurement')
-        return depth
+            return self.drop(message, reason(error, 'depth'), str(error))
+        size = (camera.height, camera.width) if depth.camera is None else (
+            depth.camera.height, depth.camera.width)
+        if metres.shape != size:
+            return self.drop(message, 'depth unlike image', (
+                f"it is {metres.shape[1]} x {metres.shape[0]}, "
+                f"{'the image' if depth.camera is None else 'its camera_info'} is "
+                f"{size[1]} x {size[0]} of '{frame_id}'; take the driver's depth that is aligned "
+                'to the image, or remap depth_camera_info'))
+        if not (np.isfinite(metres) & (metres > 0)).any():
+            return self.drop(message, 'empty depth', 'no pixel holds a measurement')
+        if depth.camera is not None:
+            metres = register(metres, depth.camera, depth.T_camera_depth, camera)
+        return metres
 
-    def _drop(self, message, why, sentence):
+    def drop(self, message, why, sentence):
+        """Count a depth that is not used."""
         self._drops.add(why, f"{label(message, 'depth')}: {sentence}")

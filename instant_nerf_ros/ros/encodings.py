@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage
 
+from instant_nerf_ros.ros.rvl import decode_rvl
+
 # encoding: (bytes of one channel as dtype, channels in memory, OpenCV's conversion to RGB).
 # OpenCV names a Bayer pattern after its second row, hence BG for rggb.
 _COLOR = {
@@ -35,6 +37,7 @@ _COLOR = {
     'yuv422_yuy2': (np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
     'yuyv': (np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
 }
+MOST_ACROSS = 4096  # pixels of a depth image; more is a broken message
 _DEPTH = {'32FC1': np.float32, '16UC1': np.uint16, 'mono16': np.uint16}
 
 
@@ -142,12 +145,12 @@ def _decode_compressed_color(message):
 
 
 def _decode_compressed_depth(message, unit):
-    if 'rvl' in message.format:
-        raise UnknownEncodingError(
-            f"'{message.format}' is not supported; set the publisher's format to png")
     # compressed_depth_image_transport begins with twelve bytes: int32 format, float32 A and B.
     offset = 12 if 'compressedDepth' in message.format else 0
-    counts = _imdecode(message, offset, cv2.IMREAD_UNCHANGED)
+    if 'rvl' in message.format:
+        counts = _decode_rvl_image(message, offset)
+    else:
+        counts = _imdecode(message, offset, cv2.IMREAD_UNCHANGED)
     if counts.dtype != np.uint16 or counts.ndim != 2:
         raise ValueError(f"'{message.format}' does not hold a 16-bit depth image")
     if not message.format.startswith('32FC1'):
@@ -157,6 +160,16 @@ def _decode_compressed_depth(message, unit):
         depth = a / (counts.astype(np.float32) - b)
     depth[counts == 0] = np.nan
     return depth
+
+
+def _decode_rvl_image(message, offset):
+    data = np.frombuffer(message.data, np.uint8)[offset:]
+    if len(data) < 8:
+        raise ValueError(f"{len(message.data)} bytes of '{message.format}' are truncated")
+    width, height = (int(number) for number in data[:8].view(np.uint32))
+    if not 0 < width <= MOST_ACROSS or not 0 < height <= MOST_ACROSS:
+        raise ValueError(f'{width} x {height} pixels cannot be')
+    return decode_rvl(data[8:], width, height)
 
 
 def _imdecode(message, offset, flags):

@@ -41,14 +41,28 @@ class MapPublisher:
         self._publish_probabilities(grid, stamp_ns)
         patch = self._patch(grid)
         if patch is None or self._whole_is_due(grid, patch):
-            self._latched_at = self._clock()
-            self._latched_to = self._map.get_subscription_count()
-            self._map.publish(occupancy_grid_message(grid, stamp_ns, self._map_frame))
-            self._known = self._latched = grid
+            self._publish_whole(grid, stamp_ns)
         elif grid.cells[patch].size:
             self._updates.publish(
                 occupancy_patch_message(grid.cells, patch, stamp_ns, self._map_frame))
             self._known = grid
+
+    def publish_nothing_known(self, stamp_ns):
+        """Publish that all is unknown, where a map was published: nobody drives by an old one."""
+        if self._known is None:
+            return
+        unknown = np.full_like(self._known.cells, -1)
+        self._publish_whole(dataclasses.replace(self._known, cells=unknown), stamp_ns)
+        if self._probabilities is not None:
+            self._probability.publish(
+                occupancy_grid_message(self._known, stamp_ns, self._map_frame))
+            self._probabilities = unknown
+
+    def _publish_whole(self, grid, stamp_ns):
+        self._latched_at = self._clock()
+        self._latched_to = self._map.get_subscription_count()
+        self._map.publish(occupancy_grid_message(grid, stamp_ns, self._map_frame))
+        self._known = self._latched = grid
 
     def _patch(self, grid):
         """Return the slices of the cells that are new; None if the grid is not where it was."""

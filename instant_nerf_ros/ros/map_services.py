@@ -2,7 +2,6 @@
 import collections
 import contextlib
 import os
-import threading
 from pathlib import Path
 
 from nav_msgs.srv import GetMap
@@ -10,22 +9,22 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from instant_nerf_ros.nerf import Mapper
 from instant_nerf_ros.ros.conversions import header_message, occupancy_grid_message
 
 
 class MapServices:
     """~/save_map, ~/load_map and ~/get_map, answered between two steps of the training.
 
-    The executor does not wait for an answer: a callback is suspended until there is one.
+    The executor does not wait for an answer: a callback is suspended until there is one. While
+    the node is not active, the answer is that.
     """
 
-    def __init__(self, node, config, load):
-        """Offer the services on a node; load(folder) returns the Mapper of a folder."""
+    def __init__(self, node, settings, state):
+        """Offer the services on a node with Settings; state() tells the state it is in."""
         self._logger, self._clock = node.get_logger(), node.get_clock()
-        self._map_frame, self._folder, self._load = config.map_frame, config.map_folder, load
-        self._lock = threading.Lock()
+        self._settings, self._state = settings, state
         self._waiting = collections.deque()  # (work, response, Future)
-        self._ended = False
         # While one is suspended, its group is blocked: not that of the subscriptions.
         group = ReentrantCallbackGroup()
         for kind, name, work in (
@@ -40,30 +39,28 @@ class MapServices:
         stamp_ns: of the newest image in the map. Return the Mapper and the stamp to go on with:
         others, after loading.
         """
-        with self._lock:
-            if not self._waiting:
-                return mapper, stamp_ns
+        try:
             work, response, future = self._waiting.popleft()
+        except IndexError:
+            return mapper, stamp_ns
         try:
             return work(mapper, stamp_ns, response)
         finally:
             future.set_result(response)
 
-    def end(self):
-        """Answer what still waits, and all that will come: nobody works any more."""
-        with self._lock:
-            self._ended = True
-            waiting, self._waiting = self._waiting, collections.deque()
-        for _, response, future in waiting:
-            future.set_result(_refused(response))
+    def refuse_waiting(self):
+        """Answer what still waits: the node is not active any more."""
+        while self._waiting:
+            with contextlib.suppress(IndexError):  # the thread may have taken the last one
+                _, response, future = self._waiting.popleft()
+                future.set_result(self._refused(response))
 
     def _suspended(self, work):
         async def callback(_, response):
+            if self._state() != 'active':
+                return self._refused(response)
             future = Future()
-            with self._lock:
-                if self._ended:
-                    return _refused(response)
-                self._waiting.append((work, response, future))
+            self._waiting.append((work, response, future))
             return await future
         return callback
 
@@ -77,16 +74,17 @@ class MapServices:
     def _load_map(self, mapper, stamp_ns, response):
         with self._answered(response, 'load'):
             folder = self._checked_folder()
-            mapper, stamp_ns = self._load(folder), self._clock.now().nanoseconds
+            mapper = Mapper.load(folder, self._settings.engine)
+            stamp_ns = self._clock.now().nanoseconds
             response.message = f'{mapper.keyframe_count} keyframes are back from {folder}'
         return mapper, stamp_ns
 
     def _get(self, mapper, stamp_ns, response):
         if mapper.keyframe_count:
-            response.map = occupancy_grid_message(mapper.map(), stamp_ns, self._map_frame)
+            response.map = occupancy_grid_message(
+                mapper.map(), stamp_ns, self._settings.node.map_frame)
         else:  # the service has no other word for it
-            response.map.header = header_message(
-                self._clock.now().nanoseconds, self._map_frame)
+            response.map.header = self._header()
         return mapper, stamp_ns
 
     @contextlib.contextmanager
@@ -101,13 +99,20 @@ class MapServices:
             self._logger.info(response.message)
 
     def _checked_folder(self):
-        folder = Path(os.path.expanduser(self._folder))
+        setting = self._settings.node.map_folder
+        folder = Path(os.path.expanduser(setting))
         if not folder.is_absolute():
-            raise ValueError(f"'map_folder' must be an absolute path, is '{self._folder}'")
+            raise ValueError(f"'map_folder' must be an absolute path, is '{setting}'")
         return folder
 
+    def _refused(self, response):
+        sentence = f'the node is {self._state()}: activate it first'
+        if isinstance(response, GetMap.Response):  # which has no word for it
+            self._logger.warning(f'no map: {sentence}')
+            response.map.header = self._header()
+        else:
+            response.message = sentence
+        return response
 
-def _refused(response):
-    if isinstance(response, Trigger.Response):
-        response.message = 'the mapper has ended'
-    return response
+    def _header(self):
+        return header_message(self._clock.now().nanoseconds, self._settings.node.map_frame)

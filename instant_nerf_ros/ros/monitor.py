@@ -1,67 +1,150 @@
 """How the node is doing: a log line now and then, and /diagnostics."""
+import math
+import os
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from instant_nerf_ros.ros.qos_check import incompatible
+from instant_nerf_ros.ros.training import Progress
+
 LOG_EVERY = 5  # diagnostics
+PATIENCE = 5  # diagnostics without a message, until a topic is silent
+FRACTION = 0.5  # of camera_info's rate, below which images are lost
+FEWEST = 5  # camera_infos that tell something about that
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
 class Monitor:
-    """Reports progress, drops, and topics on which nothing comes."""
+    """Reports progress and rates, and whatever is wrong with what to do about it."""
 
-    def __init__(self, node, training, drops, received):
-        """Keep what is reported; received is {topic that must not be silent: messages so far}."""
-        self._node, self._training, self._drops, self._received = node, training, drops, received
+    def __init__(self, node, state, drops, traffic):
+        """Keep what is reported; state() -> (label of the life cycle, Mapping or None)."""
+        self._node, self._state = node, state
+        self._drops, self._traffic = drops, traffic
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._reports = 0
-        self._time, self._steps = time.monotonic(), 0
-        self._received_before, self._dropped_before = dict(received), 0
+        self._time, self._before = time.monotonic(), Progress()
+        self._counts, self._messages, self._silent = {}, {}, {}
+        self._told = set()  # findings that are in the log
 
     def report(self):
         """Publish one diagnostic, and log every fifth time; to be called once a second."""
-        progress, counts = self._training.progress, self._drops.counts()
+        label, mapping = self._state()
+        training = mapping and mapping.training
+        progress = training.progress if training else Progress()
         now = time.monotonic()
-        speed = (progress.steps - self._steps) / max(now - self._time, 1e-9)
-        self._time, self._steps = now, progress.steps
-        self._publish(progress, speed, counts)
-        self._reports += 1
-        if self._reports % LOG_EVERY == 0:
-            self._log(progress, speed, counts)
-
-    def _publish(self, progress, speed, counts):
-        dropped = sum(counts.values())
-        if not progress.backend:
-            level, summary = DiagnosticStatus.OK, 'starting the engine'
-        elif dropped > self._dropped_before:
-            level, summary = DiagnosticStatus.WARN, 'dropping messages'
-        elif not progress.keyframes:
-            level, summary = DiagnosticStatus.WARN, 'no image has been used yet'
-        else:
-            level, summary = DiagnosticStatus.OK, 'mapping'
-        self._dropped_before = dropped
-        values = {
-            'backend': progress.backend, 'keyframes': progress.keyframes,
+        duration, self._time = max(now - self._time, 1e-9), now
+        if progress.steps < self._before.steps:  # begun anew
+            self._before = Progress()
+        rates = self._rates(duration)
+        counts = self._drops.counts()
+        new = {why: n - self._counts.get(why, 0) for why, n in counts.items()}
+        self._counts = counts
+        speed = (progress.steps - self._before.steps) / duration
+        findings = [(ERROR, sentence) for sentence in incompatible(self._node)]
+        if label == 'active':
+            findings += self._findings(mapping, progress, rates, new)
+        self._before = progress
+        state = _state_of(label, training, progress)
+        self._publish(state, findings, {
+            'state': state, 'backend': progress.backend, 'keyframes': progress.keyframes,
             'images with depth': progress.depths, 'steps': progress.steps,
-            'steps per second': f'{speed:.1f}', 'loss': f'{progress.loss:.4g}',
+            'steps discarded': progress.discarded, 'steps per second': f'{speed:.1f}',
+            'loss': f'{progress.loss:.4g}',
+            'age of the map [s]': f'{self._age(progress):.1f}',
+            'wait for TF [s]': f'{self._traffic.mean_wait():.3f}',
+            'memory [MB]': f'{memory():.0f}',
+            **{f'rate: {topic} [Hz]': f'{rate:.1f}' for topic, rate in sorted(rates.items())},
             **{f'dropped: {reason}': count for reason, count in sorted(counts.items())},
-        }
+        })
+        self._reports += 1
+        if label == 'active' and self._reports % LOG_EVERY == 0:
+            self._log(mapping, progress, speed, counts)
+
+    def _rates(self, duration):
+        """Return {topic: messages per second} since the last call."""
+        messages = self._traffic.messages()
+        new = {topic: n - self._messages.get(topic, 0) for topic, n in messages.items()}
+        self._silent = {
+            topic: 0 if n else self._silent.get(topic, 0) + 1 for topic, n in new.items()}
+        self._messages = messages
+        return {topic: n / duration for topic, n in new.items()}
+
+    def _findings(self, mapping, progress, rates, dropped):
+        """Yield (level, sentence) for whatever is wrong."""
+        for topics in mapping.topics.values():
+            for topic in (topics.image, topics.camera_info):
+                if self._silent.get(topic, 0) >= PATIENCE:
+                    publishers = self._node.count_publishers(topic)
+                    yield WARN, (
+                        f'nothing comes on {topic} ({publishers} publishers): ' + (
+                            'is what it carries lost? see config/fastdds.xml' if publishers
+                            else 'remap it to the topic of the camera'))
+            images, infos = rates.get(topics.image, 0.0), rates.get(topics.camera_info, 0.0)
+            if infos >= FEWEST and 0.0 < images < FRACTION * infos:
+                yield WARN, (
+                    f'of {infos:.0f} images a second on {topics.image}, {images:.0f} arrive: '
+                    'larger messages are lost; give the camera driver config/fastdds.xml too')
+        if progress.backend and not progress.keyframes:
+            yield WARN, 'no image has been used yet'
+        if progress.discarded > self._before.discarded:
+            yield WARN, (
+                'steps are discarded, their loss is not finite: check exposure, poses and depth')
+        if any(dropped.values()):
+            reasons = ', '.join(f'{n} {why}' for why, n in sorted(dropped.items()) if n)
+            yield WARN, f'dropping messages: {reasons}; the log says which'
+
+    def _age(self, progress):
+        if not progress.fused_ns:
+            return math.nan
+        return (self._node.get_clock().now().nanoseconds - progress.fused_ns) * 1e-9
+
+    def _publish(self, state, findings, values):
+        findings = sorted(findings, key=lambda finding: finding[0], reverse=True)
+        # Also in the log, which is all that many people look at.
+        sentences = {sentence for level, sentence in findings if level == ERROR}
+        for sentence in sentences - self._told:
+            self._node.get_logger().error(sentence)
+        self._told = sentences
         status = DiagnosticStatus(
-            level=level, name=f'{self._node.get_name()}: mapping', message=summary,
+            level=findings[0][0] if findings else OK,
+            name=f'{self._node.get_fully_qualified_name().lstrip("/")}: mapping',
+            message='; '.join(sentence for _, sentence in findings) or state,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def _log(self, progress, speed, counts):
+    def _log(self, mapping, progress, speed, counts):
         dropped = ', '.join(f'{count} {reason}' for reason, count in sorted(counts.items()))
         self._node.get_logger().info(
             f'{progress.keyframes} keyframes, {progress.depths} images with depth, '
             f'{progress.steps} steps ({speed:.1f}/s), '
             f"loss {progress.loss:.4g}; dropped: {dropped or 'nothing'}")
+        # Depth is optional.
+        needed = {name for t in mapping.topics.values() for name in (t.image, t.camera_info)}
         silent = [
             f'{topic} ({self._node.count_publishers(topic)} publishers)'
-            for topic, count in self._received.items() if count == self._received_before[topic]]
-        self._received_before = dict(self._received)
+            for topic in sorted(needed) if self._silent.get(topic, 0) >= PATIENCE]
         if silent:
             self._node.get_logger().warning(
                 f"nothing came in the last {LOG_EVERY} s on {', '.join(silent)}")
+
+
+def _state_of(label, training, progress):
+    if label in ('active', 'inactive') and not progress.backend:
+        return 'starting the engine'
+    if label == 'active':
+        return 'paused' if training.paused else 'mapping'
+    return label
+
+
+def memory():
+    """Return the resident memory of this process [MB]; nan where the system does not tell."""
+    try:
+        with open('/proc/self/statm') as file:
+            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20
+    except OSError:
+        return math.nan

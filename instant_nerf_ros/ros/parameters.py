@@ -24,16 +24,24 @@ def take_overrides(node):
     return overrides
 
 
-def declare(node, defaults, overrides):
-    """Declare every setting of a dataclass and return it with the user's values.
+def declare(node, defaults, overrides, prefix='', only=(), read_only=True):
+    """Declare the settings of a dataclass and return it with the user's values.
 
-    Raises ValueError, naming the parameter and what it admits, for a wrong type or value. All
-    are read-only: a running map cannot change its resolution.
+    prefix stands before the names, and with only, the other settings are left alone. Raises
+    ValueError, naming the parameter and what it admits, for a wrong type or value.
     """
-    mine = {name for name, _, _ in flatten(defaults)}
-    config = replace(defaults, {name: v for name, v in overrides.items() if name in mine})
+    mine = {prefix + name for name, _, _ in flatten(defaults) if not only or name in only}
+    values = {
+        name.removeprefix(prefix): value for name, value in overrides.items() if name in mine}
+    try:
+        config = replace(defaults, values)
+    except ValueError as error:
+        raise ValueError(f'{prefix}: {error}' if prefix else str(error)) from error
     for name, field, value in flatten(config):
-        node.declare_parameter(name, value, _descriptor(field, value), ignore_override=True)
+        if prefix + name in mine:
+            node.declare_parameter(
+                prefix + name, list(value) if isinstance(value, tuple) else value,
+                _descriptor(field, value, read_only), ignore_override=True)
     return config
 
 
@@ -46,12 +54,13 @@ def misspelt(node, overrides):
         yield f"there is no parameter '{name}'{hint}"
 
 
-def _descriptor(field, value):
+def _descriptor(field, value, read_only):
     metadata = field.metadata
     description = metadata['description']
     if metadata['choices']:
         description += f" (one of: {', '.join(metadata['choices'])})"
-    descriptor = ParameterDescriptor(description=description, read_only=True)
+    descriptor = ParameterDescriptor(
+        description=description, read_only=read_only or metadata['change'] == 'start')
     if math.isfinite(metadata['low']) and math.isfinite(metadata['high']):
         if isinstance(value, float):
             descriptor.floating_point_range = [FloatingPointRange(

@@ -1,9 +1,9 @@
 """Images with the pose, camera and depth that belong to them.
 
-The messages of an image come on four topics in any order. Callbacks add them here, and poll()
+The messages of an image come on several topics in any order. Callbacks add them here, and poll()
 pairs them in the order of arrival, with a bounded wait. A pose is looked up as soon as TF has it,
-because TF forgets while the engine is busy. An image is decoded after take(), by the one who has
-seen its pose and wants it.
+because TF forgets while the engine is busy. An image is decoded later, by the one who has seen
+its pose and wants it.
 """
 import collections
 import dataclasses
@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.calibration import Calibration
-from instant_nerf_ros.ros.depth_images import DepthImages
+from instant_nerf_ros.ros.depth_images import DepthImages, PosedDepth
 from instant_nerf_ros.ros.drops import label, reason, stamp
 from instant_nerf_ros.ros.encodings import check_color, decode_color
 from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
@@ -30,7 +30,8 @@ class PosedImage:
     camera: Camera
     T_map_camera: np.ndarray  # (4, 4) float64
     message: object  # sensor_msgs/Image or CompressedImage
-    depth_message: object  # the same, or None
+    depth: PosedDepth  # or None
+    source: object  # the PosedImages it comes from, one for each camera
 
 
 @dataclasses.dataclass(eq=False)
@@ -42,38 +43,45 @@ class _Waiting:
 
 
 class PosedImages:
-    """Pairs messages into posed images; what cannot be used goes to drops, with the reason.
+    """Pairs the messages of a camera into posed images; what cannot be used goes to drops.
 
-    All methods may be called from any thread, and none of them blocks, except wait().
+    All methods may be called from any thread, and none of them blocks.
     """
 
-    def __init__(self, buffer, config, image_topic, drops, clock=time.monotonic):
-        """Keep a tf2_ros Buffer, a NodeConfig, a Drops and a clock in seconds."""
-        self._buffer, self._config, self._drops, self._clock = buffer, config, drops, clock
+    def __init__(self, buffer, config, image_topic, drops, traffic, ready, clock=time.monotonic):
+        """Keep a tf2_ros Buffer, a NodeConfig, where to report, ReadyImages and a clock [s]."""
+        self.config = config
+        self._buffer, self._drops, self._traffic, self._clock = buffer, drops, traffic, clock
+        self._ready = ready
         self._calibration = Calibration(config.rectification, image_topic)
-        self._changed = threading.Condition()
+        self._depth_calibration = Calibration(config.rectification, image_topic)
+        self._lock = threading.RLock()
         self._waiting = collections.deque()
-        self._ready = collections.deque()
         self._depths = DepthImages(config, drops)
         self._newest_ns = 0  # stamp of the newest image that was ready
 
     def add_image(self, message):
         """Queue a sensor_msgs/Image or CompressedImage."""
         entry = _Waiting(message, stamp(message), self._clock())
-        with self._changed:
-            if len(self._waiting) >= self._config.queue_size:
+        with self._lock:
+            if len(self._waiting) >= self.config.queue_size:
                 oldest = self._waiting.popleft()
                 self._drop(oldest.message, 'queue full', f'it waited for {oldest.cause}')
             self._waiting.append(entry)
 
     def add_depth(self, message):
         """Queue a depth image."""
-        with self._changed:
+        with self._lock:
             self._depths.add(message)
+
+    def add_depth_camera_info(self, message):
+        """Take the calibration of a depth camera that is not registered to the image."""
+        with self._lock:
+            self._depth_calibration.update(message)
 
     def add_camera_info(self, message):
         """Take a calibration, which holds from now on."""
-        with self._changed:
+        with self._lock:
             before = self._calibration.frame_id
             if not self._calibration.update(message):
                 return
@@ -87,18 +95,18 @@ class PosedImages:
 
     def clear(self):
         """Forget everything but the calibration, as after a jump back in time."""
-        with self._changed:
+        with self._lock:
             self._waiting.clear()
-            self._ready.clear()
             self._depths.clear()
             self._newest_ns = 0
 
     def poll(self):
         """Pair what can be paired. To be called often."""
-        with self._changed:
+        with self._lock:
             while self._waiting:
                 entry = self._waiting[0]
-                expired = self._clock() - entry.since >= self._config.tf_timeout
+                waited = self._clock() - entry.since
+                expired = waited >= self.config.tf_timeout
                 try:
                     posed = self._pair(entry, expired)
                 except NotYetError as missing:
@@ -109,18 +117,10 @@ class PosedImages:
                 except UnusableError as error:
                     self._drop(entry.message, error.reason, str(error))
                 else:
-                    self._append(posed)
+                    self._newest_ns = posed.stamp_ns
+                    self._traffic.waited(waited)
+                    self._ready.append(posed)
                 self._waiting.popleft()
-
-    def wait(self, timeout):
-        """Wait at most timeout seconds for an image to be ready."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready, timeout)
-
-    def take(self):
-        """Return the oldest PosedImage that is ready, None where there is none."""
-        with self._changed:
-            return self._ready.popleft() if self._ready else None
 
     def decode(self, posed):
         """Return (image, depth) of a PosedImage as Mapper.add takes them, or None if it is bad.
@@ -135,8 +135,7 @@ class PosedImages:
         except ValueError as error:
             self._drop(posed.message, reason(error, 'image'), str(error))
         else:
-            return image, self._depths.decode(
-                posed.depth_message, posed.frame_id, image.shape[:2])
+            return image, self._depths.decode(posed.depth, posed.camera, posed.frame_id)
 
     def _pair(self, entry, expired):
         if entry.stamp_ns == 0:
@@ -152,23 +151,29 @@ class PosedImages:
             check_color(entry.message)
         except ValueError as error:
             raise UnusableError(reason(error, 'image'), str(error)) from error
-        T_map_camera = lookup_pose(
-            self._buffer, self._config.map_frame, frame_id, entry.stamp_ns)
+        T_map_camera = lookup_pose(self._buffer, self.config.map_frame, frame_id, entry.stamp_ns)
         depth_message = self._depths.find(entry.message, expired)
+        depth = self._posed_depth(depth_message, T_map_camera, expired)
         return PosedImage(
-            entry.stamp_ns, frame_id, camera, T_map_camera, entry.message, depth_message)
+            entry.stamp_ns, frame_id, camera, T_map_camera, entry.message, depth, self)
 
-    def _append(self, posed):
-        self._newest_ns = posed.stamp_ns
-        if len(self._ready) >= self._config.queue_size:
-            # Every second one, so that no part of the way goes missing.
-            ready = list(self._ready)
-            self._ready = collections.deque(ready[1::2])
-            for dropped in ready[::2]:
-                self._drop(dropped.message, 'engine busy',
-                           'images come faster than the engine takes them')
-        self._ready.append(posed)
-        self._changed.notify_all()
+    def _posed_depth(self, message, T_map_camera, expired):
+        """Return the PosedDepth of a depth message, None for none or one without a pose."""
+        if message is None or message.header.frame_id == self._calibration.frame_id:
+            return message and PosedDepth(message)
+        try:
+            # At its own stamp: the robot moves between the two.
+            camera = self._depth_calibration.camera()
+            T_map_depth = lookup_pose(
+                self._buffer, self.config.map_frame, message.header.frame_id, stamp(message))
+        except UnusableError as error:
+            if error.reason != 'no camera_info' and not expired and isinstance(
+                    error, NotYetError):
+                raise
+            return self._depths.drop(message, 'depth unlike image', (
+                f"it is not in the frame '{self._calibration.frame_id}' of the image, and to "
+                f'register it, this is missing: {error}'))
+        return PosedDepth(message, camera, np.linalg.inv(T_map_camera) @ T_map_depth)
 
     def _drop(self, message, why, sentence, kind='image'):
         self._drops.add(why, f'{label(message, kind)}: {sentence}')

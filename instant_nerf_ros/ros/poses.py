@@ -42,6 +42,18 @@ def lookup_pose(buffer, target, source, stamp_ns):
         raise UnusableError('invalid TF', f"'{source}' in '{target}' is {error}") from error
 
 
+def newest_pose(buffer, target, source):
+    """Return the newest T_target_source (4, 4) and its stamp [ns]; UnusableError without TF."""
+    try:
+        stamped = buffer.lookup_transform(target, source, Time())
+        return matrix_from_transform(stamped.transform), nanoseconds(stamped.header.stamp)
+    except TransformException as error:
+        raise UnusableError(
+            'no TF', f"there is no TF from '{source}' to '{target}' ({error})") from error
+    except ValueError as error:
+        raise UnusableError('invalid TF', f"'{source}' in '{target}' is {error}") from error
+
+
 def _newest_common(buffer, target, source):
     try:
         return nanoseconds(buffer.lookup_transform(target, source, Time()).header.stamp)

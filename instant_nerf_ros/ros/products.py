@@ -1,14 +1,24 @@
 """What the node publishes about the map."""
 import numpy as np
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from instant_nerf_ros.ros.camera_inputs import OVERRIDES
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     image_message,
+    jpeg_message,
     point_cloud_message,
 )
 from instant_nerf_ros.ros.map_publisher import LATCHED, RELIABLE, MapPublisher
+
+
+def publisher(node, message_type, topic, qos):
+    """Return a lifecycle publisher whose QoS is open to parameters."""
+    own = QoSProfile(  # as overrides change it
+        depth=qos.depth, reliability=qos.reliability, durability=qos.durability)
+    return node.create_lifecycle_publisher(
+        message_type, topic, own, qos_overriding_options=OVERRIDES)
 
 
 class Products:
@@ -16,19 +26,26 @@ class Products:
 
     def __init__(self, node, map_frame):
         """Create the publishers on the node; publish_map is that of MapPublisher."""
-        def publisher(message_type, topic, qos):
-            return node.create_publisher(
-                message_type, topic, qos,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._node, self._map_frame = node, map_frame
+        self._publishers = []
 
-        self._map_frame = map_frame
-        self._maps = MapPublisher(publisher, map_frame, node.get_logger())
+        def own(message_type, topic, qos):
+            self._publishers.append(publisher(node, message_type, topic, qos))
+            return self._publishers[-1]
+
+        self._maps = MapPublisher(own, map_frame, node.get_logger())
         self.publish_map = self._maps.publish
-        self._points = publisher(PointCloud2, '~/points', LATCHED)
-        self._image = publisher(Image, '~/render/image_raw', RELIABLE)
-        self._depth = publisher(Image, '~/render/depth/image_raw', RELIABLE)
-        self._camera_info = publisher(CameraInfo, '~/render/camera_info', RELIABLE)
+        self._points = own(PointCloud2, '~/points', LATCHED)
+        self._image = own(Image, '~/render/image_raw', RELIABLE)
+        self._jpeg = own(CompressedImage, '~/render/image_raw/compressed', RELIABLE)
+        self._depth = own(Image, '~/render/depth/image_raw', RELIABLE)
+        self._camera_info = own(CameraInfo, '~/render/camera_info', RELIABLE)
         self._last_positions = None
+
+    def close(self):
+        """Destroy the publishers."""
+        while self._publishers:
+            self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
     def points_wanted(self):
         """Return whether anybody subscribes to the points."""
@@ -41,14 +58,23 @@ class Products:
                 point_cloud_message(positions, colors, stamp_ns, self._map_frame))
             self._last_positions = positions
 
+    def publish_nothing_known(self, stamp_ns):
+        """Publish that all is unknown, where a map was published: nobody drives by an old one."""
+        self._maps.publish_nothing_known(stamp_ns)
+        if self._last_positions is not None:
+            self.publish_points(
+                np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), stamp_ns)
+
     def views_wanted(self):
         """Return whether anybody subscribes to the views."""
         return any(
             publisher.get_subscription_count()
-            for publisher in (self._image, self._depth, self._camera_info))
+            for publisher in (self._image, self._jpeg, self._depth, self._camera_info))
 
-    def publish_view(self, view, camera, stamp_ns, frame_id):
-        """Publish colour, depth and camera of a View, under one stamp."""
+    def publish_view(self, view, camera, stamp_ns, frame_id, quality):
+        """Publish colour, depth and camera of a View, under one stamp; quality is of the JPEG."""
         self._image.publish(image_message(view.color, 'rgb8', stamp_ns, frame_id))
         self._depth.publish(image_message(view.depth, '32FC1', stamp_ns, frame_id))
         self._camera_info.publish(camera_info_message(camera, stamp_ns, frame_id))
+        if self._jpeg.get_subscription_count():
+            self._jpeg.publish(jpeg_message(view.color, quality, stamp_ns, frame_id))

@@ -4,6 +4,8 @@ import threading
 import time
 import traceback
 
+from instant_nerf_ros.ros.motion import Motion
+
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
@@ -11,75 +13,146 @@ class Progress:
 
     backend: str = ''  # '' until the engine is ready
     steps: int = 0
+    discarded: int = 0  # steps whose loss was not finite
     keyframes: int = 0
     depths: int = 0  # images with depth among those that became keyframes
     loss: float = float('nan')
+    fused_ns: int = 0  # stamp of the newest image in the map
 
 
 class Training(threading.Thread):
-    """Feeds posed images to the engine, optimises, and publishes what comes of it."""
+    """Feeds posed images to the engine, optimises, and publishes what comes of it.
+
+    It lives from configure to cleanup, and works while it is active. Whatever may take long
+    happens in it: the engine is made when it starts, and made anew when the map is forgotten.
+    """
 
     def __init__(
-        self, make_mapper, config, posed_images, requests, products, map_services, drops, logger,
-        stop,
+        self, make_mapper, settings, ready, views, products, way, map_services, drops, logger,
+        after,
     ):  # fmt: skip
         """Keep what the thread works with: make_mapper() -> Mapper is called in the thread.
 
-        config is a NodeConfig, stop a threading.Event; it ends the thread, and the thread sets
-        it when it ends. An exception is logged and kept in error.
+        settings is a Settings, ready the ReadyImages; after is the Training before this one,
+        whose end it waits for, or None. An exception is logged and kept in error.
         """
         super().__init__(name='training')
-        self._make_mapper, self._config = make_mapper, config
-        self._posed_images, self._requests, self._products = posed_images, requests, products
+        self._make_mapper, self._settings = make_mapper, settings
+        self._ready, self._views, self._products, self._way = ready, views, products, way
         self._map_services = map_services
-        self._drops, self._logger, self._stopping = drops, logger, stop
+        self._drops, self._logger, self._after = drops, logger, after
+        self._ending = threading.Event()
+        self._forgetting = threading.Event()
+        self.active = False  # to be set by the owner, as the node is activated
+        self.paused = False  # neither takes images nor optimises, but still shows the map
         self._latest = None  # PosedImage
-        self._fused_ns = 0  # stamp of the newest image in the map
-        self._depths = 0
+        self._motion = Motion()
+        self._depths, self._fused_ns, self._loss = 0, 0, float('nan')
+        self._mapper = None
         self.progress = Progress()
         self.error = None
 
+    def end(self):
+        """Let the thread end soon; returns at once."""
+        self._ending.set()
+
+    def forget(self):
+        """Let the thread forget the map before its next step; returns at once."""
+        self._forgetting.set()
+
     def run(self):
-        """Work until stop is set."""
+        """Work until end() is called."""
         try:
-            self._mapper = self._make_mapper()  # compiles: seconds
-            self._logger.info(f"the engine runs on backend '{self._mapper.backend}'")
-            self._work()
+            if self._after:
+                self._after.join()  # two engines at a time may be more than the memory holds
+                self._after = None
+            if not self._ending.is_set():
+                self._start()
+                self._work()
         except Exception as error:
+            if self._ending.is_set():  # its publishers are gone already
+                self._logger.debug(f'while ending: {traceback.format_exc()}')
+                return
             self.error = error
             self._logger.fatal(f'the training thread ends: {traceback.format_exc()}')
         finally:
-            self._stopping.set()
-            self._map_services.end()
+            self._mapper = None
+
+    def _start(self):
+        self._mapper = None  # the memory of the last one is free before the next takes its own
+        self._mapper = self._make_mapper()  # compiles: seconds
+        self._logger.info(f"the engine runs on backend '{self._mapper.backend}'")
 
     def _work(self):
+        config = self._settings
         products = (
-            _Periodic(self._config.map_rate, self._publish_map),
-            _Periodic(self._config.points_rate, self._publish_points),
-            _Periodic(self._config.render_rate, self._publish_latest_view),
+            _Periodic(lambda: config.node.map_rate, self._publish_map),
+            _Periodic(lambda: config.node.points_rate, self._publish_points),
+            _Periodic(lambda: config.node.keyframes_rate, self._publish_way),
+            _Periodic(lambda: config.node.render_rate, self._publish_latest_view),
         )
-        loss = float('nan')
-        while not self._stopping.is_set():
-            self._add_images()
-            self._mapper, self._fused_ns = self._map_services.serve(self._mapper, self._fused_ns)
-            if self._mapper.keyframe_count:
-                loss = self._mapper.step()['loss']
-                for product in products:
-                    product.run_if_due()
-                self._answer_one_request()
-                time.sleep(0.001)  # without the GIL: the executor's turn
+        while not self._ending.is_set():
+            if self._forgetting.is_set():
+                self._forgetting.clear()
+                self._forget()
+            self._tune()
+            if self.active:
+                self._work_once(products)
             else:
-                self._posed_images.wait(0.1)
+                self._ending.wait(0.05)
             self.progress = Progress(
-                self._mapper.backend, self._mapper.steps, self._mapper.keyframe_count,
-                self._depths, loss)
+                self._mapper.backend, self._mapper.steps, self._mapper.discarded,
+                self._mapper.keyframe_count, self._depths, self._loss, self._fused_ns)
+
+    def _work_once(self, products):
+        if not self.paused:
+            self._add_images()
+        self._serve()
+        if not self._mapper.keyframe_count:
+            self._ready.wait(0.1)
+            return
+        if self.paused:
+            self._ending.wait(0.02)
+        else:
+            self._loss = self._mapper.step()['loss']
+        for product in products:
+            product.run_if_due()
+        if self._latest is not None:  # a loaded map may be there before the first image
+            self._views.answer_one_request(self._mapper, self._latest)
+        time.sleep(0.001)  # without the GIL: the executor's turn
+
+    def _tune(self):
+        """Let the engine take over what was changed; it reads these at each use."""
+        config = self._settings.engine
+        if config is not self._mapper.config:
+            self._mapper.config, self._mapper.keyframes.config = config, config.keyframes
+
+    def _forget(self):
+        self._start()
+        self._motion.clear()
+        self._latest, self._depths, self._loss = None, 0, float('nan')
+        self._products.publish_nothing_known(self._fused_ns)
+        self._way.clear(self._fused_ns)
+        self._fused_ns = 0
+        self._logger.info('the map is forgotten')
+
+    def _serve(self):
+        mapper, stamp_ns = self._map_services.serve(self._mapper, self._fused_ns)
+        if mapper is self._mapper:
+            return
+        self._mapper, self._fused_ns = mapper, stamp_ns
+        self._depths, self._loss = 0, float('nan')
+        self._motion.clear()
+        self._way.clear(stamp_ns)
+        for T_map_camera in mapper.keyframes.T_world_camera:
+            self._way.add(T_map_camera, stamp_ns)
 
     def _add_images(self):
-        while (posed := self._posed_images.take()) is not None and not self._stopping.is_set():
+        while (posed := self._ready.take()) is not None and not self._ending.is_set():
             self._latest = posed
-            if not self._mapper.moved(posed.T_map_camera):
+            if not self._wanted(posed):
                 continue
-            decoded = self._posed_images.decode(posed)
+            decoded = posed.source.decode(posed)
             if decoded is None:
                 continue
             image, depth = decoded
@@ -90,6 +163,12 @@ class Training(threading.Thread):
             else:
                 self._fused_ns = posed.stamp_ns
                 self._depths += depth is not None
+                self._motion.keep(posed.source, posed.T_map_camera)
+                self._way.add(posed.T_map_camera, posed.stamp_ns)
+
+    def _wanted(self, posed):
+        return self._mapper.moved(posed.T_map_camera) and self._motion.moved(
+            posed.source, posed.T_map_camera, self._settings.engine.keyframes)
 
     def _publish_map(self):
         self._products.publish_map(self._mapper.map(), self._fused_ns)
@@ -98,36 +177,24 @@ class Training(threading.Thread):
         if self._products.points_wanted():
             self._products.publish_points(*self._mapper.points(), self._fused_ns)
 
+    def _publish_way(self):
+        self._way.publish(self._mapper.keyframes.T_world_camera, self._fused_ns)
+
     def _publish_latest_view(self):
-        if self._latest is not None and self._products.views_wanted():
-            self._publish_view(
-                self._latest.T_map_camera, self._latest.stamp_ns, self._latest.frame_id)
-
-    def _answer_one_request(self):
-        # After loading a map, the first image tells of which camera the views are.
-        request = self._requests.take() if self._latest is not None else None
-        if request is not None:
-            self._publish_view(request.T_map_camera, request.stamp_ns, request.frame_id)
-
-    def _publish_view(self, T_map_camera, stamp_ns, frame_id):
-        camera = self._latest.camera
-        if width := self._config.render_width:
-            camera = camera.scaled(width, max(1, round(camera.height * width / camera.width)))
-        view = self._mapper.render(camera, T_map_camera)
-        self._products.publish_view(view, camera, stamp_ns, frame_id)
+        if self._latest is not None:
+            self._views.publish_latest(self._mapper, self._latest)
 
 
 class _Periodic:
     """Work that rests one period after each run, however long that takes: training goes on."""
 
     def __init__(self, rate, work):
-        """Keep the rate [Hz], 0 for never."""
-        self._period = 1.0 / rate if rate else float('inf')
-        self._due = 0.0 if rate else float('inf')
-        self._work = work
+        """Keep rate() -> Hz, 0 for never, which may change."""
+        self._rate, self._work, self._ended = rate, work, -float('inf')
 
     def run_if_due(self):
         """Do the work if it is time."""
-        if time.monotonic() >= self._due:
+        rate = self._rate()
+        if rate and time.monotonic() >= self._ended + 1.0 / rate:
             self._work()
-            self._due = time.monotonic() + self._period
+            self._ended = time.monotonic()

@@ -10,6 +10,8 @@ from instant_nerf_ros.ros.conversions import matrix_from_pose
 from instant_nerf_ros.ros.drops import label, stamp
 from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
 
+MOST = 1000  # that may wait
+
 
 @dataclasses.dataclass(frozen=True)
 class ViewRequest:
@@ -25,7 +27,8 @@ class ViewRequests:
 
     def __init__(self, buffer, config, drops, clock=time.monotonic):
         """Keep a tf2_ros Buffer, a NodeConfig, a Drops and a clock in seconds."""
-        self._buffer, self._config, self._drops, self._clock = buffer, config, drops, clock
+        self.config = config
+        self._buffer, self._drops, self._clock = buffer, drops, clock
         self._lock = threading.Lock()
         self._waiting = collections.deque()  # (message, since)
         self._ready = collections.deque()
@@ -33,7 +36,10 @@ class ViewRequests:
     def add(self, message):
         """Queue a geometry_msgs/PoseStamped of a camera (optical frame)."""
         with self._lock:
-            self._waiting.append((message, self._clock()))
+            if len(self._waiting) + len(self._ready) < MOST:
+                self._waiting.append((message, self._clock()))
+                return
+        self._drops.add('too many render poses', f"{label(message, 'pose')}: {MOST} wait already")
 
     def clear(self):
         """Forget all of them."""
@@ -49,7 +55,7 @@ class ViewRequests:
                 try:
                     self._ready.append(self._resolve(message))
                 except (UnusableError, ValueError) as error:
-                    expired = self._clock() - since >= self._config.tf_timeout
+                    expired = self._clock() - since >= self.config.tf_timeout
                     if isinstance(error, NotYetError) and not expired:
                         return
                     self._drops.add(
@@ -64,7 +70,7 @@ class ViewRequests:
     def _resolve(self, message):
         stamp_ns, frame_id = stamp(message), message.header.frame_id
         T_frame_camera = matrix_from_pose(message.pose)
-        if frame_id == self._config.map_frame:  # needs no TF, not even a publisher of it
+        if frame_id == self.config.map_frame:  # needs no TF, not even a publisher of it
             return ViewRequest(stamp_ns, frame_id, T_frame_camera)
-        T_map_frame = lookup_pose(self._buffer, self._config.map_frame, frame_id, stamp_ns)
+        T_map_frame = lookup_pose(self._buffer, self.config.map_frame, frame_id, stamp_ns)
         return ViewRequest(stamp_ns, frame_id, T_map_frame @ T_frame_camera)

@@ -1,23 +1,17 @@
 """Numba kernels of the hash grid: interpolation, its gradient, Adam.
 
-A level is owned by one thread wherever entries are written, so there is no race and no atomic.
 All that belongs to an entry lies in one cache line, `lines[level, entry]`: value, gradient, first
 and second moment, FEATURES each. Hashing makes every access a cache miss, so their number counts.
 """
-import numba
 import numpy as np
 
-FEATURES = 4
-GRADIENT = 4  # first column of the gradient in a line; the moments begin at 8 and 12
-LINE = 16  # float32 values in a cache line
-PRIME_Y, PRIME_Z = np.uint32(2654435761), np.uint32(805459861)
-CHUNK = 256  # samples a thread takes through one level before the next
+from instant_nerf_ros.nerf.backends.numba_jit import jit, prefetch
 
-# Lets LLVM join the operations on the FEATURES of an entry into vector instructions.
-numba.config.SLP_VECTORIZE = 1
-jit = numba.njit(cache=True, fastmath={'contract'}, error_model='numpy', nogil=True)
-parallel = numba.njit(
-    cache=True, fastmath={'contract'}, error_model='numpy', nogil=True, parallel=True)
+FEATURES = 4
+LINE = 16  # float32 values in a cache line: value, gradient, first and second moment
+AHEAD = 16  # entries that Adam asks for before it needs them
+BATCH = 32  # samples whose entries are asked for at once
+PRIME_Y, PRIME_Z = np.uint32(2654435761), np.uint32(805459861)
 
 
 def aligned_lines(levels, entries):
@@ -46,119 +40,106 @@ def _corners(position, scale, mask, indices, weights):
         weights[corner] = wx * wy * wz
 
 
-@parallel
+@jit
 def encode(positions, lines, scales, encoded):
-    """Write hash_encode of reference.py into encoded (N, levels * FEATURES)."""
-    count = positions.shape[0]
+    """Write hash_encode of reference.py into the first columns of encoded (N, >= 4 levels)."""
     mask = np.uint32(lines.shape[1] - 1)
-    for chunk in numba.prange((count + CHUNK - 1) // CHUNK):
-        indices = np.empty(8, dtype=np.uint32)
-        weights = np.empty(8, dtype=np.float32)
-        for level in range(lines.shape[0]):
-            column = level * FEATURES
-            for n in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK)):
-                _corners(positions[n], scales[level], mask, indices, weights)
-                a = b = c = d = np.float32(0)
-                for corner in range(8):
-                    weight = weights[corner]
-                    index = indices[corner]
-                    a += weight * lines[level, index, 0]
-                    b += weight * lines[level, index, 1]
-                    c += weight * lines[level, index, 2]
-                    d += weight * lines[level, index, 3]
-                encoded[n, column] = a
-                encoded[n, column + 1] = b
-                encoded[n, column + 2] = c
-                encoded[n, column + 3] = d
-
-
-@parallel
-def encode_backward(positions, gradients, scales, order, lines, touched, entries, counts):
-    """Add the gradient of `encode` to the lines, and list the entries that it touches.
-
-    gradients (N, levels * FEATURES); order: the levels, so that each thread's share costs the
-    same; touched (levels, entries) uint8 marks those in the list, which is entries (levels,
-    entries) int32 with counts (levels,).
-    """
-    mask = np.uint32(lines.shape[1] - 1)
-    for turn in numba.prange(len(order)):
-        level = order[turn]
+    indices = np.empty(8, dtype=np.uint32)
+    weights = np.empty(8, dtype=np.float32)
+    for level in range(lines.shape[0]):
         column = level * FEATURES
-        count = counts[level]
-        indices = np.empty(8, dtype=np.uint32)
-        weights = np.empty(8, dtype=np.float32)
         for n in range(positions.shape[0]):
-            a, b = gradients[n, column], gradients[n, column + 1]
-            c, d = gradients[n, column + 2], gradients[n, column + 3]
-            if a == 0 and b == 0 and c == 0 and d == 0:
-                continue
             _corners(positions[n], scales[level], mask, indices, weights)
+            a = b = c = d = np.float32(0)
             for corner in range(8):
                 weight = weights[corner]
                 index = indices[corner]
-                if not touched[level, index]:
-                    touched[level, index] = 1
-                    entries[level, count] = index
-                    count += 1
-                lines[level, index, GRADIENT] += weight * a
-                lines[level, index, GRADIENT + 1] += weight * b
-                lines[level, index, GRADIENT + 2] += weight * c
-                lines[level, index, GRADIENT + 3] += weight * d
-        counts[level] = count
-
-
-@parallel
-def adam(
-    lines, steps, touched, entries, counts, order, corrections1, corrections2,
-    learning_rate, beta1, beta2, epsilon,
-):  # fmt: skip
-    """Take the Adam step of reference.py for the touched entries, and forget their gradients.
-
-    steps (levels, entries) uint16 counts the updates of an entry; corrections[s] = 1 - beta**s,
-    the last of them, nearly 1, holds from then on.
-    """
-    rest1, rest2, one = np.float32(1) - beta1, np.float32(1) - beta2, np.float32(1)
-    last = len(corrections1) - 1
-    for turn in numba.prange(len(order)):
-        level = order[turn]
-        for position in range(counts[level]):
-            index = np.uint32(entries[level, position])
-            touched[level, index] = 0
-            line = lines[level, index]
-            # Written out, four alike make one vector instruction.
-            g0, g1, g2, g3 = line[4], line[5], line[6], line[7]
-            if g0 == 0 and g1 == 0 and g2 == 0 and g3 == 0:
-                continue
-            count = min(steps[level, index] + 1, last)
-            steps[level, index] = count
-            rate = learning_rate / corrections1[count]
-            inverse = one / corrections2[count]
-            first0 = line[8] * beta1 + g0 * rest1
-            first1 = line[9] * beta1 + g1 * rest1
-            first2 = line[10] * beta1 + g2 * rest1
-            first3 = line[11] * beta1 + g3 * rest1
-            second0 = line[12] * beta2 + g0 * g0 * rest2
-            second1 = line[13] * beta2 + g1 * g1 * rest2
-            second2 = line[14] * beta2 + g2 * g2 * rest2
-            second3 = line[15] * beta2 + g3 * g3 * rest2
-            root0 = np.sqrt(second0 * inverse) + epsilon
-            root1 = np.sqrt(second1 * inverse) + epsilon
-            root2 = np.sqrt(second2 * inverse) + epsilon
-            root3 = np.sqrt(second3 * inverse) + epsilon
-            line[4] = line[5] = line[6] = line[7] = 0
-            line[8], line[9], line[10], line[11] = first0, first1, first2, first3
-            line[12], line[13], line[14], line[15] = second0, second1, second2, second3
-            line[0] -= rate * first0 / root0
-            line[1] -= rate * first1 / root1
-            line[2] -= rate * first2 / root2
-            line[3] -= rate * first3 / root3
-        counts[level] = 0
+                a += weight * lines[level, index, 0]
+                b += weight * lines[level, index, 1]
+                c += weight * lines[level, index, 2]
+                d += weight * lines[level, index, 3]
+            encoded[n, column] = a
+            encoded[n, column + 1] = b
+            encoded[n, column + 2] = c
+            encoded[n, column + 3] = d
 
 
 @jit
-def relu_backward(gradients, activated):
-    """Zero gradients (N, width) where activated is; both as integers of their bits."""
-    for n in range(gradients.shape[0]):
-        for column in range(gradients.shape[1]):
-            if activated[n, column] == 0:
-                gradients[n, column] = 0
+def encode_backward(positions, gradients, scale, column, lines, entries, count):
+    """Add the gradient of `encode` on one level to its lines (entries, LINE).
+
+    gradients (N, >= 4 levels), of which those from column on are the level's. Entries whose
+    gradient was zero are appended to entries[:count]; returns the new count.
+    """
+    zero = np.float32(0)
+    mask = np.uint32(lines.shape[0] - 1)
+    indices = np.empty((BATCH, 8), dtype=np.uint32)
+    weights = np.empty((BATCH, 8), dtype=np.float32)
+    for first in range(0, positions.shape[0], BATCH):
+        last = min(first + BATCH, positions.shape[0])
+        for n in range(first, last):
+            _corners(positions[n], scale, mask, indices[n - first], weights[n - first])
+            for corner in range(8):
+                prefetch(lines.ctypes.data + 4 * LINE * np.uintp(indices[n - first, corner]))
+        for n in range(first, last):
+            a, b = gradients[n, column], gradients[n, column + 1]
+            c, d = gradients[n, column + 2], gradients[n, column + 3]
+            for corner in range(8):
+                index, weight = indices[n - first, corner], weights[n - first, corner]
+                line = lines[index]
+                g0, g1, g2, g3 = line[4], line[5], line[6], line[7]
+                # What cancels to zero is listed again, and Adam finds nothing the second time.
+                if g0 == zero and g1 == zero and g2 == zero and g3 == zero:
+                    if count < len(entries):
+                        entries[count] = index
+                        count += 1
+                line[4] = g0 + weight * a
+                line[5] = g1 + weight * b
+                line[6] = g2 + weight * c
+                line[7] = g3 + weight * d
+    return count
+
+
+@jit
+def adam(lines, steps, entries, corrections1, corrections2, rate, beta1, beta2, epsilon):
+    """Take the Adam step of reference.py for some entries of a level; forget their gradients.
+
+    steps (entries of the level,) uint16 counts the updates of an entry; corrections[s] =
+    1 - beta**s, the last of them, nearly 1, holds from then on.
+    """
+    rest1, rest2, one = np.float32(1) - beta1, np.float32(1) - beta2, np.float32(1)
+    last = len(corrections1) - 1
+    for position in range(len(entries)):
+        if position + AHEAD < len(entries):
+            following = np.uintp(entries[position + AHEAD])
+            prefetch(lines.ctypes.data + 4 * LINE * following)
+            prefetch(steps.ctypes.data + 2 * following)
+        index = np.uint32(entries[position])
+        line = lines[index]
+        # Written out, four alike make one vector instruction.
+        g0, g1, g2, g3 = line[4], line[5], line[6], line[7]
+        if g0 == 0 and g1 == 0 and g2 == 0 and g3 == 0:
+            continue
+        count = min(steps[index] + 1, last)
+        steps[index] = count
+        step = rate / corrections1[count]
+        inverse = one / corrections2[count]
+        first0 = line[8] * beta1 + g0 * rest1
+        first1 = line[9] * beta1 + g1 * rest1
+        first2 = line[10] * beta1 + g2 * rest1
+        first3 = line[11] * beta1 + g3 * rest1
+        second0 = line[12] * beta2 + g0 * g0 * rest2
+        second1 = line[13] * beta2 + g1 * g1 * rest2
+        second2 = line[14] * beta2 + g2 * g2 * rest2
+        second3 = line[15] * beta2 + g3 * g3 * rest2
+        root0 = np.sqrt(second0 * inverse) + epsilon
+        root1 = np.sqrt(second1 * inverse) + epsilon
+        root2 = np.sqrt(second2 * inverse) + epsilon
+        root3 = np.sqrt(second3 * inverse) + epsilon
+        line[4] = line[5] = line[6] = line[7] = 0
+        line[8], line[9], line[10], line[11] = first0, first1, first2, first3
+        line[12], line[13], line[14], line[15] = second0, second1, second2, second3
+        line[0] -= step * first0 / root0
+        line[1] -= step * first1 / root1
+        line[2] -= step * first2 / root2
+        line[3] -= step * first3 / root3

@@ -4,10 +4,9 @@ Each does what the function of the same name in reference_voxels.py says.
 """
 import math
 
-import numba
 import numpy as np
 
-from instant_nerf_ros.nerf.backends.numba_grid import jit, parallel
+from instant_nerf_ros.nerf.backends.numba_jit import jit
 
 UNVISITED, EMPTY, SOLID = 0, 1, 2
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1
@@ -108,10 +107,10 @@ def carve(
                 colors[ex, ey, ez, channel] = value
 
 
-@parallel
+@jit
 def states(hits, passes, result):
     """Write the state of every voxel, all arrays (nx, ny, nz)."""
-    for x in numba.prange(hits.shape[0]):
+    for x in range(hits.shape[0]):
         for y in range(hits.shape[1]):
             for z in range(hits.shape[2]):
                 result[x, y, z] = state(hits[x, y, z], passes[x, y, z])

@@ -10,11 +10,12 @@ from instant_nerf_ros.nerf.backends.reference_rays import composite, march, medi
 from instant_nerf_ros.nerf.backends.reference_voxels import carve, states, visit
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'GeometryNetwork', 'NAME',
+    'Adam', 'ColorNetwork', 'GeometryNetwork', 'NAME', 'WHOLE',
     'carve', 'composite', 'march', 'median_distance', 'states', 'visit',
 ]  # fmt: skip
 
 NAME = 'reference'
+WHOLE = False
 FEATURES = 4  # per level and entry, as instant-ngp has it today
 GEOMETRY = 16  # outputs of the geometry network: log density and what the colour depends on
 HARMONICS = 16  # real spherical harmonics up to degree 3
@@ -126,11 +127,6 @@ class Adam:
         self.table_moments = torch.zeros_like(self.table), torch.zeros_like(self.table)
         self.table_steps = torch.zeros(*self.table.shape[:2], 1)
         self.steps = 0
-
-    def zero_grad(self):
-        """Forget the gradients."""
-        for parameter in (self.table, *self.matrices):
-            parameter.grad = None
 
     @torch.no_grad()
     def step(self, learning_rate):

@@ -80,7 +80,8 @@ class Buffer:
     def _insert(self, message, authority, kind):
         parent = message.header.frame_id.lstrip('/')
         child = message.child_frame_id.lstrip('/')
-        time = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = message.header.stamp
+        time = stamp.sec * 1_000_000_000 + stamp.nanosec  # which may be no time that Time admits
         v, q = message.transform.translation, message.transform.rotation
         transform = Transform(np.array((v.x, v.y, v.z)), np.array((q.x, q.y, q.z, q.w)))
         fault = _fault(parent, child, transform)

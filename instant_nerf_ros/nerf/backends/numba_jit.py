@@ -1,0 +1,69 @@
+"""How the kernels are compiled, and what they need of LLVM that numba does not offer."""
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+# Lets LLVM join the operations on the features of an entry into vector instructions.
+numba.config.SLP_VECTORIZE = 1
+jit = numba.njit(cache=True, fastmath={'contract'}, error_model='numpy', nogil=True)
+parallel = numba.njit(
+    cache=True, fastmath={'contract'}, error_model='numpy', nogil=True, parallel=True)
+
+
+@intrinsic
+def prefetch(context, address):
+    """Ask for the cache line at an address, which will be read soon."""
+    def generate(context, builder, signature, arguments):
+        flag, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag]),
+            'llvm.prefetch.p0i8')
+        address = builder.inttoptr(arguments[0], pointer)
+        builder.call(function, [address, flag(0), flag(3), flag(1)])  # read, keep, data
+        return context.get_dummy_value()
+    return types.void(types.uintp), generate
+
+
+@intrinsic
+def take_number(context, address):
+    """Return the int64 at an address, and add one to it, as one operation for all threads."""
+    def generate(context, builder, signature, arguments):
+        number = ir.IntType(64)
+        pointer = builder.inttoptr(arguments[0], number.as_pointer())
+        return builder.atomic_rmw('add', pointer, number(1), 'monotonic')
+    return types.int64(types.uintp), generate
+
+
+@intrinsic
+def _float_of_bits(context, bits):
+    """Return the float32 with the bits of an int32."""
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+    return types.float32(types.int32), generate
+
+
+@jit
+def exp(x):
+    """Return e to the power of a float32, within two units of its last place.
+
+    The polynomial of Cephes' expf, in a form that LLVM turns into vectors. Beyond float32's range
+    the result is the largest or smallest power of two times a bit; NaN stays NaN.
+    """
+    low, high = np.float32(-87.0), np.float32(88.0)
+    bounded = low if x < low else high if x > high else x
+    bounded = bounded if x == x else np.float32(0)
+    # Shifted to be positive, where truncation rounds down.
+    power = np.int32(bounded * np.float32(1.44269504) + np.float32(128.5)) - np.int32(128)
+    whole = np.float32(power)
+    r = bounded - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    p = p * r * r + r + np.float32(1)
+    result = p * _float_of_bits(np.int32((power + np.int32(127)) << np.int32(23)))
+    return result if x == x else x

@@ -1,0 +1,74 @@
+"""Subscriptions to the topics of a camera."""
+import dataclasses
+
+from rclpy.qos import QoSPresetProfiles, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+# Those that decide whether a publisher and a subscriber can talk, and how much is kept.
+OVERRIDES = QoSOverridingOptions((
+    QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY))
+
+
+def sensor_qos():
+    """Return what REP-2003 wants of those who read sensors: a new one, as overrides change it."""
+    sensor = QoSPresetProfiles.SENSOR_DATA.value
+    return QoSProfile(
+        depth=sensor.depth, history=sensor.history, reliability=sensor.reliability,
+        durability=sensor.durability)
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraTopics:
+    """The resolved names of the topics of a camera; without depth, depth is ''."""
+
+    image: str
+    camera_info: str
+    depth: str
+    depth_camera_info: str
+
+
+def camera_topics(node, name, config):
+    """Return the CameraTopics of a camera and its NodeConfig; name '' has no prefix."""
+    def resolve(base, transport='raw'):
+        # As image_transport does: a transport's topic lies below the remapped base topic.
+        topic = node.resolve_topic_name(f'{name}/{base}' if name else base)
+        return topic if transport == 'raw' else f'{topic}/{transport}'
+
+    return CameraTopics(
+        resolve('image', config.image_transport), resolve('camera_info'),
+        resolve('depth', config.depth_transport) if config.use_depth else '',
+        resolve('depth_camera_info') if config.use_depth else '')
+
+
+def subscribe(node, topics, config, images, traffic, wanted):
+    """Subscribe PosedImages to CameraTopics; return the subscriptions.
+
+    Messages are counted in a Traffic; images and depths are passed on if wanted() is true.
+    """
+    def subscription(message_type, topic, callback, always=False):
+        traffic.expect(topic)
+
+        def count_and_call(message):
+            traffic.count(topic)
+            if always or wanted():
+                callback(message)
+
+        return node.create_subscription(
+            message_type, topic, count_and_call, sensor_qos(),
+            qos_overriding_options=OVERRIDES)
+
+    def type_of(transport):
+        return Image if transport == 'raw' else CompressedImage
+
+    subscriptions = [
+        subscription(type_of(config.image_transport), topics.image, images.add_image),
+        subscription(CameraInfo, topics.camera_info, images.add_camera_info, True),
+    ]
+    if config.use_depth:
+        subscriptions += [
+            subscription(type_of(config.depth_transport), topics.depth, images.add_depth),
+            subscription(
+                CameraInfo, topics.depth_camera_info, images.add_depth_camera_info, True)]
+    return subscriptions

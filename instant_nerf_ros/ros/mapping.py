@@ -1,0 +1,113 @@
+"""All that a configured mapper has: from configure to cleanup."""
+import contextlib
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.qos import QoSProfile
+from tf2_ros import Buffer
+
+from instant_nerf_ros.nerf import Mapper
+from instant_nerf_ros.ros.camera_inputs import camera_topics, subscribe
+from instant_nerf_ros.ros.drops import label
+from instant_nerf_ros.ros.pose_sources import pose_source
+from instant_nerf_ros.ros.posed_images import PosedImages
+from instant_nerf_ros.ros.products import Products
+from instant_nerf_ros.ros.ready_images import ReadyImages
+from instant_nerf_ros.ros.training import Training
+from instant_nerf_ros.ros.view_requests import ViewRequests
+from instant_nerf_ros.ros.views import Views
+from instant_nerf_ros.ros.way import Way
+
+POLL_PERIOD = 0.02  # seconds
+
+
+class Mapping:
+    """The parts of the mapper, wired. Nothing here takes long; callbacks only enqueue."""
+
+    def __init__(self, node, settings, map_services, drops, traffic, after):
+        """Create publishers and start the training thread, which waits for the one before."""
+        self._node, self._settings, self._traffic = node, settings, traffic
+        self._subscriptions, self._timer = [], None
+        with contextlib.ExitStack() as made:  # undone if something further down fails
+            self._make(made, map_services, drops, after)
+            self._made = made.pop_all()
+        self.training.start()
+
+    def _make(self, made, map_services, drops, after):
+        node, settings, traffic, config = (
+            self._node, self._settings, self._traffic, self._settings.node)
+        self._buffer = Buffer(Duration(seconds=config.tf_buffer))
+        made.callback(pose_source(node, self._buffer, config, drops).unregister)
+        self._ready = ReadyImages(config.queue_size, lambda posed: drops.add(
+            'engine busy', f"{label(posed.message, 'image')}: images come faster than the engine "
+            'takes them'))
+        self.topics = {
+            name: camera_topics(node, name, of_camera)
+            for name, of_camera in settings.cameras.items()}
+        self._images = {
+            name: PosedImages(
+                self._buffer, settings.cameras[name], topics.image, drops, traffic, self._ready)
+            for name, topics in self.topics.items()}
+        self._requests = ViewRequests(self._buffer, config, drops)
+        products, way = Products(node, config.map_frame), Way(node, config.map_frame)
+        made.callback(products.close)
+        made.callback(way.close)
+        self._views = Views(self._buffer, config, self._requests, products, drops)
+        self.training = Training(
+            lambda: Mapper(settings.engine), settings, self._ready, self._views, products, way,
+            map_services, drops, node.get_logger(), after)
+
+    def activate(self):
+        """Take images and work."""
+        node = self._node
+        for name, topics in self.topics.items():
+            self._subscriptions += subscribe(
+                node, topics, self._settings.cameras[name], self._images[name], self._traffic,
+                lambda: not self.training.paused)
+        self._subscriptions.append(node.create_subscription(
+            PoseStamped, '~/render/pose', self._requests.add, QoSProfile(depth=100)))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
+        self._timer = node.create_timer(POLL_PERIOD, self._poll, clock=steady)
+        self.training.active = True
+
+    def deactivate(self):
+        """Stop taking images and working; what is known stays."""
+        self.training.active = False
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+        if self._timer:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+        self._traffic.forget()
+        self._clear()
+
+    def close(self):
+        """Let go of everything; the thread may go on for a while until it notices."""
+        self.deactivate()
+        self.training.end()
+        self._made.close()
+
+    def retune(self):
+        """Take over the settings that changed."""
+        for name, images in self._images.items():
+            images.config = self._settings.cameras[name]
+        self._requests.config = self._views.config = self._settings.node
+
+    def time_jumped(self):
+        """Forget what cannot be compared with stamps from now on."""
+        self._buffer.clear()
+        self._clear()
+        if self._settings.node.reset_on_time_jump:
+            self.training.forget()
+
+    def _clear(self):
+        for images in self._images.values():
+            images.clear()
+        self._ready.clear()
+        self._requests.clear()
+
+    def _poll(self):
+        for images in self._images.values():
+            images.poll()
+        self._requests.poll()

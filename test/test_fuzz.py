@@ -1,0 +1,221 @@
+"""Ten thousand malformed messages of every type that the node subscribes to."""
+import array
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+import tf2_ros
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.ros.config import NodeConfig
+from instant_nerf_ros.ros.conversions import (
+    camera_info_message,
+    image_message,
+    transform_message,
+)
+from instant_nerf_ros.ros.drops import Drops
+from instant_nerf_ros.ros.monitor import memory
+from instant_nerf_ros.ros.pose_sources import PoseTopic
+from instant_nerf_ros.ros.posed_images import PosedImages
+from instant_nerf_ros.ros.ready_images import ReadyImages
+from instant_nerf_ros.ros.traffic import Traffic
+from instant_nerf_ros.ros.view_requests import MOST, ViewRequests
+
+pytestmark = pytest.mark.ros
+
+COUNT = 10_000
+CAMERA = Camera(8, 6, 5.0, 5.0, 3.5, 2.5)
+SIZES = 0, 1, 6, 8, 65535, 2**31, 2**32 - 1
+NUMBERS = 0.0, 1.0, -1.0, 1e308, -1e308, np.nan, np.inf, -np.inf, 5.0
+ENCODINGS = (
+    '', 'rgb8', 'bgr8', 'mono16', 'bayer_rggb8', 'yuv422', '32FC1', '16UC1', 'nonsense', '\u00e9')
+FORMATS = (
+    '', 'jpeg', 'png', 'rgb8; jpeg compressed bgr8', '16UC1; compressedDepth png',
+    '16UC1; compressedDepth rvl', '32FC1; compressedDepth png', '32FC1; compressedDepth rvl', 'x')
+
+
+class Fuzz:
+    """Draws malformed messages."""
+
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+
+    def of(self, choices):
+        """Return one of some choices."""
+        return choices[self.random.integers(len(choices))]
+
+    def octets(self, most=300):
+        """Return random bytes."""
+        count = int(self.random.integers(0, most))
+        return array.array('B', self.random.integers(0, 256, count, np.uint8).tobytes())
+
+    def stamped(self, message):
+        """Return a message with a random header."""
+        message.header.frame_id = self.of(('', 'camera', 'map', 'depth', '/', 'x' * 300))
+        message.header.stamp.sec = self.of((0, 1, 2, -1, -2**31, 2**31 - 1))
+        message.header.stamp.nanosec = self.of((0, 500_000_000, 2**32 - 1))
+        return message
+
+    def image(self):
+        """Return an Image."""
+        return self.stamped(Image(
+            width=self.of(SIZES), height=self.of(SIZES), step=self.of((*SIZES, 24)),
+            encoding=self.of(ENCODINGS), is_bigendian=int(self.random.integers(2)),
+            data=self.octets()))
+
+    def compressed(self):
+        """Return a CompressedImage."""
+        return self.stamped(CompressedImage(format=self.of(FORMATS), data=self.octets()))
+
+    def camera_info(self):
+        """Return a CameraInfo."""
+        message = self.stamped(CameraInfo(
+            width=self.of(SIZES), height=self.of(SIZES),
+            distortion_model=self.of(('', 'plumb_bob', 'equidistant', 'x')),
+            d=[self.of(NUMBERS) for _ in range(self.random.integers(0, 15))],
+            k=[self.of(NUMBERS) for _ in range(9)], p=[self.of(NUMBERS) for _ in range(12)],
+            binning_x=self.of(SIZES), binning_y=self.of(SIZES)))
+        message.roi.width, message.roi.x_offset = self.of(SIZES), self.of(SIZES)
+        return message
+
+    def fill(self, pose):
+        """Make a pose random; in half of the cases not finite or without rotation."""
+        for part, names in ((pose.position, 'xyz'), (pose.orientation, 'xyzw')):
+            for name in names:
+                setattr(part, name, self.of(NUMBERS))
+
+    def pose(self):
+        """Return a PoseStamped."""
+        message = self.stamped(PoseStamped())
+        self.fill(message.pose)
+        return message
+
+    def odometry(self):
+        """Return an Odometry."""
+        message = self.stamped(Odometry(child_frame_id=self.of(('', 'camera', 'map'))))
+        self.fill(message.pose.pose)
+        return message
+
+
+class Rig:
+    """The parts that messages go to, with a clock that a test moves on."""
+
+    def __init__(self):
+        self.now, self.buffer, self.drops = 0.0, tf2_ros.Buffer(), Drops(lambda _: None)
+        self.config = dataclasses.replace(NodeConfig(), tf_timeout=0.5)
+        self.ready = ReadyImages(50, lambda posed: self.drops.add('engine busy', ''))
+        self.images = PosedImages(
+            self.buffer, self.config, 'image', self.drops, Traffic(), self.ready,
+            lambda: self.now)
+        self.requests = ViewRequests(self.buffer, self.config, self.drops, lambda: self.now)
+        for second in (1, 3):
+            self.buffer.set_transform(
+                transform_message(np.eye(4), second * 10**9, 'map', 'camera'), 'test')
+        self.calibrate()
+
+    def calibrate(self):
+        """Send a good calibration."""
+        self.images.add_camera_info(camera_info_message(CAMERA, 10**9, 'camera'))
+
+    def dropped(self):
+        """Return how many drops were counted."""
+        return sum(self.drops.counts().values())
+
+
+def growth(work):
+    """Return by how much the memory grows while work(index) is done, after a first tenth [MB]."""
+    for index in range(COUNT):
+        work(index)
+        if index == COUNT // 10:
+            before = memory()
+    return memory() - before
+
+
+@pytest.mark.parametrize('kind', ['image', 'compressed'])
+def test_no_image_passes_or_goes_uncounted(kind):
+    fuzz, rig, decoded = Fuzz(1), Rig(), []
+
+    def work(index):
+        rig.images.add_image(getattr(fuzz, kind)())
+        if index % 10 == 9:
+            rig.now += 1.0
+            rig.images.poll()
+            while (posed := rig.ready.take()) is not None:
+                if rig.images.decode(posed) is not None:
+                    decoded.append(posed)
+            rig.images.clear()
+
+    assert growth(work) < 20.0
+    assert rig.dropped() + len(decoded) == COUNT
+
+
+@pytest.mark.parametrize('kind', ['image', 'compressed'])
+def test_bad_depth_costs_nothing_but_the_depth(kind):
+    fuzz, rig = Fuzz(2), Rig()
+
+    def work(_):
+        message = getattr(fuzz, kind)()
+        good = np.zeros((6, 8, 3), np.uint8)
+        rig.images.clear()
+        rig.images.add_depth(message)
+        rig.images.add_image(image_message(good, 'rgb8', 1_500_000_000, 'camera'))
+        rig.now += 1.0
+        rig.images.poll()
+        image, _ = rig.images.decode(rig.ready.take())
+        assert image.shape == (6, 8, 3)
+
+    assert growth(work) < 20.0
+
+
+def test_no_calibration_is_fatal():
+    fuzz, rig = Fuzz(3), Rig()
+
+    def work(_):
+        rig.images.add_camera_info(fuzz.camera_info())
+        rig.images.add_depth_camera_info(fuzz.camera_info())
+        rig.images.add_image(fuzz.image())
+        rig.now += 1.0
+        rig.images.poll()
+
+    assert growth(work) < 20.0
+
+
+def test_no_requested_pose_is_fatal_and_none_goes_uncounted():
+    fuzz, rig = Fuzz(4), Rig()
+    answered = 0
+
+    def work(index):
+        nonlocal answered
+        rig.requests.add(fuzz.pose())
+        if index % 100 == 99:
+            rig.now += 1.0
+            rig.requests.poll()
+            while (request := rig.requests.take()) is not None:
+                assert np.isfinite(request.T_map_camera).all()
+                answered += 1
+
+    assert growth(work) < 20.0
+    assert rig.dropped() + answered == COUNT
+
+
+def test_requests_that_nobody_takes_do_not_pile_up():
+    fuzz, rig = Fuzz(5), Rig()
+    for _ in range(2 * MOST):
+        rig.requests.add(fuzz.pose())
+    assert rig.drops.counts() == {'too many render poses': MOST}
+
+
+@pytest.mark.parametrize('kind', ['pose', 'odometry'])
+def test_no_pose_of_the_robot_is_fatal(kind):
+    fuzz, rig = Fuzz(6), Rig()
+    topic = PoseTopic.__new__(PoseTopic)  # without a node: only its callback
+    topic._buffer, topic._config, topic._drops = rig.buffer, rig.config, rig.drops
+    assert growth(lambda _: topic._add(getattr(fuzz, kind)())) < 20.0
+    assert rig.drops.counts()['invalid pose'] > COUNT / 4

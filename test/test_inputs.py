@@ -1,0 +1,149 @@
+"""Several cameras, poses from topics, and QoS, in a node over DDS."""
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry, Path
+from ros_helpers import CAMERA, Robot, mapper, wait_until
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tf2_ros import StaticTransformBroadcaster
+
+from instant_nerf_ros.ros.conversions import (
+    camera_info_message,
+    header_message,
+    image_message,
+    pose_message,
+    transform_message,
+)
+from instant_nerf_ros.ros.encodings import decode_color
+from instant_nerf_ros.ros.products import LATCHED, RELIABLE
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(scope='module')
+def robot():
+    """Return a robot for all tests."""
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+def drive_until(robot, condition, explain=str, timeout=30.0, each=None):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, explain()
+        if each:
+            each()
+        robot.drive(1)
+
+
+def statuses_of(robot, name):
+    """Return a list that fills with the DiagnosticStatus of a mapper."""
+    found = []
+    robot.node.create_subscription(
+        DiagnosticArray, '/diagnostics',
+        lambda array: found.extend(s for s in array.status if s.name == f'{name}: mapping'), 10)
+    return found
+
+
+def test_two_cameras_build_one_map_and_a_third_is_missed(robot):
+    paths = robot.collect(Path, 'both/path', LATCHED)
+    statuses = statuses_of(robot, 'both')
+    node = robot.node
+    images = node.create_publisher(Image, 'rear/image', 10)
+    infos = node.create_publisher(CameraInfo, 'rear/camera_info', 10)
+    backwards = np.diag([-1.0, 1.0, -1.0, 1.0])
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform(transform_message(backwards, 0, 'camera', 'rear'))
+
+    def rear():
+        now = node.get_clock().now().nanoseconds
+        infos.publish(camera_info_message(CAMERA, now, 'rear'))
+        images.publish(image_message(np.zeros((48, 64, 3), np.uint8), 'rgb8', now, 'rear'))
+
+    def directions():
+        return {round(pose.pose.orientation.z) for pose in paths[-1].poses} if paths else set()
+
+    with mapper("cameras:=['', rear, left]", 'rear.use_depth:=false', 'keyframes_rate:=5.0',
+                name='both') as process:
+        drive_until(robot, lambda: directions() == {0, 1}, process.text, each=rear)
+        wait_until(lambda: any('/left/image (0 publishers): remap' in status.message
+                               for status in statuses), 15.0, lambda: statuses[-1])
+        assert "no parameter 'rear.use_depth'" not in process.text()
+
+
+@pytest.mark.parametrize(('source', 'topic', 'kind'), [
+    ('odometry', 'odom', Odometry), ('pose', 'pose', PoseStamped)])
+def test_poses_come_from_a_topic_instead_of_tf(robot, source, topic, kind):
+    name = f'by_{source}'
+    paths = robot.collect(Path, f'{name}/path', LATCHED)
+    publisher = robot.node.create_publisher(kind, topic, 10)
+
+    def tell():
+        T = robot.pose()
+        T[0, 3] += 10.0  # TF, which says otherwise, is not heard
+        header = header_message(robot.node.get_clock().now().nanoseconds, 'map')
+        if kind is PoseStamped:
+            message = PoseStamped(header=header, pose=pose_message(T))
+        else:
+            message = Odometry(header=header, child_frame_id='camera')
+            message.pose.pose = pose_message(T)
+        publisher.publish(message)
+
+    with mapper(f'pose_source:={source}', 'pose_frame:=camera', 'keyframes_rate:=5.0',
+                name=name) as process:
+        drive_until(robot, lambda: paths and paths[-1].poses, process.text, each=tell)
+        assert paths[-1].poses[0].pose.position.x == pytest.approx(10.0, abs=1e-6)
+
+
+def test_a_camera_that_cannot_be_heard_raises_an_error_that_names_both_policies(robot):
+    statuses = statuses_of(robot, 'strict')
+    override = 'qos_overrides./image.subscription.reliability:=reliable'
+    with mapper(override, name='strict') as process:
+        wait_until(lambda: any(
+            s.level == DiagnosticStatus.ERROR
+            and "'robot' offers reliability best_effort" in s.message
+            and 'but reliable is requested' in s.message for s in statuses), 15.0, process.text)
+        # The override is that topic's alone.
+        drive_until(robot, lambda: any(
+            pair.key == 'rate: /camera_info [Hz]' and float(pair.value) > 0
+            for pair in statuses[-1].values), process.text)
+        assert not any('on /camera_info' in status.message for status in statuses)
+
+
+def test_lost_images_are_noticed_by_the_rate_of_camera_info(robot):
+    statuses = statuses_of(robot, 'lossy')
+    with mapper(name='lossy') as process:
+        process.wait_for('the engine runs on backend')
+        robot.wait_for_listener()
+        end, count = time.monotonic() + 15.0, 0
+        while not any('of images' in s.message or 'larger messages are lost' in s.message
+                      for s in statuses):
+            assert time.monotonic() < end, process.text()
+            now = robot.node.get_clock().now().nanoseconds
+            robot.send_info(camera_info_message(CAMERA, now, 'camera'))
+            count += 1
+            if count % 8 == 0:
+                robot.send_image(now)
+            time.sleep(0.04)
+
+
+def test_jpegs_are_rendered_from_a_frame_with_the_virtual_camera(robot):
+    jpegs = robot.collect(CompressedImage, 'seen/render/image_raw/compressed', RELIABLE)
+    infos = robot.collect(CameraInfo, 'seen/render/camera_info', RELIABLE)
+    static = StaticTransformBroadcaster(robot.node)
+    static.sendTransform(transform_message(np.eye(4), 0, 'camera', 'eye'))
+    with mapper('render_frame:=eye', 'render_width:=40', 'render_height:=20',
+                'render_fov:=90.0', name='seen') as process:
+        drive_until(robot, lambda: jpegs and infos, process.text)
+        assert decode_color(jpegs[-1]).shape == (20, 40, 3)
+        assert jpegs[-1].header.frame_id == infos[-1].header.frame_id == 'eye'
+        assert jpegs[-1].format == 'rgb8; jpeg compressed bgr8'
+        assert infos[-1].k[0] == pytest.approx(20.0)

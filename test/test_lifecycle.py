@@ -1,0 +1,274 @@
+"""The life cycle of the node, its services and its parameters, over DDS."""
+import re
+import signal
+import time
+
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseArray
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import OccupancyGrid, Path
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from ros_helpers import Robot, mapper, wait_until
+from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import SetBool, Trigger
+
+from instant_nerf_ros.ros.conversions import cells_from_message, nanoseconds
+from instant_nerf_ros.ros.products import LATCHED
+
+pytestmark = pytest.mark.ros
+
+LONGEST_TRANSITION = 0.5  # seconds
+TIMES = 10
+
+
+@pytest.fixture(scope='module')
+def robot():
+    """Return a robot for all tests."""
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+class Client:
+    """Calls the services of a mapper that has a name."""
+
+    def __init__(self, robot, name):
+        self._robot, self._name, self._clients = robot, name, {}
+
+    def call(self, service_type, service, **request):
+        """Return (response, seconds it took)."""
+        if service not in self._clients:
+            self._clients[service] = self._robot.node.create_client(
+                service_type, f'{self._name}/{service}')
+        client = self._clients[service]
+        assert client.wait_for_service(10.0)
+        begin = time.monotonic()
+        answer = client.call_async(service_type.Request(**request))
+        wait_until(answer.done, 10.0, lambda: f'{self._name}/{service} does not answer')
+        return answer.result(), time.monotonic() - begin
+
+    def change(self, transition):
+        """Change the state; return (success, seconds it took)."""
+        response, duration = self.call(
+            ChangeState, 'change_state', transition=Transition(id=transition))
+        return response.success, duration
+
+    def state(self):
+        """Return the id of the state."""
+        return self.call(GetState, 'get_state')[0].current_state.id
+
+    def set(self, name, value):
+        """Set a parameter; return (successful, reason)."""
+        kinds = {
+            float: (ParameterType.PARAMETER_DOUBLE, 'double_value'),
+            int: (ParameterType.PARAMETER_INTEGER, 'integer_value')}
+        kind, field = kinds[type(value)]
+        parameter = Parameter(name=name, value=ParameterValue(type=kind, **{field: value}))
+        (result,) = self.call(SetParameters, 'set_parameters', parameters=[parameter])[0].results
+        return result.successful, result.reason
+
+
+def statuses_of(robot, name):
+    """Return a list that fills with the DiagnosticStatus of a mapper."""
+    found = []
+    robot.node.create_subscription(
+        DiagnosticArray, '/diagnostics',
+        lambda array: found.extend(s for s in array.status if s.name == f'{name}: mapping'), 10)
+    return found
+
+
+def value_of(status, key):
+    return next(pair.value for pair in status.values if pair.key == key)
+
+
+def drive_until(robot, condition, explain=str, timeout=30.0):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, explain()
+        robot.drive(2)
+
+
+def test_each_transition_ten_times_over_while_the_engine_starts_and_works(robot):
+    client = Client(robot, 'managed')
+    grids = robot.collect(OccupancyGrid, 'managed/map', LATCHED)
+    with mapper('autostart:=false', name='managed') as process:
+        assert client.state() == State.PRIMARY_STATE_UNCONFIGURED
+        cycle = (
+            (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE),
+            (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE),
+            (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
+            (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED))
+        for turn in range(TIMES):
+            for transition, state in cycle:
+                success, duration = client.change(transition)
+                assert success and duration < LONGEST_TRANSITION, process.text()
+                assert client.state() == state
+                if transition == Transition.TRANSITION_ACTIVATE and turn % 3 == 2:
+                    count = len(grids)  # let it work for a while, the other times it does not
+                    drive_until(robot, lambda n=count: len(grids) > n, process.text)
+        assert not client.change(Transition.TRANSITION_ACTIVATE)[0]  # not from here
+        subscriptions = [
+            topic for topic, _ in robot.node.get_subscriber_names_and_types_by_node('managed', '')]
+        assert '/image' not in subscriptions and '/tf' not in subscriptions
+        published = [
+            topic for topic, _ in robot.node.get_publisher_names_and_types_by_node('managed', '')]
+        assert '/managed/map' not in published
+        success, duration = client.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+        assert success and duration < LONGEST_TRANSITION
+        assert client.state() == State.PRIMARY_STATE_FINALIZED
+        assert process.end(signal.SIGINT) == 0
+        assert 'Traceback' not in process.text()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_the_engine_starts(robot, number):
+    client = Client(robot, f'hasty_{number.name}')
+    with mapper('autostart:=false', name=f'hasty_{number.name}') as process:
+        assert client.change(Transition.TRANSITION_CONFIGURE)[0]
+        begin = time.monotonic()
+        assert process.end(number) == 0
+        assert time.monotonic() - begin < 5.0
+        assert 'Traceback' not in process.text()
+
+
+def test_an_inactive_node_neither_learns_nor_publishes_and_goes_on_where_it_was(robot):
+    client = Client(robot, 'resting')
+    statuses = statuses_of(robot, 'resting')
+    grids = robot.collect(OccupancyGrid, 'resting/map', LATCHED)
+    with mapper(name='resting') as process:
+        drive_until(robot, lambda: grids, process.text)
+        assert client.change(Transition.TRANSITION_DEACTIVATE)[0]
+        wait_until(lambda: statuses[-1].message == 'inactive', 5.0, lambda: statuses[-1])
+        time.sleep(1.0)
+        steps, maps = int(value_of(statuses[-1], 'steps')), len(grids)
+        robot.drive(20)
+        wait_until(lambda: len(statuses) > 3, 10.0)
+        assert int(value_of(statuses[-1], 'steps')) == steps and len(grids) == maps
+        assert client.change(Transition.TRANSITION_ACTIVATE)[0]
+        drive_until(robot, lambda: len(grids) > maps, process.text)
+        drive_until(
+            robot, lambda: int(value_of(statuses[-1], 'steps')) > steps, process.text)
+
+
+def test_pause_keeps_the_map_and_reset_forgets_it(robot):
+    client = Client(robot, 'held')
+    statuses = statuses_of(robot, 'held')
+    grids = robot.collect(OccupancyGrid, 'held/map', LATCHED)
+    clouds = robot.collect(PointCloud2, 'held/points', LATCHED)
+    ways = robot.collect(Path, 'held/path', LATCHED)
+    frames = robot.collect(PoseArray, 'held/keyframes', LATCHED)
+    with mapper('keyframes_rate:=5.0', name='held') as process:
+        drive_until(robot, lambda: grids and clouds and ways and frames, process.text)
+        assert 0 < len(frames[-1].poses) <= len(ways[-1].poses)
+        assert (cells_from_message(grids[-1]) != -1).any()
+        response, _ = client.call(SetBool, 'pause', data=True)
+        assert response.success
+        robot.drive(5)
+        wait_until(lambda: statuses and statuses[-1].message == 'paused', 5.0)
+        time.sleep(1.5)
+        before = {key: value_of(statuses[-1], key) for key in ('steps', 'keyframes')}
+        robot.drive(30)
+        assert {key: value_of(statuses[-1], key) for key in before} == before
+        response, _ = client.call(Trigger, 'reset')
+        assert response.success, response.message
+        wait_until(lambda: (cells_from_message(grids[-1]) == -1).all(), 10.0, process.text)
+        wait_until(lambda: not ways[-1].poses and not frames[-1].poses, 10.0)
+        wait_until(lambda: clouds[-1].width == 0, 10.0)
+        assert client.call(SetBool, 'pause', data=False)[0].success
+        count = len(grids)
+        drive_until(robot, lambda: len(grids) > count and (
+            cells_from_message(grids[-1]) != -1).any(), process.text)
+
+
+def test_services_say_what_to_do_where_there_is_nothing(robot):
+    client = Client(robot, 'empty')
+    with mapper('autostart:=false', name='empty'):
+        for kind, name in ((SetBool, 'pause'), (Trigger, 'reset')):
+            response, _ = client.call(kind, name)
+            assert not response.success and 'unconfigured' in response.message
+
+
+def test_parameters_change_at_run_time_or_are_refused_with_the_reason(robot):
+    client = Client(robot, 'tuned')
+    grids = robot.collect(OccupancyGrid, 'tuned/map', LATCHED)
+    with mapper('map_rate:=0.0', name='tuned') as process:
+        process.wait_for('the engine runs on backend')
+        robot.wait_for_listener()
+        robot.drive(20)
+        assert not grids
+        assert client.set('map_rate', 5.0) == (True, '')
+        drive_until(robot, lambda: len(grids) > 1, process.text)
+        assert (cells_from_message(grids[-1]) == 100).any()
+        # The camera does not see so high.
+        assert client.set('map.min_height', 1.3)[0] is True
+        drive_until(robot, lambda: not (cells_from_message(grids[-1]) == 100).any(), process.text)
+        successful, reason = client.set('map.min_height', 1.6)
+        assert not successful and "'map.min_height' (1.6) must be less" in reason
+        successful, reason = client.set('map.min_height', 1.45)
+        assert not successful and 'a voxel' in reason
+        successful, reason = client.set('occupancy.voxel_size', 0.2)
+        assert not successful and 'cleanup' in reason
+        assert not client.set('map_rate', 1000.0)[0]
+        assert not client.set('map_rat', 1.0)[0]
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+            assert client.change(transition)[0]
+        assert client.set('map.min_height', 0.1) == (True, '')
+        assert client.set('occupancy.voxel_size', 0.2) == (True, '')
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            assert client.change(transition)[0]
+        drive_until(
+            robot, lambda: grids[-1].info.resolution == pytest.approx(0.2), process.text)
+
+
+def test_a_transition_that_fails_is_in_the_log_and_can_be_tried_again(robot):
+    client = Client(robot, 'failing')
+    with mapper('autostart:=false', 'qos_overrides./failing/map.publisher.reliability:=nonsense',
+                name='failing') as process:
+        assert not client.change(Transition.TRANSITION_CONFIGURE)[0]
+        assert client.state() == State.PRIMARY_STATE_UNCONFIGURED
+        assert 'Traceback' in process.text() and 'nonsense' in process.text()
+        assert not client.change(Transition.TRANSITION_CONFIGURE)[0]
+        assert process.end(signal.SIGINT) == 0
+
+
+def test_with_autostart_a_transition_that_fails_ends_the_node():
+    with mapper('qos_overrides./map.publisher.reliability:=nonsense') as process:
+        assert process.wait(15.0) == 1
+        assert 'on_configure failed' in process.text()
+
+
+@pytest.mark.parametrize('reset', [False, True])
+def test_after_a_jump_back_the_map_stays_or_goes_as_the_parameter_says(robot, reset):
+    name = f'jumped_{reset}'.lower()
+    ways = robot.collect(Path, f'{name}/path', LATCHED)
+    second = 1_000_000_000
+
+    def stamps():
+        return [nanoseconds(pose.header.stamp) // second for pose in ways[-1].poses]
+
+    with mapper('use_sim_time:=true', f'reset_on_time_jump:={str(reset).lower()}',
+                'keyframes_rate:=5.0', name=name) as process:
+        process.wait_for('the engine runs on backend')
+        start = 100 * second
+        end = time.monotonic() + 30.0
+        while not (ways and ways[-1].poses):
+            assert time.monotonic() < end, process.text()
+            start = robot.drive(10, sim_time_ns=start)
+        # The bag is paused: the time stands, but the node goes on.
+        steps = re.findall(r'(\d+) steps', process.text())
+        wait_until(
+            lambda: re.findall(r'(\d+) steps', process.text())[-1:] > steps[-1:], 15.0,
+            process.text)
+        start = 50 * second
+        while not (ways[-1].poses and stamps()[-1] < 100):
+            assert time.monotonic() < end + 30.0, process.text()
+            start = robot.drive(10, sim_time_ns=start)
+        assert (stamps()[0] < 100) is reset
+        assert ('the map is forgotten' in process.text()) is reset
