@@ -10,7 +10,7 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import Config, backends, lesson, replace
-from instant_nerf_ros.nerf.backends import cpu_lesson, numba_light
+from instant_nerf_ros.nerf.backends import cpu_lesson, numba_grid, numba_light
 from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.occupancy import Occupancy
@@ -60,6 +60,7 @@ class Twins:
             field.load(state)
 
     def learn(self, rays, stride, random):
+        """Return the lessons of both."""
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
         return [lesson.learn(field, rays, grid, self.config, engine, jitter, background, stride)
@@ -77,10 +78,9 @@ def random_rays(random, count, measured):
 def gradients_of_cpu(twins):
     """Return {name: gradient} of the parameters, as Adam would take them."""
     field, optimizer = twins.fields[0], twins.optimizers[0]
-    before = {name: value.clone() for name, value in field.state().items()}
     room = field.geometry.room
     optimizer._collect(room.learnt)
-    names = [name for name in before if name != 'geometry.table']
+    names = [name for name in field.state() if name != 'geometry.table']
     found = {name: torch.from_numpy(gradient.copy())
              for name, gradient in zip(names, optimizer.gradients)}  # fmt: skip
     lines, first = field.geometry.lines, 4
@@ -88,7 +88,7 @@ def gradients_of_cpu(twins):
     for level, scale in enumerate(field.geometry.scales):
         for learnt, counts in zip(room.learnt, room.counts):
             lit = int(counts[cpu_lesson.LIT])
-            cpu_lesson.numba_lesson.encode_backward(
+            numba_grid.encode_backward(
                 learnt.positions[:lit], learnt.encoded[:lit], scale, 4 * level, lines[level],
                 entries, 0)
     found['geometry.table'] = torch.from_numpy(lines[:, :, first : first + 4].copy())
@@ -177,7 +177,7 @@ def test_threads_share_the_rays_and_find_the_same():
         assert_alike(others[name], gradient, 1e-4, name)
 
 
-def test_chunks_without_room_for_all_samples_are_halved(monkeypatch):
+def test_chunks_without_room_for_all_samples_are_halved():
     # Long rays through thin fog, in steps so small that 32 of them have more samples than rows.
     config = replace(CONFIG, {'sampling.min_step': 0.01, 'sampling.cone': 0.0})
     twins = Twins(generator(), 0.01, config)
