@@ -1,7 +1,7 @@
 """Worker: the least that a step could take, as bare matrix products and bare gathers in torch.
 
-Usage: floors.py FILE, an .npz of `samples` and `seen` (how many go through the two networks),
-`geometry` and `color` (rows of outputs, inputs), `positions` (N, 3) in [0, 1], `scales` (L,) and
+Usage: floors.py FILE, an .npz of `samples` (how many go through both networks), `geometry`
+and `color` (rows of outputs, inputs), `positions` (N, 3) in [0, 1], `scales` (L,) and
 `entries`. Answers {'products': ..., 'gathers': ...} of one step in float32, each the seconds
 with all threads and with one.
 """
@@ -62,8 +62,8 @@ def seconds(parts):
 def main():
     """Answer until standard input ends."""
     step = np.load(sys.argv[1])
-    products = [product(int(step[count]), *shape) for count, network in (
-        ('samples', 'geometry'), ('seen', 'color')) for shape in step[network].tolist()]
+    products = [product(int(step['samples']), *shape)
+                for network in ('geometry', 'color') for shape in step[network].tolist()]
     positions = torch.from_numpy(step['positions'])
     gathers = [gather(positions, float(scale), int(step['entries'])) for scale in step['scales']]
     serve(lambda: {'products': seconds(products), 'gathers': seconds(gathers)})

@@ -1,6 +1,6 @@
-"""Worker: steps of our field, with nothing around it.
+"""Worker: steps of our field: rays, samples, field, composite, loss, gradients, Adam.
 
-Usage: our_field.py SAMPLES. Answers the median seconds of some steps: forward, backward, Adam.
+Usage: our_field.py SAMPLES. Answers the median seconds of some steps.
 """
 import sys
 import time
@@ -9,35 +9,44 @@ import numpy as np
 import torch
 from workers import serve
 
-from instant_nerf_ros.nerf import Config, backends
+from instant_nerf_ros.nerf import Config, backends, lesson, replace
+from instant_nerf_ros.nerf.backends.reference_voxels import SOLID
 from instant_nerf_ros.nerf.field import Field
-from instant_nerf_ros.nerf.samples import Samples
+from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.rays import Rays
 
-EXTENT = 20.48  # metres, with which the finest cell is that of the peer
+EXTENT = 20.0  # metres, edge of the cube from whose places light is taken
+ALONG = 16  # samples of a ray, all of them seen
 REPEATS = 10
 
 
 def make_step(count):
-    """Return a function that takes one training step; every sample is a ray of its own."""
-    config = Config()
+    """Return a function that takes one training step, with as many samples as are asked for."""
+    config = replace(Config(), {
+        'occupancy.voxel_size': 0.2, 'occupancy.length': EXTENT + 8, 'occupancy.width': EXTENT + 8,
+        'occupancy.height': EXTENT + 8, 'sampling.near': 0.0, 'sampling.cone': 0.0,
+        'sampling.min_step': 0.1, 'sampling.far': 0.1 * (ALONG - 0.01),
+    })  # fmt: skip
     engine = backends.select(config.device)
     field = Field(config.field, engine)
     settings = config.optimizer
     optimizer = engine.Adam(
         field.geometry, field.color, settings.beta1, settings.beta2, settings.epsilon,
         settings.weight_decay)
-    directions = torch.randn(count, 3)
+    occupancy = Occupancy(config.occupancy, [0.0, 0.0, 0.0], engine)
+    occupancy.voxels.fill_(SOLID)
+    number = count // ALONG
+    directions = torch.randn(number, 3)
     directions /= directions.norm(dim=-1, keepdim=True)
-    samples = Samples(
-        torch.arange(count + 1), torch.arange(count), torch.zeros(count), torch.ones(count),
-        EXTENT * (torch.rand(count, 3) - 0.5))
-    gradients = torch.randn(count), torch.randn(count, 3)
+    rays = Rays(
+        EXTENT * (torch.rand(number, 3) - 0.5), directions, torch.zeros(number),
+        torch.randint(0, 256, (number, 3)).byte())
+    jitter, background = torch.zeros(number), torch.rand(number, 3)
 
     def step():
-        densities, colors = field(samples, directions, torch.ones_like)  # all are visible
-        optimizer.zero_grad()
-        torch.autograd.backward([densities, colors], gradients)
-        optimizer.step(settings.learning_rate)
+        learnt = lesson.learn(field, rays, occupancy, config, engine, jitter, background, 1.0)
+        assert len(learnt.positions) == number * ALONG
+        optimizer.step(1e-6)  # so small that the fog stays as thin as it is
     return step
 
 

@@ -3,16 +3,9 @@ import collections
 import contextlib
 import functools
 import inspect
-import sys
 import time
 
-import numba.core.dispatcher
-import torch
-
-from instant_nerf_ros.nerf import loss, rays
-
-PACKAGE = 'instant_nerf_ros.nerf.'
-FUNCTIONS = 'march', 'composite', 'median_distance', 'visit', 'carve'
+from instant_nerf_ros.nerf import evidence, rays
 
 
 class Profile:
@@ -42,33 +35,26 @@ def profiled(mapper):
     """Yield the Profile of a mapper that is warm, as long as the context lasts."""
     profile, undo = Profile(), []
 
-    def replace(owner, attribute, name, kind=lambda function: function):
+    def replace(owner, attribute, name):
         original = inspect.getattr_static(owner, attribute)
-        wrapped = kind(profile.wrap(name, getattr(owner, attribute)))
+        wrapped = profile.wrap(name, getattr(owner, attribute))
         own = attribute in vars(owner)
         undo.append(
             functools.partial(setattr, owner, attribute, original) if own
             else functools.partial(delattr, owner, attribute))
         setattr(owner, attribute, wrapped)
 
-    replace(mapper, 'step', 'rest of the step')
-    replace(rays, 'draw', 'draw rays')
-    replace(loss, 'terms', 'loss')
-    for name in FUNCTIONS:
-        replace(mapper.engine, name, name.replace('_', ' '))
-    for name in ('geometry', 'color'):
-        replace(getattr(mapper.field, name), 'forward', f'{name} network forward')
-    replace(mapper.optimizer, 'step', 'Adam')
-    replace(torch.Tensor, 'backward', 'autograd')
-    for function in torch.autograd.Function.__subclasses__():
-        if function.__module__.startswith(PACKAGE):
-            name = function.__name__.strip('_').lower()
-            replace(function, 'backward', f'{name} backward', staticmethod)
-    for module in [module for name, module in sys.modules.items()
-                   if name.startswith(PACKAGE + 'backends.')]:
-        for name, value in list(vars(module).items()):
-            if isinstance(value, numba.core.dispatcher.Dispatcher) and name[0] != '_':
-                replace(module, name, f'kernel {name}')
+    for owner, attribute, name in (
+        (mapper, 'step', 'rest of the step'),
+        (rays, 'draw', 'draw rays'),
+        (mapper.engine, 'learn', 'lesson: rays to gradients, all threads'),
+        (mapper.optimizer, 'step', 'grid gradients and Adam, all threads'),
+        (evidence, 'ends', 'evidence'),
+        (mapper.occupancy, 'visit', 'visit voxels'),
+        (mapper.occupancy, 'carve', 'carve voxels'),
+        (mapper.field, 'density', 'probe the field'),
+    ):  # fmt: skip
+        replace(owner, attribute, name)
     try:
         yield profile
     finally:

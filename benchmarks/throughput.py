@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from datasets import load_rgbd
 from profiling import profiled
 from report import Table
 from workers import Worker
+
+from instant_nerf_ros.nerf import lesson
 
 ROUNDS = 3
 SHOWN = 0.005  # share of a step below which a stage is not listed
@@ -21,23 +22,20 @@ class Counter:
     """Counts what a mapper does from now on."""
 
     def __init__(self, mapper):
-        self.mapper, self.positions = mapper, None
-        mapper.field.geometry.register_forward_pre_hook(self._count_samples)
-        mapper.field.color.register_forward_pre_hook(self._count_seen)
+        self.mapper, self.positions, learn = mapper, None, lesson.learn
+
+        def counted(*arguments):
+            learnt = learn(*arguments)
+            self.samples += len(learnt.positions)
+            self.positions = learnt.positions
+            return learnt
+        lesson.learn = counted
         self.reset()
 
     def reset(self):
         """Count from zero."""
-        self.samples = self.seen = self.rays = self.steps = 0
+        self.samples = self.rays = self.steps = 0
         self.seconds = 0.0
-
-    def _count_samples(self, network, arguments):
-        if torch.is_grad_enabled():  # else it is a question to the field, not a lesson
-            self.samples += len(arguments[0])
-            self.positions = arguments[0]
-
-    def _count_seen(self, network, arguments):
-        self.seen += len(arguments[2])
 
     def run(self, seconds):
         """Take steps for some time, and count them."""
@@ -55,9 +53,10 @@ class Counter:
             shapes[network] = [
                 tuple(value.shape) for name, value in field.state().items()
                 if name.startswith(network) and value.ndim == 2]
-        np.savez(path, samples=self.samples // self.steps, seen=self.seen // self.steps, **shapes,
-                 positions=self.positions, scales=np.array(field.geometry.scales),
-                 entries=field.geometry.table.shape[1])
+        np.savez(
+            path, samples=self.samples // self.steps, **shapes,
+            positions=self.positions / field.extent + 0.5,
+            scales=np.array(field.geometry.scales), entries=field.geometry.table.shape[1])
 
 
 def measure(options):
@@ -97,8 +96,7 @@ def _figures(scene, counter, floors):
         ['scene', scene.title],
         ['steps/s', counter.steps / counter.seconds],
         ['rays/s', counter.rays / counter.seconds],
-        ['samples/s (density network, trained)', speed],
-        ['of these seen (colour network)', counter.seen / counter.samples],
+        ['samples/s', speed],
         ['step [ms]', 1e3 * counter.seconds / counter.steps],
         ['floor: float32 matrix products of the step [ms]', 1e3 * products],
         ['the same with one thread [ms]', 1e3 * products_alone],

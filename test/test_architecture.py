@@ -73,7 +73,7 @@ def test_imports_point_down(path):
     roots = {name.split('.')[0] for name in names}
     assert 'tinycudann' not in roots
     if 'numba' in roots:
-        assert re.fullmatch(r'nerf/backends/(cpu|cpu_perceptron|numba_\w+)\.py', relative)
+        assert re.fullmatch(r'nerf/backends/(cpu_networks|cpu_threads|numba_\w+)\.py', relative)
     if not relative.startswith('nerf/'):
         assert 'torch' not in roots
         assert own(names, 'nerf') <= {
@@ -107,7 +107,7 @@ def test_the_table_is_that_of_the_documentation():
         for module in re.findall(r'`(?:nerf/)?([\w/*]+)`', modules):
             documented[module] = set(re.findall(r'`(\w+)`', allowed))
     assert documented.pop('mapper') == {'nerf'}  # all of it
-    assert documented.pop('backends/*') == {'cpu', 'cpu_perceptron'}  # which import numba
+    assert documented.pop('backends/*') == {'cpu_networks', 'cpu_threads'}  # which import numba
     assert documented == {
         name: used for name, used in MAY_IMPORT.items() if name not in ('mapper', 'backends')}
 

@@ -204,7 +204,8 @@ def optimizer_of(backend, geometry, color, epsilon, weight_decay=0.0):
 def step_of_kernels(lines, positions, gradients, scale, updates, rate):
     """Take an Adam step for one level, and return how many entries it touched."""
     entries = np.empty(len(lines), dtype=np.int32)
-    count = numba_grid.encode_backward(positions, gradients, np.float32(scale), 0, lines, entries, 0)
+    count = numba_grid.encode_backward(
+        positions, gradients, np.float32(scale), 0, lines, entries, 0)
     corrections = [(1 - beta**np.arange(4096)).astype(np.float32) for beta in (0.9, 0.99)]
     numba_grid.adam(lines, updates, entries[:count], *corrections, np.float32(rate),
                     np.float32(0.9), np.float32(0.99), np.float32(1e-15))

@@ -96,14 +96,11 @@ class MapConfig:
     """The two-dimensional map: the band of the voxel grid in which a robot moves."""
 
     min_height: float = setting(
-        0.1, 'height above the floor from which things are in the way [m]', -50.0, 50.0,
-        change='live')
+        0.1, 'lower edge of the band, above the floor [m]', -50.0, 50.0, change='live')
     max_height: float = setting(
-        1.5, 'height above the floor up to which things are in the way [m]', -50.0, 50.0,
-        change='live')
+        1.5, 'upper edge of the band, above the floor [m]', -50.0, 50.0, change='live')
     max_step: float = setting(
-        0.05, 'highest step that the robot climbs; on it the floor goes on [m]', 0.0, 1.0,
-        change='live')
+        0.05, 'highest step the robot climbs, where floor goes on [m]', 0.0, 1.0, change='live')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +122,8 @@ class Config:
         """Check what concerns several settings; raises ValueError."""
         grid = self.occupancy
         for low, high in (
-            ('sampling.near', 'sampling.far'),
-            ('map.min_height', 'map.max_height'),
-            ('field.finest_cell', 'field.coarsest_cell'),
-        ):
+                ('sampling.near', 'sampling.far'), ('map.min_height', 'map.max_height'),
+                ('field.finest_cell', 'field.coarsest_cell')):
             low_value, high_value = _get(self, low), _get(self, high)
             if not low_value < high_value:
                 raise ValueError(

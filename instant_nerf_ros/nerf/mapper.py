@@ -7,6 +7,8 @@
                                             occupancy <-> grids                   (map)
                                                       |
                                                       render                      (render)
+
+What a step does between rays and loss is in lesson.py.
 """
 import math
 

@@ -1,15 +1,18 @@
 """The engines behind the field: modules with the same functions, chosen once by `select`.
 
-A backend takes and returns bare tensors and knows no class of ours. It defines
+A backend takes and returns bare tensors and imports no class of ours. It defines
 
 ``GeometryNetwork(scales, log2_table, hidden)``
     Module: positions (N, 3) in [0, 1] -> (N, GEOMETRY) float32, the first the log density.
 ``ColorNetwork(hidden)``
     Module: directions (R, 3), ray_indices (N,), geometry (N, GEOMETRY) -> colors (N, 3) in [0, 1].
 ``Adam(geometry, color, ...)``
-    Optimiser of the two: ``zero_grad()``, ``step(learning_rate)``.
-``march``, ``composite``, ``median_distance``
-    Rays to flat samples, samples to pixels.
+    Optimiser of the two: ``step(learning_rate)``.
+``WHOLE``
+    Whether it takes a training step, and a view, in one go: ``learn(field, rays, occupancy,
+    config, jitter, background, stride)`` and ``look(field, rays, occupancy, sampling, stride)``,
+    which return the values of a Lesson, and what render.look does. Else it has ``march``,
+    ``composite``, ``median_distance``: rays to flat samples, samples to pixels.
 ``visit``, ``carve``, ``states``
     What the samples and rays say of the voxels, written in place, and what follows from it.
 ``NAME``

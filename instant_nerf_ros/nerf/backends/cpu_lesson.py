@@ -5,16 +5,9 @@ import torch
 from instant_nerf_ros.nerf.backends import numba_lesson
 from instant_nerf_ros.nerf.backends.cpu_networks import pack, pack_back
 from instant_nerf_ros.nerf.backends.cpu_threads import on_all_cores
-from instant_nerf_ros.nerf.backends.numba_lesson import (
-    LIT,
-    TERMS,
-    Loss,
-    Shown,
-    Wanted,
-    make_learnt,
-    make_work,
-)
+from instant_nerf_ros.nerf.backends.numba_lesson import make_learnt, make_work
 from instant_nerf_ros.nerf.backends.numba_march import Rays, Space
+from instant_nerf_ros.nerf.backends.numba_pixels import COUNTS, LIT, TERMS, Loss, Shown, Wanted
 
 CORRECTIONS = 4096  # updates after which Adam's bias correction is one in float32
 MOST = 2**17  # samples that a thread learns from in a step; or four times what it should have
@@ -28,7 +21,7 @@ class Room:
         hidden, encoded = geometry.chunks[0].hidden.shape[1], geometry.chunks[0].encoded.shape[1]
         self.works = [make_work(hidden) for _ in geometry.chunks]
         self.learnt = tuple(make_learnt(samples, encoded, hidden) for _ in geometry.chunks)
-        self.counts = np.zeros((len(self.learnt), numba_lesson.COUNTS))
+        self.counts = np.zeros((len(self.learnt), COUNTS))
 
     def clear(self):
         """Forget the gradients of the step before."""

@@ -88,15 +88,14 @@ def encode_backward(positions, gradients, scale, column, lines, entries, count):
                 index, weight = indices[n - first, corner], weights[n - first, corner]
                 line = lines[index]
                 g0, g1, g2, g3 = line[4], line[5], line[6], line[7]
-                # What cancels to zero is listed again, and Adam finds nothing the second time.
-                if g0 == zero and g1 == zero and g2 == zero and g3 == zero:
-                    if count < len(entries):
-                        entries[count] = index
-                        count += 1
-                line[4] = g0 + weight * a
-                line[5] = g1 + weight * b
-                line[6] = g2 + weight * c
-                line[7] = g3 + weight * d
+                h0, h1, h2, h3 = g0 + weight * a, g1 + weight * b, g2 + weight * c, g3 + weight * d
+                # What had cancelled to zero is listed again: Adam finds nothing the second time.
+                if (g0 == zero and g1 == zero and g2 == zero and g3 == zero
+                        and (h0 != zero or h1 != zero or h2 != zero or h3 != zero)
+                        and count < len(entries)):  # fmt: skip
+                    entries[count] = index
+                    count += 1
+                line[4], line[5], line[6], line[7] = h0, h1, h2, h3
     return count
 
 

@@ -3,6 +3,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from instant_nerf_ros.nerf.backends.numba_colors import shine
 from instant_nerf_ros.nerf.backends.numba_grid import FEATURES, adam, encode_backward
 from instant_nerf_ros.nerf.backends.numba_jit import jit, take_number
 from instant_nerf_ros.nerf.backends.numba_light import (
@@ -11,21 +12,13 @@ from instant_nerf_ros.nerf.backends.numba_light import (
     LINE,
     RAYS,
     ROWS,
-    shine,
     trace,
 )
+from instant_nerf_ros.nerf.backends.numba_pixels import LIT, compare, composite
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, layer, outer
 
 PART = 64  # samples that go back through all layers together
-COLOR, DEPTH, FREE_SPACE, LIT = range(4)  # columns of counts
-TERMS, COUNTS = 3, 4  # the first ones are terms of the loss
 
-# What the rays should show: pixels (R, 3) in [0, 1], background (R, 3).
-Wanted = namedtuple('Wanted', 'pixels background')
-# Weights of the loss, see loss.terms.
-Loss = namedtuple('Loss', 'huber_delta depth_weight free_space_weight')
-# What the rays show, (R, ...): colours, distances, opacities, median distances.
-Shown = namedtuple('Shown', 'colors distances opacities medians')
 # What a thread has learnt: samples that light comes from, with their densities and the gradients
 # of their encodings; the gradients of the matrices, which lie like those of numba_light.Field but
 # not transposed.
@@ -50,13 +43,16 @@ def make_work(hidden):
 def make_learnt(samples, encoded, hidden):
     """Return the Learnt with room for so many samples of so many encoded features."""
     shapes = (
-        (samples, 3), (samples,), (samples + BLOCK, encoded), (hidden, encoded), (GEOMETRY, hidden),
-        (hidden, HARMONICS), (hidden, GEOMETRY), (hidden, hidden), (LINE, hidden))
+        (samples, 3), (samples,), (samples + BLOCK, encoded),
+        (hidden, encoded), (GEOMETRY, hidden), (hidden, HARMONICS), (hidden, GEOMETRY),
+        (hidden, hidden), (LINE, hidden))
     return Learnt(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
 
 
 @jit
-def learn(rays, wanted, space, loss, field, extent, back, shown, chunk, work, learnt, counts, turn):
+def learn(
+    rays, wanted, space, loss, field, extent, back, shown, chunk, work, learnt, counts, turn,
+):  # fmt: skip
     """Take rays forward and back, chunk by chunk, until none is left; threads share the turn (1,).
 
     Adds to counts (COUNTS,): terms of the loss, samples lit. Rays that find no room
@@ -88,7 +84,7 @@ def _teach(first, last, count, rays, wanted, loss, band, back, shown, chunk, wor
     for i in range(last - first):
         order = chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]
         composite(first + i, order, chunk, shown)
-        _compare(first + i, order, rays, wanted, loss, band, shown, chunk, work, counts)
+        compare(first + i, order, rays, wanted, loss, band, shown, chunk, work, counts)
     work.directional[:] = 0
     for start in range(0, count, PART):
         stop = min(start + PART, count)
@@ -97,76 +93,6 @@ def _teach(first, last, count, rays, wanted, loss, band, back, shown, chunk, wor
     learnt.positions[done : done + count] = chunk.positions[:count]
     learnt.densities[done : done + count] = chunk.densities[:count]
     counts[LIT] += count
-
-
-@jit
-def composite(ray, order, chunk, shown):
-    """Write what a ray shows: see reference.composite and reference.median_distance."""
-    half = np.float32(0.5)
-    red = green = blue = distance = opacity = median = np.float32(0)
-    for n in order:
-        weight = chunk.weights[n]
-        red += weight * chunk.colors[n, 0]
-        green += weight * chunk.colors[n, 1]
-        blue += weight * chunk.colors[n, 2]
-        distance += weight * (chunk.t_starts[n] + chunk.t_ends[n]) * half
-        if opacity < half and opacity + weight >= half:
-            share = (half - opacity) / weight
-            median = chunk.t_starts[n] + share * (chunk.t_ends[n] - chunk.t_starts[n])
-        opacity += weight
-    shown.colors[ray, 0], shown.colors[ray, 1], shown.colors[ray, 2] = red, green, blue
-    shown.distances[ray], shown.opacities[ray], shown.medians[ray] = distance, opacity, median
-
-
-@jit
-def _huber(error, delta):
-    """Return the Huber loss over delta, and its derivative."""
-    size, half = abs(error), np.float32(0.5)
-    if size < delta:
-        return half * error * error / delta, error / delta
-    return size - half * delta, np.float32(1) if error > 0 else np.float32(-1)
-
-
-@jit
-def _compare(ray, order, rays, wanted, loss, band, shown, chunk, work, counts):
-    """Add a ray's terms of the loss, and write the gradients of its samples."""
-    one, zero = np.float32(1), np.float32(0)
-    share = one / np.float32(len(rays.origins))
-    by_color, by_opacity, by_distance = work.ray, zero, zero
-    for channel in range(3):
-        light = wanted.background[ray, channel]
-        rendered = shown.colors[ray, channel] + (one - shown.opacities[ray]) * light
-        term, slope = _huber(rendered - wanted.pixels[ray, channel], loss.huber_delta)
-        counts[COLOR] += term * share / np.float32(3)
-        by_color[channel] = slope * share / np.float32(3)
-        by_opacity -= by_color[channel] * light
-    surface = rays.surfaces[ray]
-    if surface > 0:
-        term, slope = _huber(shown.distances[ray] - surface, loss.huber_delta)
-        counts[DEPTH] += loss.depth_weight * share * term
-        by_distance = loss.depth_weight * share * slope
-    free = loss.free_space_weight * share
-    behind = zero
-    for n in order:
-        weight = chunk.weights[n]
-        by_weight = by_opacity + by_distance * (
-            (chunk.t_starts[n] + chunk.t_ends[n]) * np.float32(0.5))
-        for channel in range(3):
-            color = chunk.colors[n, channel]
-            by_weight += by_color[channel] * color
-            work.colors[n, channel] = weight * by_color[channel] * color * (one - color)
-        if chunk.t_ends[n] < surface - band:
-            counts[FREE_SPACE] += free * weight * weight
-            by_weight += np.float32(2) * free * weight
-        work.densities[n] = by_weight
-        behind += weight * by_weight
-    for n in order:
-        # dL/ddensity_i = length_i (T_{i+1} dL/dw_i - sum_{j>i} w_j dL/dw_j); and the gradient of
-        # the logarithm is the density times that.
-        by_weight = work.densities[n]
-        behind -= chunk.weights[n] * by_weight
-        thickness = chunk.densities[n] * (chunk.t_ends[n] - chunk.t_starts[n])
-        work.densities[n] = thickness * (chunk.through[n] * by_weight - behind)
 
 
 @jit

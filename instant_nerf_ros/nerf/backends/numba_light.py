@@ -25,10 +25,11 @@ MAX_LOG_DENSITY = np.float32(10)
 # inputs @ matrix. The first one of the colours is in two parts, the colours have LINE columns.
 Field = namedtuple('Field', 'lines scales hidden geometry directions features hidden2 colors')
 # What a chunk works with. Of each sample: its ray and place, density, weight in its pixel, the
-# transmittance behind it, and the values of all layers. Of each ray: where it is, transmittance, whether samples follow, samples.
+# transmittance behind it, and the values of all layers. Of each ray: where it is, transmittance,
+# whether samples follow, samples.
 Chunk = namedtuple('Chunk', [
-    'ray', 't_starts', 't_ends', 'positions', 'densities', 'weights', 'through', 'encoded', 'hidden',
-    'geometry', 'hidden1', 'hidden2', 'colors', 'order',
+    'ray', 't_starts', 't_ends', 'positions', 'densities', 'weights', 'through', 'encoded',
+    'hidden', 'geometry', 'hidden1', 'hidden2', 'colors', 'order',
     'places', 'transmittances', 'alive', 'stops', 'offsets', 'harmonics', 'directional',
 ])  # fmt: skip
 assert ROWS >= MAX_SAMPLES + 64 + WAVE + BLOCK  # a single ray always has room
@@ -165,48 +166,6 @@ def _sort(count, chunk):
         i = chunk.ray[n]
         chunk.order[chunk.stops[i]] = n
         chunk.stops[i] += 1
-
-
-@jit
-def shine(first, last, count, rays, field, chunk):
-    """Write the colours of the samples that light comes from, and the layers before them."""
-    for i in range(last - first):
-        _harmonics(rays.directions[first + i], chunk.harmonics[i])
-    layer(chunk.harmonics, field.directions, chunk.directional, last - first, False, NO_FLOOR)
-    for n in range(count):
-        i = chunk.ray[n]
-        for column in range(chunk.hidden1.shape[1]):
-            chunk.hidden1[n, column] = chunk.directional[i, column]
-    layer(chunk.geometry, field.features, chunk.hidden1, count, True, RELU)
-    layer(chunk.hidden1, field.hidden2, chunk.hidden2, count, False, RELU)
-    layer(chunk.hidden2, field.colors, chunk.colors, count, False, NO_FLOOR)
-    one = np.float32(1)
-    for n in range(count):
-        for column in range(LINE):  # all, as that makes one vector; the last ones are not used
-            chunk.colors[n, column] = one / (one + exp(-chunk.colors[n, column]))
-
-
-@jit
-def _harmonics(direction, result):
-    """Evaluate reference.spherical_harmonics for one direction."""
-    x, y, z = direction[0], direction[1], direction[2]
-    xx, yy, zz = x * x, y * y, z * z
-    result[0] = 0.28209479177387814
-    result[1] = -0.48860251190291987 * y
-    result[2] = 0.48860251190291987 * z
-    result[3] = -0.48860251190291987 * x
-    result[4] = 1.0925484305920792 * x * y
-    result[5] = -1.0925484305920792 * y * z
-    result[6] = 0.94617469575755997 * zz - 0.31539156525251999
-    result[7] = -1.0925484305920792 * x * z
-    result[8] = 0.54627421529603959 * (xx - yy)
-    result[9] = 0.59004358992664352 * y * (yy - 3 * xx)
-    result[10] = 2.8906114426405538 * x * y * z
-    result[11] = 0.45704579946446572 * y * (1 - 5 * zz)
-    result[12] = 0.3731763325901154 * z * (5 * zz - 3)
-    result[13] = 0.45704579946446572 * x * (1 - 5 * zz)
-    result[14] = 1.4453057213202769 * z * (xx - yy)
-    result[15] = 0.59004358992664352 * x * (3 * yy - xx)
 
 
 @jit

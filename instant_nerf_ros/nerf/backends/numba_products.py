@@ -1,8 +1,8 @@
 """Matrix products for a processor's vector registers, called from numba kernels.
 
 The matrices here are small (at most 128 wide) and stay in the caches, so a product is as fast as
-its innermost loop. No loop that numba compiles keeps a tile of the result in registers; this one is
-written in LLVM's own vectors, which LLVM splits where a processor has shorter ones.
+its innermost loop. No loop that numba compiles keeps a tile of the result in registers; this one
+is written in LLVM's own vectors, which LLVM splits where a processor has shorter ones.
 """
 import llvmlite.binding
 import numba
