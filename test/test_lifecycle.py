@@ -145,7 +145,7 @@ def test_an_inactive_node_neither_learns_nor_publishes_and_goes_on_where_it_was(
     with mapper(name='resting') as process:
         drive_until(robot, lambda: grids, process.text)
         assert client.change(Transition.TRANSITION_DEACTIVATE)[0]
-        wait_until(lambda: statuses[-1].message == 'inactive', 5.0, lambda: statuses[-1])
+        wait_until(lambda: statuses and statuses[-1].message == 'inactive', 5.0, process.text)
         time.sleep(1.0)
         steps, maps = int(value_of(statuses[-1], 'steps')), len(grids)
         robot.drive(20)

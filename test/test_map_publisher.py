@@ -111,3 +111,24 @@ def test_the_floor_is_logged_when_it_changes_and_when_there_is_none():
         rig.floor = floor
         rig.publish()
     assert len(rig.said) == 2 and 'no floor' in rig.said[0] and 'z = 0.15' in rig.said[1]
+
+
+def test_that_nothing_is_known_is_said_as_a_whole_to_planners_who_come_late_too():
+    rig = Rig()
+    rig.publisher.publish_nothing_known(3)
+    assert not any(rig.sent.values())  # no map was published that could mislead
+    rig.cells[:5] = 0
+    rig.publish()
+    rig.cells[2, 3] = 100
+    assert rig.publish() == (1, 1)
+    rig.publisher.publish_nothing_known(9)
+    for topic in ('map', '~/map_probability'):
+        message = rig.sent[topic][-1]
+        assert (cells_from_message(message) == -1).all() and message.header.stamp.nanosec == 9
+        assert cells_from_message(message).shape == rig.cells.shape
+    assert len(rig.sent['map_updates']) == 1
+    rig.sent['map_updates'].clear()
+    rig.publish()  # what is learnt anew adds to that
+    np.testing.assert_array_equal(rig.seen(), rig.cells)
+    np.testing.assert_array_equal(
+        cells_from_message(rig.sent['~/map_probability'][-1]), rig.cells)

@@ -8,8 +8,12 @@ pytest.importorskip('rclpy')
 pytest.importorskip('tf2_ros')
 
 from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.srv import GetMap
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from ros_helpers import Robot, mapper, wait_until
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -29,7 +33,7 @@ def robot():
     robot.close()
 
 
-def call(robot, name, kind, service):
+def call(robot, name, kind, service, request=None):
     """Return the response of a service of the node of a name.
 
     Each node here has its own: a killed one is still in the graph of DDS for some seconds.
@@ -37,7 +41,7 @@ def call(robot, name, kind, service):
     client = robot.node.create_client(kind, f'{name}/{service}')
     try:
         assert client.wait_for_service(10.0)
-        future = client.call_async(kind.Request())
+        future = client.call_async(kind.Request() if request is None else request)
         wait_until(future.done, 20.0)
         return future.result()
     finally:
@@ -115,6 +119,69 @@ def test_what_goes_wrong_is_answered_and_the_node_maps_on(robot, tmp_path):
         assert len(list(tmp_path.iterdir())) == 2
         assert np.any(cells_from_message(call(robot, 'unlucky', GetMap, 'get_map').map) == 100)
         assert process.running()
+
+
+def test_while_the_node_is_not_active_the_answers_say_so(robot, tmp_path):
+    def answers_say(state):
+        for service in ('save_map', 'load_map'):
+            answer = call(robot, 'idle', Trigger, service)
+            assert not answer.success and f'the node is {state}: activate it' in answer.message
+        assert call(robot, 'idle', GetMap, 'get_map').map.info.width == 0
+
+    def change(transition):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert call(robot, 'idle', ChangeState, 'change_state', request).success
+
+    with mapper(f'map_folder:={tmp_path / "map"}', 'autostart:=false', name='idle') as process:
+        answers_say('unconfigured')
+        change(Transition.TRANSITION_CONFIGURE)
+        answers_say('inactive')
+        change(Transition.TRANSITION_ACTIVATE)
+        drive(robot, process, 'idle')
+        assert call(robot, 'idle', Trigger, 'save_map').success
+        change(Transition.TRANSITION_DEACTIVATE)
+        answers_say('inactive')
+        change(Transition.TRANSITION_CLEANUP)
+        answers_say('unconfigured')
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            change(transition)
+        assert call(robot, 'idle', Trigger, 'load_map').success  # by another engine
+        assert np.any(cells_from_message(call(robot, 'idle', GetMap, 'get_map').map) == 100)
+        assert 'Traceback' not in process.text()
+
+
+def test_what_waits_is_answered_when_the_node_is_deactivated(robot, tmp_path):
+    with mapper(f'map_folder:={tmp_path / "map"}', name='leaving') as process:
+        client = robot.node.create_client(Trigger, 'leaving/save_map')
+        assert client.wait_for_service(10.0)  # the engine compiles or loads, and cannot answer
+        answers = [client.call_async(Trigger.Request()) for _ in range(3)]
+        request = ChangeState.Request(
+            transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
+        assert call(robot, 'leaving', ChangeState, 'change_state', request).success
+        wait_until(lambda: all(answer.done() for answer in answers), 10.0, process.text)
+        assert not any(answer.result().success for answer in answers)
+        assert all(answer.result().message for answer in answers)
+        robot.node.destroy_client(client)
+
+
+def test_a_loaded_map_obeys_what_is_set_at_run_time_and_is_forgotten_on_reset(robot, tmp_path):
+    with mapper(f'map_folder:={tmp_path / "map"}', name='tuned_map') as process:
+        drive(robot, process, 'tuned_map')
+        grids = robot.collect(OccupancyGrid, 'tuned_map/map', LATCHED)
+        assert call(robot, 'tuned_map', Trigger, 'save_map').success
+        assert call(robot, 'tuned_map', Trigger, 'load_map').success
+        for height, occupied in ((1.3, False), (0.1, True)):  # the camera does not see so high
+            parameter = Parameter(name='map.min_height', value=ParameterValue(
+                type=ParameterType.PARAMETER_DOUBLE, double_value=height))
+            request = SetParameters.Request(parameters=[parameter])
+            (result,) = call(robot, 'tuned_map', SetParameters, 'set_parameters', request).results
+            assert result.successful, result.reason
+            wait_until(
+                lambda wanted=occupied: grids and wanted == (
+                    cells_from_message(grids[-1]) == 100).any(), 10.0, process.text)
+        assert call(robot, 'tuned_map', Trigger, 'reset').success
+        wait_until(lambda: (cells_from_message(grids[-1]) == -1).all(), 10.0, process.text)
+        assert call(robot, 'tuned_map', GetMap, 'get_map').map.info.width == 0
 
 
 def test_a_relative_folder_is_refused(robot):

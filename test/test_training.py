@@ -108,8 +108,9 @@ class Rig:
         way = types.SimpleNamespace(
             add=lambda pose, stamp_ns: self.way.append(pose[0, 3]),
             clear=lambda stamp_ns: self.way.clear(), publish=lambda poses, stamp_ns: None)
+        self.loaded = []  # (Engine, stamp) that the services answer with
         self.map_services = types.SimpleNamespace(
-            serve=lambda mapper, stamp_ns: (mapper, stamp_ns))
+            serve=lambda *known: self.loaded.pop() if self.loaded else known)
         self.drops = Drops(self.warned.append)
         logger = types.SimpleNamespace(
             info=self.logged.append, fatal=self.logged.append, debug=self.logged.append)
@@ -336,6 +337,46 @@ def test_of_two_cameras_each_must_have_moved_itself():
     rig.posed.append(Posed(20, 1.0, source=front))
     rig.run()
     assert rig.engine.added == [0.0, 5.0, 1.0]
+
+
+def test_a_loaded_map_takes_the_place_of_the_old_and_obeys_the_settings():
+    rig = Rig([Posed(1, 0.0), Posed(2, 1.0)], [Posed(7, 3.0, 'map')])
+    rig.thread.start()
+    while len(rig.way) < 2 or not rig.engine.steps:
+        time.sleep(0.01)
+    loaded = Engine()
+    loaded.added = [7.0]
+    loaded.keyframes.T_world_camera = np.stack([Posed(0, 7.0).T_map_camera])
+    rig.loaded.append((loaded, 100))
+    while not loaded.steps:
+        time.sleep(0.01)
+    steps = rig.engine.steps
+    assert rig.way == [7.0]
+    rig.settings.engine = changed = replace(rig.settings.engine, {'map.max_height': 2.0})
+    # The old map had an image from there.
+    rig.posed += [Posed(5, 1.0, source=Source(rig._decode))]
+    while len(loaded.added) < 2 or loaded.config is not changed:
+        time.sleep(0.01)
+    rig.end()
+    assert rig.engine.steps == steps and rig.engine is not loaded
+    assert loaded.added == [7.0, 1.0] and rig.way == [7.0, 1.0]
+    assert loaded.threads == {rig.thread}
+
+
+def test_with_a_loaded_map_views_wait_for_the_first_image():
+    rig = Rig([], [Posed(7, 3.0, 'map')])
+    loaded = Engine()
+    loaded.added = [7.0]
+    rig.loaded.append((loaded, 100))
+    rig.thread.start()
+    while loaded.steps < 5 or not rig.maps:
+        time.sleep(0.01)
+    assert rig.views == [] and rig.maps[-1][1] == 100
+    rig.posed.append(Posed(5, 0.0, source=Source(rig._decode)))
+    while not rig.views:
+        time.sleep(0.01)
+    rig.end()
+    assert rig.views[0][2:] == (7, 'map')
 
 
 @pytest.mark.parametrize(('settings', 'size', 'focal', 'centre'), [
