@@ -53,10 +53,9 @@ class Counter:
             shapes[network] = [
                 tuple(value.shape) for name, value in field.state().items()
                 if name.startswith(network) and value.ndim == 2]
-        np.savez(
-            path, samples=self.samples // self.steps, **shapes,
-            positions=self.positions / field.extent + 0.5,
-            scales=np.array(field.geometry.scales), entries=field.geometry.table.shape[1])
+        np.savez(path, samples=self.samples // self.steps, **shapes,
+                 positions=self.positions / field.extent + 0.5,
+                 scales=np.array(field.geometry.scales), entries=field.geometry.table.shape[1])
 
 
 def measure(options):
