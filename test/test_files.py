@@ -9,7 +9,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, poses, view
+from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, paint, poses, view
 
 from instant_nerf_ros.nerf import Config, Mapper, exports, folders, replace
 
@@ -69,6 +69,10 @@ def read_ply(path):
 
 def positions_of(vertices):
     return np.stack([vertices[axis] for axis in 'xyz'], axis=-1)
+
+
+def colors_of(vertices):
+    return np.stack([vertices[name] for name in ('red', 'green', 'blue')], axis=-1)
 
 
 def beside_surface(points):
@@ -141,8 +145,7 @@ def test_points_are_those_of_the_mapper(mapper, saved):
     vertices, _ = read_ply(saved / 'points.ply')
     positions, colors = mapper.points()
     np.testing.assert_array_equal(positions_of(vertices), positions)
-    np.testing.assert_array_equal(
-        np.stack([vertices[name] for name in ('red', 'green', 'blue')], axis=-1), colors)
+    np.testing.assert_array_equal(colors_of(vertices), colors)
 
 
 def test_the_mesh_is_the_surface_seen_from_inside_in_its_colours(mapper, saved):
@@ -162,8 +165,20 @@ def test_the_mesh_is_the_surface_seen_from_inside_in_its_colours(mapper, saved):
     inwards = ((LOW + HIGH) / 2 - middles)[walls]
     assert areas[walls][(inwards * normals[walls]).sum(-1) > 0].sum() > 0.9 * areas[walls].sum()
     ball = np.abs(np.linalg.norm(positions - BALL, axis=-1) - RADIUS) < 0.05
-    red = np.stack([vertices[name] for name in ('red', 'green', 'blue')], axis=-1)[ball]
-    assert np.abs(np.median(red, axis=0) - [230, 26, 26]).max() < 50
+    assert np.abs(np.median(colors_of(vertices)[ball], axis=0) - [230, 26, 26]).max() < 50
+    near = beside_surface(positions) < 0.1
+    errors = np.abs(colors_of(vertices) - paint(positions) * 255)[near].max(axis=-1)
+    assert np.median(errors) < 15 and np.quantile(errors, 0.9) < 40
+    assert colors_of(vertices).max(axis=-1).min() > 20  # nothing is black in this room
+
+
+def test_the_mesh_is_the_same_of_all_backends(mapper, saved, tmp_path):
+    Mapper.load(saved, replace(CONFIG, {'device': 'reference'})).save(tmp_path / 'other')
+    (vertices, faces), (others, other_faces) = (
+        read_ply(folder / 'mesh.ply') for folder in (saved, tmp_path / 'other'))
+    assert len(faces) == len(other_faces)
+    np.testing.assert_allclose(positions_of(others), positions_of(vertices), atol=1e-3)
+    assert np.abs(colors_of(others).astype(int) - colors_of(vertices)).max() <= 3
 
 
 def test_saving_again_takes_the_place_of_the_old(mapper, copy):

@@ -3,6 +3,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from instant_nerf_ros.nerf.grids import FREE, OCCUPIED
 from instant_nerf_ros.nerf.rays import Rays
@@ -13,7 +14,7 @@ OPAQUE = 0.5  # share of light that the surface lets pass through the length of 
 CHUNK = 2**14  # positions at a time
 MOST_VIEWPOINTS = 64
 BEFORE = 2  # voxels from the surface, where the rays begin that see its colour
-LEAST_OPACITY = 0.1  # of such a ray; what shows less is darker
+LEAST_OPACITY = 0.1  # of such a ray, to show a colour
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +120,10 @@ def _density(field, positions):
 def _colors(look, positions, normals, viewpoints, before):
     """Return the colours seen from the nearest viewpoints before the surface.
 
-    The rays begin as many metres before it.
+    The rays begin as many metres before it. Where one shows nothing, as where no ray of training
+    came, the colour is that of the nearest neighbour.
     """
-    colors = torch.empty(len(positions), 3)
+    colors, opacities = torch.empty(len(positions), 3), torch.empty(len(positions))
     for start in range(0, len(positions), CHUNK):
         part = positions[start : start + CHUNK]
         rays = part[:, None] - viewpoints
@@ -131,8 +133,12 @@ def _colors(look, positions, normals, viewpoints, before):
         directions = np.take_along_axis(rays, nearest[..., None], axis=1)[:, 0]
         directions /= np.take_along_axis(lengths, nearest, axis=1)
         count = len(part)
-        seen, _, opacities = look(Rays(
+        colors[start : start + CHUNK], _, opacities[start : start + CHUNK] = look(Rays(
             torch.from_numpy(part - before * directions), torch.from_numpy(directions),
             torch.zeros(count), torch.zeros(count, 3, dtype=torch.uint8)))
-        colors[start : start + CHUNK] = seen / opacities.clamp(min=LEAST_OPACITY)[:, None]
+    colors /= opacities.clamp(min=LEAST_OPACITY)[:, None]
+    seen = opacities.numpy() > LEAST_OPACITY
+    if seen.any() and not seen.all():
+        _, nearest = cKDTree(positions[seen]).query(positions[~seen])
+        colors[~seen] = colors[seen][nearest]
     return (colors.clamp(0, 1).numpy() * 255 + 0.5).astype(np.uint8)
