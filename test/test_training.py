@@ -339,6 +339,23 @@ def test_of_two_cameras_each_must_have_moved_itself():
     assert rig.engine.added == [0.0, 5.0, 1.0]
 
 
+def test_an_inactive_thread_forgets_as_soon_as_it_can_say_so():
+    rig = Rig([Posed(1, 0.0)])
+    rig.thread.start()
+    while not rig.maps:
+        time.sleep(0.01)
+    rig.thread.active = False
+    time.sleep(0.2)
+    rig.thread.forget()
+    time.sleep(0.2)
+    assert len(rig.engines) == 1 and ('unknown', 1) not in rig.maps
+    rig.thread.active = True
+    while ('unknown', 1) not in rig.maps:
+        time.sleep(0.01)
+    rig.end()
+    assert len(rig.engines) == 2 and rig.engine.steps == 0
+
+
 def test_a_loaded_map_takes_the_place_of_the_old_and_obeys_the_settings():
     rig = Rig([Posed(1, 0.0), Posed(2, 1.0)], [Posed(7, 3.0, 'map')])
     rig.thread.start()

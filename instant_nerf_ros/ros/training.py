@@ -57,7 +57,7 @@ class Training(threading.Thread):
         self._ending.set()
 
     def forget(self):
-        """Let the thread forget the map before its next step; returns at once."""
+        """Let the thread forget the map before its next step or service; returns at once."""
         self._forgetting.set()
 
     def run(self):
@@ -92,7 +92,7 @@ class Training(threading.Thread):
             _Periodic(lambda: config.node.render_rate, self._publish_latest_view),
         )
         while not self._ending.is_set():
-            if self._forgetting.is_set():
+            if self._forgetting.is_set() and self.active:  # or nobody would be told
                 self._forgetting.clear()
                 self._forget()
             self._tune()
