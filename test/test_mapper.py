@@ -10,6 +10,7 @@ from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
 from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf import mapper as mapper_module
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -326,3 +327,14 @@ def test_black_images_from_one_place_leave_the_field_finite():
     assert all(np.isfinite(value) for value in last.values()) and mapper.discarded == 0
     assert all(value.isfinite().all() for value in mapper.field.state().values())
     assert mapper.render(CAMERA, ROUND[1]).color.max() < 30
+
+
+def test_it_settles_when_no_image_comes_and_learns_on_with_the_next(monkeypatch):
+    monkeypatch.setattr(mapper_module, 'LAST', 3)
+    mapper = add_views(Mapper(TINY), ROUND[:1])
+    for _ in range(3):
+        assert not mapper.settled
+        mapper.step()
+    assert mapper.settled
+    add_views(mapper, ROUND[9:10])
+    assert not mapper.settled

@@ -40,6 +40,7 @@ class Engine:
 
     backend = 'fake'
     discarded = 0
+    settled = False
 
     def __init__(self):
         self.config = None

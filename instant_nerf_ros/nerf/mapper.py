@@ -26,6 +26,7 @@ SAMPLES_PER_RAY = 24  # more, and the steps along the rays are lengthened
 LARGEST_STRIDE = 8.0
 HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halves
 LEAST_RATE = 0.03  # of the full learning rate
+LAST = 10_000  # steps without a new keyframe after which there is no more to learn
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
 WITNESSES = 512  # rays of a step whose ends the maps are told: thousands a second are enough
 
@@ -65,6 +66,11 @@ class Mapper:
     def keyframe_count(self):
         """Return the number of keyframes in the store."""
         return len(self.keyframes)
+
+    @property
+    def settled(self):
+        """Tell whether more steps are in vain: the last keyframe is long since learnt."""
+        return self.steps - self.fresh >= LAST
 
     def moved(self, T_world_camera):
         """Tell whether an image at a pose (4, 4) would be kept, to decode it only then."""

@@ -5,6 +5,9 @@ import time
 import traceback
 
 from instant_nerf_ros.ros.motion import Motion
+from instant_nerf_ros.ros.periodic import Periodic
+
+RESTING_PERIOD = 10.0  # s between publications of what does not change any more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Training(threading.Thread):
         self._forgetting = threading.Event()
         self.active = False  # to be set by the owner, as the node is activated
         self.paused = False  # neither takes images nor optimises, but still shows the map
+        self.resting = False  # for want of anything new
         self._latest = None  # PosedImage
         self._motion = Motion()
         self._depths, self._fused_ns, self._loss = 0, 0, float('nan')
@@ -86,10 +90,10 @@ class Training(threading.Thread):
     def _work(self):
         config = self._settings
         products = (
-            _Periodic(lambda: config.node.map_rate, self._publish_map),
-            _Periodic(lambda: config.node.points_rate, self._publish_points),
-            _Periodic(lambda: config.node.keyframes_rate, self._publish_way),
-            _Periodic(lambda: config.node.render_rate, self._publish_latest_view),
+            Periodic(lambda: config.node.map_rate, self._publish_map),
+            Periodic(lambda: config.node.points_rate, self._publish_points),
+            Periodic(lambda: config.node.keyframes_rate, self._publish_way),
+            Periodic(lambda: config.node.render_rate, self._publish_latest_view),
         )
         while not self._ending.is_set():
             if self._forgetting.is_set() and self.active:  # or nobody would be told
@@ -113,13 +117,21 @@ class Training(threading.Thread):
             return
         if self.paused:
             self._ending.wait(0.02)
+        elif self._mapper.settled:
+            self._ready.wait(0.1)
         else:
             self._loss = self._mapper.step()['loss']
+        self._note_rest(self._mapper.settled)
         for product in products:
-            product.run_if_due()
+            product.run_if_due(RESTING_PERIOD if self.resting else 0.0)
         if self._latest is not None:  # a loaded map may be there before the first image
             self._views.answer_one_request(self._mapper, self._latest)
         time.sleep(0.001)  # without the GIL: the executor's turn
+
+    def _note_rest(self, resting):
+        if resting and not self.resting:
+            self._logger.info('all is learnt: training rests until another keyframe comes')
+        self.resting = resting
 
     def _tune(self):
         """Let the engine take over what was changed; it reads these at each use."""
@@ -183,18 +195,3 @@ class Training(threading.Thread):
     def _publish_latest_view(self):
         if self._latest is not None:
             self._views.publish_latest(self._mapper, self._latest)
-
-
-class _Periodic:
-    """Work that rests one period after each run, however long that takes: training goes on."""
-
-    def __init__(self, rate, work):
-        """Keep rate() -> Hz, 0 for never, which may change."""
-        self._rate, self._work, self._ended = rate, work, -float('inf')
-
-    def run_if_due(self):
-        """Do the work if it is time."""
-        rate = self._rate()
-        if rate and time.monotonic() >= self._ended + 1.0 / rate:
-            self._work()
-            self._ended = time.monotonic()
