@@ -8,10 +8,6 @@ import platform
 import re
 from pathlib import Path
 
-import torch
-
-from instant_nerf_ros.nerf import Config, backends
-
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / 'docs' / 'performance.md'
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -49,12 +45,9 @@ def conditions():
     """Return a line that names the machine, what runs on it, and how busy it was before."""
     versions = ', '.join(
         f'{name} {importlib.metadata.version(name)}' for name in ('torch', 'numba', 'numpy'))
-    network = backends.select(Config().device).ColorNetwork(Config().field.hidden)
-    kind = str(getattr(network, 'matrix_type', torch.float32)).removeprefix('torch.')
     return (
-        f'{datetime.date.today()}: {_processor()}, {len(os.sched_getaffinity(0))} cores, '
-        f'matrix products in {kind}; Python {platform.python_version()}, {versions}; '
-        f'load before {os.getloadavg()[0]:.1f}')
+        f'{datetime.date.today()}: {_processor()}, {len(os.sched_getaffinity(0))} cores; '
+        f'Python {platform.python_version()}, {versions}; load before {os.getloadavg()[0]:.1f}')
 
 
 def _processor():

@@ -182,6 +182,23 @@ def test_without_images_it_waits():
     assert rig.engine.steps == 0 and rig.maps == []
 
 
+def test_when_all_is_learnt_it_rests_until_there_is_more():
+    rig = Rig([Posed(1, 0.0)])
+    rig.thread.start()
+    while rig.thread.progress.steps < 5:
+        time.sleep(0.01)
+    rig.engine.settled = True
+    time.sleep(0.3)
+    steps, maps = rig.engine.steps, len(rig.maps)
+    time.sleep(0.5)
+    assert rig.engine.steps == steps and len(rig.maps) == maps  # not ten a second any more
+    assert sum('rests' in text for text in rig.logged) == 1
+    rig.engine.settled = False  # as the engine says when a keyframe comes
+    time.sleep(0.5)
+    rig.end()
+    assert rig.engine.steps > steps and len(rig.maps) > maps
+
+
 def test_what_the_engine_refuses_is_counted_and_the_work_goes_on():
     rig = Rig([Posed(1, 0.0), Posed(2, -5.0), Posed(3, 2.0)])
     rig.run()
