@@ -106,7 +106,7 @@ def assert_alike(actual, expected, tolerance, what):
 def test_a_lesson_of_the_processor_is_that_of_the_reference(density, stride, measured):
     random = generator()
     twins = Twins(random, density)
-    rays = random_rays(random, 150, measured)
+    rays = random_rays(random, 300, measured)
     cpu, other = twins.learn(rays, stride, random)
     assert cpu.terms.keys() == other.terms.keys() and ('depth' in cpu.terms) == (measured > 0)
     for name in cpu.terms:
@@ -116,7 +116,7 @@ def test_a_lesson_of_the_processor_is_that_of_the_reference(density, stride, mea
         error = (getattr(cpu, name) - getattr(other, name)).abs().reshape(len(rays), -1).amax(-1)
         assert (error > 1e-3).float().mean() < 0.03, name
     assert len(cpu.positions) == pytest.approx(len(other.positions), rel=0.01)
-    assert len(cpu.positions) > 100
+    assert len(cpu.positions) > 50
     expected = {name: parameter.grad for name, parameter in (
         *((f'geometry.{n}', p) for n, p in twins.fields[1].geometry.named_parameters()),
         *((f'color.{n}', p) for n, p in twins.fields[1].color.named_parameters()))}

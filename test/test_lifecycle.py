@@ -47,6 +47,8 @@ class Client:
         if service not in self._clients:
             self._clients[service] = self._robot.node.create_client(
                 service_type, f'{self._name}/{service}')
+            assert self._clients[service].wait_for_service(10.0)
+            time.sleep(0.5)  # the server has to find the client, too, or its answer is lost
         client = self._clients[service]
         assert client.wait_for_service(10.0)
         begin = time.monotonic()
