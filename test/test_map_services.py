@@ -41,6 +41,7 @@ def call(robot, name, kind, service, request=None):
     client = robot.node.create_client(kind, f'{name}/{service}')
     try:
         assert client.wait_for_service(10.0)
+        time.sleep(0.5)  # the server has to find the client, too, or its answer is lost
         future = client.call_async(kind.Request() if request is None else request)
         wait_until(future.done, 20.0)
         return future.result()
