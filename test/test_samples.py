@@ -284,3 +284,7 @@ def test_the_kernels_clip_rays_as_the_grid_does(occupancy):
             rays.origins[ray].numpy(), rays.directions[ray].numpy(), space)
         close(torch.tensor([low, high]), [near[ray], far[ray]])
     assert (near < far).sum() > 20 and (near > far).sum() > 20
+
+
+def test_no_ray_has_more_samples_on_one_backend_than_on_another():
+    assert numba_march.MAX_SAMPLES == MOST_SAMPLES

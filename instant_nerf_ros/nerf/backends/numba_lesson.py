@@ -64,17 +64,24 @@ def learn(
         if first >= last:
             return
         while first < last:
-            stop = last
-            count = trace(first, stop, rays, space, field, extent, chunk)
-            while count < 0:
-                stop = first + (stop - first) // 2
-                count = trace(first, stop, rays, space, field, extent, chunk)
+            stop, count = _trace(first, last, rays, space, field, extent, chunk)
             if counts[LIT] + count <= len(learnt.densities):
                 shine(first, stop, count, rays, field, chunk)
                 _teach(
                     first, stop, count, rays, wanted, loss, space.band, back, shown, chunk, work,
                     learnt, counts)
             first = stop
+
+
+@jit
+def _trace(first, last, rays, space, field, extent, chunk):
+    """Trace as many rays as the chunk has room for: return their end, and their samples."""
+    stop = last
+    count = trace(first, stop, rays, space, field, extent, chunk)
+    while count < 0:
+        stop = first + (stop - first) // 2
+        count = trace(first, stop, rays, space, field, extent, chunk)
+    return stop, count
 
 
 @jit
@@ -159,11 +166,7 @@ def look(rays, space, field, extent, shown, chunk, turn):
         if first >= last:
             return
         while first < last:
-            stop = last
-            count = trace(first, stop, rays, space, field, extent, chunk)
-            while count < 0:
-                stop = first + (stop - first) // 2
-                count = trace(first, stop, rays, space, field, extent, chunk)
+            stop, count = _trace(first, last, rays, space, field, extent, chunk)
             shine(first, stop, count, rays, field, chunk)
             for i in range(stop - first):
                 order = chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]
