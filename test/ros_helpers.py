@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 import tf2_ros
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
@@ -181,3 +182,22 @@ def wait_until(condition, timeout, explain=str):
     while not condition():
         assert time.monotonic() < end, f'nothing after {timeout} s: {explain()}'
         time.sleep(0.05)
+
+
+def drive_until(robot, condition, explain=str, timeout=30.0, each=None):
+    """Drive on until a condition holds, calling each() in between; fail, explaining, if not."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, explain()
+        if each:
+            each()
+        robot.drive(1)
+
+
+def statuses_of(robot, name):
+    """Return a list that fills with the DiagnosticStatus of a mapper."""
+    found = []
+    robot.node.create_subscription(
+        DiagnosticArray, '/diagnostics',
+        lambda array: found.extend(s for s in array.status if s.name == f'{name}: mapping'), 10)
+    return found

@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('tf2_ros')
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
-from ros_helpers import CAMERA, Robot, mapper, wait_until
+from ros_helpers import CAMERA, Robot, drive_until, mapper, statuses_of, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_ros import StaticTransformBroadcaster
 
@@ -33,24 +33,6 @@ def robot():
     robot = Robot()
     yield robot
     robot.close()
-
-
-def drive_until(robot, condition, explain=str, timeout=30.0, each=None):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, explain()
-        if each:
-            each()
-        robot.drive(1)
-
-
-def statuses_of(robot, name):
-    """Return a list that fills with the DiagnosticStatus of a mapper."""
-    found = []
-    robot.node.create_subscription(
-        DiagnosticArray, '/diagnostics',
-        lambda array: found.extend(s for s in array.status if s.name == f'{name}: mapping'), 10)
-    return found
 
 
 def test_two_cameras_build_one_map_and_a_third_is_missed(robot):

@@ -8,14 +8,13 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('tf2_ros')
 
-from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import OccupancyGrid, Path
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from ros_helpers import Robot, mapper, wait_until
+from ros_helpers import Robot, drive_until, mapper, statuses_of, wait_until
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
@@ -77,24 +76,8 @@ class Client:
         return result.successful, result.reason
 
 
-def statuses_of(robot, name):
-    """Return a list that fills with the DiagnosticStatus of a mapper."""
-    found = []
-    robot.node.create_subscription(
-        DiagnosticArray, '/diagnostics',
-        lambda array: found.extend(s for s in array.status if s.name == f'{name}: mapping'), 10)
-    return found
-
-
 def value_of(status, key):
     return next(pair.value for pair in status.values if pair.key == key)
-
-
-def drive_until(robot, condition, explain=str, timeout=30.0):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, explain()
-        robot.drive(2)
 
 
 def test_each_transition_ten_times_over_while_the_engine_starts_and_works(robot):

@@ -1,10 +1,5 @@
 """The library: posed images in; views, voxels and maps out. Start reading at mapper.py."""
 import importlib
-import os
-
-# torch's threads would spin while they wait and so take the cores from the numba kernels between
-# two matrix products. It reads this once, as it loads.
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 _HOMES = {'Camera': 'camera', 'Config': 'config', 'flatten': 'config', 'replace': 'config',
           'Mapper': 'mapper'}  # fmt: skip

@@ -49,8 +49,7 @@ def learn(field, rays, occupancy, config, jitter, background, stride):
         pack(geometry, field.color), np.float32(field.extent), pack_back(geometry, field.color),
         shown,
     )  # fmt: skip
-    turn = np.zeros(1, dtype=np.int64)
-    on_all_cores(lambda thread: numba_lesson.learn(
+    on_all_cores(lambda thread, turn: numba_lesson.learn(
         *arguments, geometry.chunks[thread], room.works[thread], room.learnt[thread],
         room.counts[thread], turn))
     counts = room.counts.sum(0)
@@ -73,8 +72,7 @@ def look(field, rays, occupancy, sampling, stride):
         _space(occupancy, sampling, stride, True),
         pack(field.geometry, field.color), np.float32(field.extent), shown,
     )  # fmt: skip
-    turn = np.zeros(1, dtype=np.int64)
-    on_all_cores(lambda thread: numba_lesson.look(
+    on_all_cores(lambda thread, turn: numba_lesson.look(
         *arguments, field.geometry.chunks[thread], turn))
     return tuple(map(torch.from_numpy, (shown.colors, shown.medians, shown.opacities)))
 
@@ -119,9 +117,8 @@ class Adam:
     def step(self, learning_rate):
         """Update all parameters from the gradients of the last lesson."""
         room, rate = self.geometry.room, np.float32(learning_rate)
-        turn = np.zeros(1, dtype=np.int64)
         settings = (*self.corrections, rate, *self.settings)
-        on_all_cores(lambda thread: numba_lesson.update(
+        on_all_cores(lambda thread, turn: numba_lesson.update(
             room.learnt, room.counts, self.geometry.scales, self.geometry.lines, self.updates,
             self.entries, settings, turn))
         self._collect(room.learnt)

@@ -35,8 +35,7 @@ class GeometryNetwork(nn.Module):
         """Map positions (N, 3) in [0, 1] to (N, GEOMETRY); without gradient."""
         results = np.empty((len(positions), GEOMETRY), dtype=np.float32)
         field = pack(self)
-        turn = np.zeros(1, dtype=np.int64)
-        on_all_cores(lambda thread: ask(
+        on_all_cores(lambda thread, turn: ask(
             positions.numpy(), field, results, self.chunks[thread], turn))
         return torch.from_numpy(results)
 

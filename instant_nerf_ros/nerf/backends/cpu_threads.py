@@ -7,19 +7,21 @@ import concurrent.futures
 import functools
 
 import numba
+import numpy as np
 import torch
 
 torch.set_num_threads(1)  # what torch still does here is too small to share
 
 
 def on_all_cores(work):
-    """Call work(thread) for thread 0, 1, ... at the same time, and return when all are done.
+    """Call work(thread, turn) for thread 0, 1, ... at once, and return when all are done.
 
-    work is to spend its time in compiled code that lets other threads run.
+    work is to spend its time in compiled code that lets other threads run. They share the turn
+    (1,), an int64 that begins at zero: see numba_jit.take_number.
     """
-    threads = numba.get_num_threads()
-    others = [_pool(threads).submit(work, thread) for thread in range(1, threads)]
-    work(0)
+    threads, turn = numba.get_num_threads(), np.zeros(1, dtype=np.int64)
+    others = [_pool(threads).submit(work, thread, turn) for thread in range(1, threads)]
+    work(0, turn)
     for other in others:
         other.result()
 

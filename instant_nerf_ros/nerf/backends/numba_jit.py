@@ -8,8 +8,6 @@ from numba.extending import intrinsic
 # Lets LLVM join the operations on the features of an entry into vector instructions.
 numba.config.SLP_VECTORIZE = 1
 jit = numba.njit(cache=True, fastmath={'contract'}, error_model='numpy', nogil=True)
-parallel = numba.njit(
-    cache=True, fastmath={'contract'}, error_model='numpy', nogil=True, parallel=True)
 
 
 @intrinsic

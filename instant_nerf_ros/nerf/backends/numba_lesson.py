@@ -6,16 +6,10 @@ import numpy as np
 from instant_nerf_ros.nerf.backends.numba_colors import shine
 from instant_nerf_ros.nerf.backends.numba_grid import FEATURES, adam, encode_backward
 from instant_nerf_ros.nerf.backends.numba_jit import jit, take_number
-from instant_nerf_ros.nerf.backends.numba_light import (
-    GEOMETRY,
-    HARMONICS,
-    LINE,
-    RAYS,
-    ROWS,
-    trace,
-)
+from instant_nerf_ros.nerf.backends.numba_light import LINE, RAYS, ROWS, order_of, trace
 from instant_nerf_ros.nerf.backends.numba_pixels import LIT, compare, composite
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, layer, outer
+from instant_nerf_ros.nerf.backends.reference import GEOMETRY, HARMONICS
 
 PART = 64  # samples that go back through all layers together
 
@@ -59,8 +53,7 @@ def learn(
     in learnt are left out.
     """
     while True:
-        first = take_number(turn.ctypes.data) * RAYS
-        last = min(first + RAYS, len(rays.origins))
+        first, last = _take_rays(rays, turn)
         if first >= last:
             return
         while first < last:
@@ -71,6 +64,13 @@ def learn(
                     first, stop, count, rays, wanted, loss, space.band, back, shown, chunk, work,
                     learnt, counts)
             first = stop
+
+
+@jit
+def _take_rays(rays, turn):
+    """Take the next chunk of rays for a thread: return its first one and its end."""
+    first = take_number(turn.ctypes.data) * RAYS
+    return first, min(first + RAYS, len(rays.origins))
 
 
 @jit
@@ -89,7 +89,7 @@ def _teach(first, last, count, rays, wanted, loss, band, back, shown, chunk, wor
     """Compare what rays show with what they should, and take the difference back."""
     done = int(counts[LIT])
     for i in range(last - first):
-        order = chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]
+        order = order_of(i, chunk)
         composite(first + i, order, chunk, shown)
         compare(first + i, order, rays, wanted, loss, band, shown, chunk, work, counts)
     work.directional[:] = 0
@@ -161,14 +161,12 @@ def update(learnt, counts, scales, lines, steps, entries, settings, turn):
 def look(rays, space, field, extent, shown, chunk, turn):
     """Write what rays show, chunk by chunk, until none is left; threads share the turn (1,)."""
     while True:
-        first = take_number(turn.ctypes.data) * RAYS
-        last = min(first + RAYS, len(rays.origins))
+        first, last = _take_rays(rays, turn)
         if first >= last:
             return
         while first < last:
             stop, count = _trace(first, last, rays, space, field, extent, chunk)
             shine(first, stop, count, rays, field, chunk)
             for i in range(stop - first):
-                order = chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]
-                composite(first + i, order, chunk, shown)
+                composite(first + i, order_of(i, chunk), chunk, shown)
             first = stop

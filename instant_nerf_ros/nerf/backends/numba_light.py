@@ -8,17 +8,19 @@ from collections import namedtuple
 
 import numpy as np
 
+from instant_nerf_ros.nerf.backends import reference_rays
 from instant_nerf_ros.nerf.backends.numba_grid import encode
 from instant_nerf_ros.nerf.backends.numba_jit import exp, jit, take_number
 from instant_nerf_ros.nerf.backends.numba_march import MAX_SAMPLES, Places, advance, begin, clip
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU, layer
+from instant_nerf_ros.nerf.backends.reference import GEOMETRY, HARMONICS
 
 RAYS = 32  # in a chunk
 WAVE = 8  # samples of a ray in a wave
 ROWS = 4096  # samples that a chunk has room for
 ASKED = 512  # positions that a thread takes at a time
-GEOMETRY, HARMONICS, LINE = 16, 16, 16
-MIN_TRANSMITTANCE = np.float32(1e-3)
+LINE = 16  # columns of the colours: a vector
+MIN_TRANSMITTANCE = np.float32(reference_rays.MIN_TRANSMITTANCE)
 MAX_LOG_DENSITY = np.float32(10)
 
 # A field: lines and scales of the grid, and the matrices of the networks, transposed: a layer is
@@ -72,8 +74,8 @@ def density_of(logarithm):
 def trace(first, last, rays, space, field, extent, chunk):
     """Find the samples that light comes from, and return how many.
 
-    They lie in the first rows of the chunk; those of ray first + i are, front to back, the rows
-    order[offsets[i]:offsets[i + 1]]. Returns -1 if the chunk has no room for all.
+    They lie in the first rows of the chunk; order_of tells which are whose. Returns -1 if the
+    chunk has no room for all.
     """
     live = last - first
     for i in range(live):
@@ -166,6 +168,12 @@ def _sort(count, chunk):
         i = chunk.ray[n]
         chunk.order[chunk.stops[i]] = n
         chunk.stops[i] += 1
+
+
+@jit
+def order_of(i, chunk):
+    """Return the rows of a ray's samples, front to back."""
+    return chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]
 
 
 @jit

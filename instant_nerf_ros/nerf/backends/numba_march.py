@@ -4,8 +4,7 @@ from collections import namedtuple
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_jit import jit
-
-UNVISITED, SOLID = 0, 2  # what the field says of a voxel
+from instant_nerf_ros.nerf.backends.reference_voxels import SOLID, UNVISITED
 
 # R rays: origins and unit directions (R, 3), float32; jitter (R,) in [0, 1); surfaces (R,), the
 # measured distances, 0 = none.
