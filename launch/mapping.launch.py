@@ -15,11 +15,30 @@ PROFILES = (
     'FASTRTPS_DEFAULT_PROFILES_FILE' if os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
     else 'FASTDDS_DEFAULT_PROFILES_FILE')
 
+TOPICS = {  # of the mapper: (where it is found, what it is)
+    'image': ('camera/color/image_raw', 'images of the camera'),
+    'camera_info': ('camera/color/camera_info', 'calibration of the camera'),
+    'depth': ('camera/depth/image_raw', 'depth images'),
+    'depth_camera_info': (
+        'camera/depth/camera_info', 'calibration of a depth camera that is not registered'),
+    'odom': ('odom', 'poses, with pose_source: odometry in params_file'),
+    'pose': ('pose', 'poses, with pose_source: pose in params_file'),
+    'map': ('map', 'the map, under another name where SLAM has a map too'),
+}
+
 
 def argument(name, default, description, choices=None):
     """Return the declaration of a launch argument."""
     return DeclareLaunchArgument(
         name, default_value=default, description=description, choices=choices)
+
+
+def existing(name, context):
+    """Return the path that an argument tells; RuntimeError where there is nothing."""
+    path = os.path.expanduser(LaunchConfiguration(name).perform(context))
+    if not os.path.exists(path):
+        raise RuntimeError(f"there is no '{path}', which {name} names")
+    return path
 
 
 def start(context):
@@ -28,50 +47,50 @@ def start(context):
         values = {name: LaunchConfiguration(name).perform(context) for name in names}
         return {name: value == 'true' for name, value in values.items() if value}
 
+    play = bool(LaunchConfiguration('bag').perform(context))
+    time = flags('use_sim_time') or ({'use_sim_time': True} if play else {})
     namespace = LaunchConfiguration('namespace')
-    remappings = [
-        ('/tf', 'tf'), ('/tf_static', 'tf_static'),
-        ('image', LaunchConfiguration('image_topic')),
-        ('camera_info', LaunchConfiguration('camera_info_topic')),
-        ('depth', LaunchConfiguration('depth_topic')),
-        ('depth_camera_info', LaunchConfiguration('depth_camera_info_topic')),
-        ('map', LaunchConfiguration('map_topic')),
-    ]
-    mapper = Node(
+    tf = [('/tf', 'tf'), ('/tf_static', 'tf_static')]
+    topics = tf + [(topic, LaunchConfiguration(f'{topic}_topic')) for topic in TOPICS]
+    topics.append(('map_updates', [LaunchConfiguration('map_topic'), '_updates']))
+    nodes = [Node(
         package='instant_nerf_ros', executable='mapper_node', name='instant_nerf',
-        namespace=namespace, remappings=remappings,
-        parameters=[
-            LaunchConfiguration('params_file'), flags('use_sim_time', 'use_depth', 'autostart')],
+        namespace=namespace, remappings=topics,
+        parameters=[existing('params_file', context), {
+            **time, **flags('use_depth', 'autostart')}],
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
         respawn=LaunchConfiguration('respawn'), respawn_delay=2.0,
-        output='screen', emulate_tty=True)
-    rviz = Node(
-        package='rviz2', executable='rviz2', namespace=namespace, remappings=remappings,
-        parameters=[flags('use_sim_time')],
-        arguments=['-d', os.path.join(SHARE, 'rviz', 'mapping.rviz')],
-        condition=IfCondition(LaunchConfiguration('rviz')))
-    return [mapper, rviz]
+        output='screen', emulate_tty=True)]
+    nodes.append(Node(
+        package='rviz2', executable='rviz2', namespace=namespace, remappings=topics,
+        parameters=[time], arguments=['-d', existing('rviz_config', context)],
+        condition=IfCondition(LaunchConfiguration('rviz'))))
+    if play:
+        nodes.append(Node(
+            package='instant_nerf_ros', executable='replay', namespace=namespace, remappings=tf,
+            parameters=[{'path': existing('bag', context)}], output='screen', emulate_tty=True))
+    return nodes
 
 
 def generate_launch_description():
     """Return what ros2 launch instant_nerf_ros mapping.launch.py starts."""
     profiles = os.environ.get(PROFILES, os.path.join(SHARE, 'config', 'fastdds.xml'))
+    switch, optional = ['true', 'false'], ['', 'true', 'false']
     return LaunchDescription([
         argument('params_file', os.path.join(SHARE, 'config', 'mapping.yaml'),
                  'parameters of the mapper'),
         argument('namespace', '', 'namespace of the nodes and of tf'),
-        argument('use_sim_time', '', 'take the time from /clock', ['', 'true', 'false']),
-        argument('image_topic', 'camera/color/image_raw', 'images of the camera'),
-        argument('camera_info_topic', 'camera/color/camera_info', 'calibration of the camera'),
-        argument('depth_topic', 'camera/depth/image_raw', 'depth images'),
-        argument('depth_camera_info_topic', 'camera/depth/camera_info',
-                 'calibration of a depth camera that is not registered to the image'),
-        argument('map_topic', 'map', 'the map, under another name where SLAM has a map too'),
-        argument('use_depth', '', 'use the depth images', ['', 'true', 'false']),
-        argument('autostart', '', 'false: a lifecycle manager starts it', ['', 'true', 'false']),
-        argument('rviz', 'true', 'show the map in RViz', ['true', 'false']),
-        argument('respawn', 'false', 'start the mapper again if it dies', ['true', 'false']),
+        argument('use_sim_time', '', 'take the time from /clock; with bag, it is', optional),
+        *(argument(f'{topic}_topic', *of) for topic, of in TOPICS.items()),
+        argument('use_depth', '', 'use the depth images', optional),
+        argument('autostart', '', 'false: a lifecycle manager starts it', optional),
+        argument('bag', '', 'a rosbag2, or a folder of posed images, to play'),
+        argument('rviz', 'true', 'show the map in RViz', switch),
+        argument('rviz_config', os.path.join(SHARE, 'rviz', 'mapping.rviz'), 'what RViz shows'),
+        argument('respawn', 'false', 'start the mapper again if it dies', switch),
         argument('log_level', 'info', 'lowest severity that is logged'),
         SetEnvironmentVariable(PROFILES, profiles),
+        # Lines of several processes do not mix.
+        SetEnvironmentVariable('RCUTILS_LOGGING_BUFFERED_STREAM', '1'),
         OpaqueFunction(function=start),
     ])

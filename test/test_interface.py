@@ -1,0 +1,197 @@
+"""What README, RViz and Nav2 are told of topics and services is what the node has."""
+import contextlib
+import re
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+from ros_helpers import SMALL_ENGINE
+
+from instant_nerf_ros.ros.mapper_node import MapperNode
+from instant_nerf_ros.ros.nav2 import layer
+
+pytestmark = pytest.mark.ros
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / 'README.md').read_text()
+NODE = 'instant_nerf'
+# Settings that, together, subscribe everything that can be subscribed.
+WAYS = (
+    (), ('pose_source:=odometry', 'image_transport:=compressed'),
+    ('pose_source:=pose', 'depth_transport:=compressedDepth'))
+OF_RCLPY = {'/rosout', '/parameter_events', f'/{NODE}/transition_event'}
+
+
+@contextlib.contextmanager
+def active(*parameters):
+    """Run a MapperNode in this process, with its executor."""
+    arguments = [word for text in (*SMALL_ENGINE, *parameters) for word in ('-p', text)]
+    rclpy.init(args=['--ros-args', *arguments])
+    node, executor = MapperNode(), SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+        thread.start()
+        yield node
+    finally:
+        node.end()
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def type_name(message_type):
+    """Return nav_msgs/OccupancyGrid, as people write it."""
+    return f"{message_type.__module__.split('.')[0]}/{message_type.__name__}"
+
+
+class Interface:
+    """Publishers, subscriptions {topic: (type, QoSProfile)} and services {name: type}."""
+
+    def __init__(self):
+        """Take them from nodes of all WAYS."""
+        self.publishers, self.subscriptions, self.services = {}, {}, {}
+        for way in WAYS:
+            with active(*way) as node:
+                for found, endpoints in (
+                        (self.publishers, node.publishers),
+                        (self.subscriptions, node.subscriptions)):
+                    found.update({
+                        end.topic_name: (type_name(end.msg_type), end.qos_profile)
+                        for end in endpoints if end.topic_name not in OF_RCLPY})
+                self.services.update({
+                    one.service_name: type_name(one.srv_type) for one in node.services})
+
+
+@pytest.fixture(scope='module')
+def interface():
+    """Return what the node has."""
+    return Interface()
+
+
+def rows(title):
+    """Return the cells of the README's tables whose first column has this title."""
+    tables = re.findall(rf'^\| {title} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)', README, re.M)
+    return [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
+            for table in tables for line in table.splitlines()]
+
+
+def absolute(name):
+    """Return a name as the node resolves it."""
+    return name if name.startswith('/') else f'/{name}'.replace('/~', f'/{NODE}')
+
+
+def documented(title):
+    """Return {topic: (type, words about QoS)} of a table."""
+    found = {}
+    for names, types, qos, *_ in rows(title):
+        names = re.findall(r'`([^`]+)`', names)
+        of_transports = re.findall(r'(?:(\w+)/)?(\w+) on `([^`]+)`', types)
+        types = re.findall(r'\w+_msgs/\w+', types)
+        assert len(types) in (1, len(names)), names
+        for name, kind in zip(names, types * (len(names) // len(types))):
+            found[absolute(name)] = kind, qos
+        for package, kind, name in of_transports:
+            found[absolute(name)] = f"{package or types[0].split('/')[0]}/{kind}", qos
+    return found
+
+
+def words(qos):
+    """Return a QoSProfile in the words of the README."""
+    parts = [qos.reliability.name.lower().replace('_', ' ')]
+    if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+        parts.append('transient local')
+    return ', '.join([*parts, str(qos.depth)])
+
+
+@pytest.mark.parametrize(('title', 'kind'), [
+    ('published', 'publishers'), ('subscribed', 'subscriptions')])
+def test_the_tables_of_topics_are_what_the_node_has(interface, title, kind):
+    has, told = getattr(interface, kind), documented(title)
+    assert set(told) == set(has)
+    for topic, (message_type, qos) in told.items():
+        assert message_type == has[topic][0], topic
+        if qos != "tf2's":
+            assert qos == words(has[topic][1]), topic
+
+
+def test_the_tables_of_services_are_what_the_node_has(interface):
+    of_every_node = 'lifecycle_msgs/', 'rcl_interfaces/', 'type_description_interfaces/'
+    own = {
+        name: kind for name, kind in interface.services.items()
+        if not kind.startswith(of_every_node)}
+    assert {absolute(name.strip('`')): kind for name, kind, *_ in rows('service')} == own
+
+
+def qos_of(display):
+    """Return the QoSProfile that the topic of an RViz display asks for."""
+    return QoSProfile(
+        depth=display['Depth'],
+        reliability=ReliabilityPolicy[display['Reliability Policy'].upper().replace(' ', '_')],
+        durability=DurabilityPolicy[display['Durability Policy'].upper().replace(' ', '_')])
+
+
+def test_rviz_shows_topics_of_the_node_and_is_served(interface):
+    of_displays = {  # class: type of its messages
+        'Map': 'nav_msgs/OccupancyGrid', 'PointCloud2': 'sensor_msgs/PointCloud2',
+        'Path': 'nav_msgs/Path', 'PoseArray': 'geometry_msgs/PoseArray',
+        'Image': 'sensor_msgs/Image', 'Camera': 'sensor_msgs/Image',
+        'Marker': 'visualization_msgs/Marker'}
+    shown = set()
+    manager = yaml.safe_load((ROOT / 'rviz/mapping.rviz').read_text())['Visualization Manager']
+    for display in manager['Displays']:
+        if 'Topic' not in display:
+            continue
+        topic = absolute(display['Topic']['Value'])
+        kind = of_displays[display['Class'].split('/')[1]]
+        if topic == '/image':  # that of the robot, which the mapper subscribes
+            assert kind == interface.subscriptions[topic][0]
+            assert display['Topic']['Reliability Policy'] == 'Best Effort'
+            continue
+        published, qos = interface.publishers[topic]
+        assert published == kind, topic
+        asked = qos_of(display['Topic'])
+        assert qos_check_compatible(qos, asked)[0] != QoSCompatibility.ERROR, topic
+        assert asked.durability == qos.durability, f'{topic}: what is latched is shown at once'
+        shown.add(topic)
+        if 'Update Topic' in display:
+            updates = absolute(display['Update Topic']['Value'])
+            assert updates == f'{topic}_updates' and updates in interface.publishers
+    assert shown >= {
+        '/map', *(f'/{NODE}/{name}' for name in (
+            'points', 'keyframes', 'path', 'render/image_raw'))}
+
+
+def test_nav2_takes_topics_of_the_node_and_is_served(interface):
+    ours = yaml.safe_load((ROOT / 'config/nav2.yaml').read_text())
+    static = layer(ours, 'global_costmap', 'static_layer')
+    points = layer(ours, 'local_costmap', 'voxel_layer')['nerf']
+    latched = QoSProfile(
+        depth=1, reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    volatile = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+    sensor = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+    for topic, message_type, asked in (
+            (static['map_topic'], 'nav_msgs/OccupancyGrid', latched),
+            (f"{static['map_topic']}_updates", 'map_msgs/OccupancyGridUpdate', volatile),
+            (points['topic'], f"sensor_msgs/{points['data_type']}", sensor)):
+        published, qos = interface.publishers[topic]
+        assert published == message_type
+        assert qos_check_compatible(qos, asked)[0] != QoSCompatibility.ERROR
