@@ -3,6 +3,7 @@
 What rays and voxels do in a backend is tested in test_samples, test_lesson, test_occupancy.
 """
 import logging
+import os
 import sys
 
 import numpy as np
@@ -283,3 +284,17 @@ def test_backends_define_what_they_must():
     for name in ('march', 'composite', 'median_distance'):
         assert callable(getattr(reference, name))
     assert cpu.WHOLE and callable(cpu.learn) and callable(cpu.look) and not reference.WHOLE
+
+
+def test_kernels_older_than_any_source_are_forgotten(tmp_path):
+    numba_jit = pytest.importorskip('instant_nerf_ros.nerf.backends.numba_jit')
+    kept = tmp_path / '__pycache__'
+    kept.mkdir()
+    sources = [tmp_path / name for name in ('a.py', 'b.py')]
+    kernels = [kept / f'a.{name}' for name in ('old.nbc', 'old.nbi', 'new.nbc', 'new.nbi')]
+    for file, age in zip([*sources, *kernels], (30, 20, 25, 25, 10, 10)):
+        file.touch()
+        os.utime(file, (1e9 - age, 1e9 - age))
+    numba_jit.forget_outdated(tmp_path)
+    assert [kernel.exists() for kernel in kernels] == [False, False, True, True]
+    assert all(source.exists() for source in sources)

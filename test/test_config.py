@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from instant_nerf_ros.nerf.config import Config, flatten, replace
+from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.settings import flatten, replace
 
 SETTINGS = {name: (field, value) for name, field, value in flatten(Config())}
 
@@ -14,6 +15,8 @@ def other(field, value):
     choices = field.metadata['choices']
     if choices:
         return next(choice for choice in choices if choice != value)
+    if isinstance(value, bool):
+        return not value
     return value + 1 if isinstance(value, int) else value + (field.metadata['high'] - value) / 1000
 
 
@@ -38,11 +41,12 @@ def test_every_setting_says_what_it_is_and_admits_its_default(name):
     field, value = SETTINGS[name]
     assert len(field.metadata['description']) > 10
     assert replace(Config(), {name: value}) == Config()
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         assert field.metadata['low'] < field.metadata['high']
 
 
-@pytest.mark.parametrize('name', [n for n, (_, v) in SETTINGS.items() if not isinstance(v, str)])
+@pytest.mark.parametrize('name', [
+    name for name, (_, value) in SETTINGS.items() if not isinstance(value, (str, bool))])
 def test_values_out_of_range_are_refused_by_name(name):
     field, value = SETTINGS[name]
     low, high = field.metadata['low'], field.metadata['high']
@@ -63,6 +67,7 @@ def test_values_out_of_range_are_refused_by_name(name):
     ({'sampling.near': None}, 'must be float'),
     ({'sampling.near': math.nan}, 'must be between'),
     ({'sampling.far': math.inf}, 'must be between'),
+    ({'keyframes.adapt_exposure': 1}, 'must be bool'),
     ({'device': 'gpu'}, 'must be one of'),
     ({'device': 0}, 'must be str'),
 ])

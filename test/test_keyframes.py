@@ -163,7 +163,7 @@ def test_an_image_without_depth_does_not_inherit_that_of_an_evicted_one():
         add(keyframes, SMALL, number)
     for number in range(13, 25):
         keyframes.add(picture(SMALL, number)[0], SMALL, pose(number * 3.0))
-    rays = draw(keyframes, 5000, generator())
+    rays, _ = draw(keyframes, 5000, generator(), 0.5)
     without = rays.pixels[:, 2] >= 13
     assert without.sum() > 1000 and not rays.surfaces[without].any()
     assert rays.surfaces[~without].all()
@@ -175,12 +175,12 @@ def test_new_keyframes_are_drawn_first_and_all_alike_in_the_end():
         add(keyframes, SMALL, number)
     np.testing.assert_allclose(keyframes.draw_weights(), 0.25)
     for _ in range(50):
-        draw(keyframes, 2000, random)
+        draw(keyframes, 2000, random, 0.5)
     add(keyframes, SMALL, 4)
     weights = keyframes.draw_weights()
     assert weights.sum() == pytest.approx(1) and weights[4] > 4 * weights[:4].max()
     assert keyframes.draws.sum() == 100_000
     for _ in range(400):
-        draw(keyframes, 2000, random)
+        draw(keyframes, 2000, random, 0.5)
     np.testing.assert_allclose(keyframes.draw_weights(), 0.2, atol=0.02)
     np.testing.assert_allclose(keyframes.draws / keyframes.draws.sum(), 0.2, atol=0.02)

@@ -21,7 +21,7 @@ CONFIG = replace(Config(), {
     'field.levels': 5, 'field.log2_table': 10, 'field.hidden': 24, 'field.finest_cell': 0.1,
     'occupancy.voxel_size': 0.2, 'occupancy.length': 6.0, 'occupancy.width': 5.0,
     'occupancy.height': 4.0, 'sampling.near': 0.1, 'sampling.far': 5.0, 'loss.depth_weight': 0.7,
-    'loss.free_space_weight': 0.9,
+    'loss.free_space_weight': 0.9, 'loss.distortion_weight': 0.8, 'loss.opacity_weight': 0.5,
 })  # fmt: skip
 SHOWN = 'colors', 'distances', 'opacities', 'medians'
 

@@ -27,8 +27,9 @@ def terms(color=0.4, opacity=1.0, distance=2.0, measured=2.0, background=BLACK, 
 
 
 def test_the_truth_costs_nothing():
-    assert all(abs(term) < 1e-12 for term in terms().values())
-    assert abs(loss.total(terms())) < 1e-12
+    # Nothing but the length of the one sample that all light comes from.
+    assert all(abs(term) < 1e-12 for name, term in terms().items() if name != 'distortion')
+    assert loss.total(terms()).item() == pytest.approx(terms()['distortion'].item())
 
 
 @pytest.mark.parametrize('name, error', [
@@ -54,7 +55,8 @@ def test_what_is_not_opaque_shows_the_background():
 
 
 def test_rays_without_depth_have_only_a_colour():
-    assert set(terms(measured=0.0)) == {'color'}
+    assert set(terms(measured=0.0)) == {'color', 'distortion', 'opacity'}
+    assert set(terms()) == {*terms(measured=0.0), 'depth', 'free_space'}
 
 
 def test_opacity_before_the_band_costs_and_within_it_does_not():
@@ -65,14 +67,54 @@ def test_opacity_before_the_band_costs_and_within_it_does_not():
     assert terms(weights=(0.5, 0.5), measured=1.15)['free_space'] == 0
 
 
+def thin(places, weights):
+    """Return the distortion term of a ray with very short samples at some distances."""
+    t = torch.tensor(places)
+    count = len(places)
+    samples = Samples(
+        torch.tensor([0, count]), torch.zeros(count, dtype=torch.int64), t - 1e-6, t + 1e-6,
+        torch.zeros(count, 3))
+    pixels = Pixels(torch.zeros(1, 3), torch.zeros(1), torch.ones(1), torch.tensor(weights))
+    ray = Rays(torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(1),
+               torch.zeros(1, 3, dtype=torch.uint8))
+    config = LossConfig(distortion_weight=1.0)
+    return loss.terms(pixels, samples, ray, BLACK[:1], config, BAND)['distortion'].item()
+
+
+def test_distortion_is_how_far_apart_light_comes_from():
+    assert thin([1.0, 3.0], [0.5, 0.5]) == pytest.approx(1 / 8, rel=1e-4)
+    assert thin([1.0, 3.0], [1.0, 0.0]) == pytest.approx(0, abs=1e-5)
+    assert thin([2.0, 2.0], [0.5, 0.5]) == pytest.approx(0, abs=1e-5)
+    # As the double sum has it.
+    random = torch.Generator().manual_seed(3)
+    t, w = 5 * torch.rand(9, generator=random).sort().values, torch.rand(9, generator=random)
+    s = t / (1 + t)
+    expected = (w[:, None] * w * (s[:, None] - s).abs()).sum().item()
+    assert thin(t.tolist(), w.tolist()) == pytest.approx(expected, rel=1e-3)
+
+
+def test_distortion_of_one_long_sample_is_a_third_of_its_length():
+    long = terms(weights=(1.0, 0.0), config=LossConfig(distortion_weight=1.0))['distortion']
+    # 0.2 m around 1 m, where a metre counts as a quarter.
+    assert long.item() == pytest.approx(0.2 / 4 / 3, rel=1e-3)
+
+
+def test_the_opacity_of_rays_is_drawn_to_all_or_nothing():
+    assert terms(opacity=1.0)['opacity'].item() == pytest.approx(0)
+    assert terms(opacity=0.0)['opacity'] < 0.02 * terms(opacity=0.4)['opacity']
+    expected = CONFIG.opacity_weight * 0.5 * torch.log(torch.tensor(2.0))
+    assert terms(opacity=0.5)['opacity'].item() == pytest.approx(expected.item())
+
+
 def test_weights_multiply_their_terms():
     twice = LossConfig(
-        huber_delta=0.1, depth_weight=2 * CONFIG.depth_weight,
+        huber_delta=0.1, distortion_weight=2 * CONFIG.distortion_weight,
+        opacity_weight=2 * CONFIG.opacity_weight, depth_weight=2 * CONFIG.depth_weight,
         free_space_weight=2 * CONFIG.free_space_weight)
-    wrong = {'color': 0.7, 'distance': 2.4, 'weights': (0.5, 0.5)}
+    wrong = {'color': 0.7, 'opacity': 0.7, 'distance': 2.4, 'weights': (0.5, 0.5)}
     once, doubled = terms(**wrong), terms(**wrong, config=twice)
     assert doubled['color'] == once['color'] > 0
-    for name in ('depth', 'free_space'):
+    for name in ('distortion', 'opacity', 'depth', 'free_space'):
         assert doubled[name].item() == pytest.approx(2 * once[name].item()) and once[name] > 0
     assert loss.total(once).item() == pytest.approx(sum(term.item() for term in once.values()))
 

@@ -268,7 +268,7 @@ def test_depth_without_measurements_is_no_depth():
         mapper.add(IMAGE, CAMERA, ROUND[1], depth)
         losses.append([mapper.step() for _ in range(3)])
     assert all(loss == losses[0] for loss in losses)
-    assert set(losses[0][0]) == {'loss', 'color'}
+    assert set(losses[0][0]) == {'loss', 'color', 'distortion', 'opacity'}
 
 
 def test_spoilt_depth_does_not_poison_the_rest():

@@ -11,7 +11,8 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from instant_nerf_ros.nerf.config import Config, flatten
+from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.settings import flatten
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.parameters import declare, misspelt, take_overrides
 

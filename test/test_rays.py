@@ -4,6 +4,7 @@ import pytest
 from randomness import generator
 from scenes import CAMERA, distances, look_at, view
 
+from instant_nerf_ros.nerf import error_map
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.keyframes import Keyframes
@@ -17,6 +18,7 @@ def coordinates(camera):
     """Return an image whose colour is column, row, and the width of the camera."""
     columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     return np.stack([columns, rows, np.full_like(rows, camera.width)], -1).astype(np.uint8)
+ERROR_SHARE = 0.5
 
 
 @pytest.fixture
@@ -29,9 +31,10 @@ def keyframes():
 
 
 def test_every_ray_has_origin_direction_and_surface_of_its_pixel(keyframes):
-    rays = draw(keyframes, 4000, generator())
+    rays, drawn = draw(keyframes, 4000, generator(), ERROR_SHARE)
     assert len(rays) == 4000
     column, row, width = rays.pixels.numpy().astype(int).T
+    assert (drawn.pixels == rays.pixels.numpy()).all()
     for camera, T_world_camera in zip((CAMERA, FISHEYE), POSES):
         own = width == camera.width
         assert own.sum() > 1000
@@ -49,7 +52,7 @@ def test_every_ray_has_origin_direction_and_surface_of_its_pixel(keyframes):
 
 
 def test_all_pixels_are_drawn(keyframes):
-    rays = draw(keyframes, 100_000, generator())
+    rays, _ = draw(keyframes, 100_000, generator(), ERROR_SHARE)
     column, row, width = rays.pixels.numpy().astype(int).T
     for camera in (CAMERA, FISHEYE):
         own = width == camera.width
@@ -58,11 +61,37 @@ def test_all_pixels_are_drawn(keyframes):
         assert (counts > 0).all() and counts.max() < 5 * counts.mean()
 
 
+def test_where_the_field_is_wrong_more_rays_are_drawn(keyframes):
+    # Wrong in the left half of the second image, right everywhere else.
+    _, drawn = draw(keyframes, 50_000, generator(), 0.0)
+    wrong = (drawn.keyframes == 1) & (drawn.tiles % error_map.COLUMNS < error_map.COLUMNS / 2)
+    keyframes.error_map.learn(drawn.keyframes, drawn.tiles, wrong.astype(float))
+    for share, expected in ((0.0, 0.5), (0.5, 0.75), (1.0, 1.0)):
+        rays, drawn = draw(keyframes, 40_000, generator(), share)
+        column, _, width = rays.pixels.numpy().astype(int).T
+        # As many rays from each keyframe as before, and in the other one they are everywhere.
+        second = width == FISHEYE.width
+        assert second.mean() == pytest.approx(0.5, abs=0.02)
+        assert (column[second] < FISHEYE.width / 2).mean() == pytest.approx(expected, abs=0.06)
+        assert (column[~second] < CAMERA.width / 2).mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_pixels_lie_in_their_tiles_and_all_of_them_are_found():
+    random = generator()
+    for width, height in ((64, 48), (37, 29), (5, 3)):
+        widths, heights = np.full(50_000, width), np.full(50_000, height)
+        tiles = random.integers(0, error_map.TILES, 50_000)
+        pixels = error_map.pixel_in(tiles, widths, heights, random)
+        assert set(pixels) == set(range(width * height))
+        if width >= error_map.COLUMNS and width % error_map.COLUMNS == 0:
+            assert (error_map.tile_of(pixels, widths, heights) == tiles).all()
+
+
 def test_the_same_generator_draws_the_same_rays(keyframes):
-    first = draw(keyframes, 100, np.random.default_rng(1)).pixels
+    first = draw(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels
     keyframes.draws[:] = 0
-    again = draw(keyframes, 100, np.random.default_rng(1)).pixels
-    other = draw(keyframes, 100, np.random.default_rng(2)).pixels
+    again = draw(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels
+    other = draw(keyframes, 100, np.random.default_rng(2), ERROR_SHARE)[0].pixels
     assert (first == again).all() and (first != other).any()
 
 
@@ -71,7 +100,7 @@ def test_pixels_without_depth_have_no_surface():
     depth = view(CAMERA, POSES[0])[1]
     depth[:, 32:] = np.nan
     store.add(coordinates(CAMERA), CAMERA, POSES[0], depth)
-    rays = draw(store, 1000, generator())
+    rays, _ = draw(store, 1000, generator(), ERROR_SHARE)
     assert ((rays.surfaces > 0) == (rays.pixels[:, 0] < 32)).all()
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import Config, replace
+from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.settings import replace
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.training import Training

@@ -1,7 +1,7 @@
 """The library: posed images in; views, voxels and maps out. Start reading at mapper.py."""
 import importlib
 
-_HOMES = {'Camera': 'camera', 'Config': 'config', 'flatten': 'config', 'replace': 'config',
+_HOMES = {'Camera': 'camera', 'Config': 'config', 'flatten': 'settings', 'replace': 'settings',
           'Mapper': 'mapper'}  # fmt: skip
 __all__ = list(_HOMES)
 

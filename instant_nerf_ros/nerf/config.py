@@ -4,20 +4,10 @@ Each field carries its description, unit and range; the ROS parameters, the YAML
 documentation are generated from them or tested against them.
 """
 import dataclasses
-import math
+
+from instant_nerf_ros.nerf.settings import setting, value_of
 
 MAX_VOXELS = 1e9  # nine bytes each, as far as they are used
-
-
-def setting(default, description, low=-math.inf, high=math.inf, choices=(), change='configure'):
-    """Return a dataclass field with a description (with unit) and the values it admits.
-
-    change tells when a running node takes another value: 'live', 'configure' (when it is
-    configured the next time), or 'start'.
-    """
-    return dataclasses.field(default=default, metadata={
-        'description': description, 'low': low, 'high': high, 'choices': choices,
-        'change': change})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +39,8 @@ class SamplingConfig:
 
     samples_per_step: int = setting(
         16384, 'sample budget of one training step', 1024, 2**20, change='live')
+    error_share: float = setting(
+        0.3, 'share of the rays that go where the error is largest', 0.0, 1.0, change='live')
     near: float = setting(0.2, 'distance before which nothing is sampled [m]', 0.0, 10.0)
     far: float = setting(10.0, 'distance up to which unmeasured rays are sampled [m]', 0.5, 200.0)
     min_step: float = setting(0.02, 'smallest distance between samples [m]', 1e-3, 1.0)
@@ -64,6 +56,10 @@ class LossConfig:
     """Weights of the named terms of the loss."""
 
     huber_delta: float = setting(0.1, 'error at which the Huber loss becomes linear', 1e-3, 10.0)
+    distortion_weight: float = setting(
+        0.1, 'weight of how far apart the light of a ray comes from', 0.0, 10.0)
+    opacity_weight: float = setting(
+        0.001, 'weight of the entropy of opacities', 0.0, 10.0)
     depth_weight: float = setting(0.2, 'weight of the depth term [1/m]', 0.0, 100.0)
     free_space_weight: float = setting(
         0.2, 'weight of opacity in front of a measured surface', 0.0, 100.0)
@@ -88,6 +84,8 @@ class KeyframeConfig:
         0.03, 'keep an image after this motion [m]', 0.0, 10.0, change='live')
     min_rotation: float = setting(
         1.5, 'or after this rotation [degree]', 0.0, 180.0, change='live')
+    adapt_exposure: bool = setting(
+        False, 'let brightness and contrast differ between images', change='live')
     budget_mb: int = setting(1024, 'memory for keyframes [MB]', 16, 2**20)
 
 
@@ -124,7 +122,7 @@ class Config:
         for low, high in (
                 ('sampling.near', 'sampling.far'), ('map.min_height', 'map.max_height'),
                 ('field.finest_cell', 'field.coarsest_cell')):
-            low_value, high_value = _get(self, low), _get(self, high)
+            low_value, high_value = value_of(self, low), value_of(self, high)
             if not low_value < high_value:
                 raise ValueError(
                     f"'{low}' ({low_value}) must be less than '{high}' ({high_value})")
@@ -138,62 +136,3 @@ class Config:
                 f'an extent of {grid.length} x {grid.width} x {grid.height} m has {voxels:.2g} '
                 f"voxels of {grid.voxel_size} m, more than {MAX_VOXELS:.2g}: enlarge "
                 "'occupancy.voxel_size'; the grid grows by itself where the camera goes")
-
-
-def _get(config, name):
-    for part in name.split('.'):
-        config = getattr(config, part)
-    return config
-
-
-def flatten(config, prefix=''):
-    """Yield (dotted name, dataclass field, value) for every setting, nested ones included."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from flatten(value, f'{prefix}{field.name}.')
-        else:
-            yield prefix + field.name, field, value
-
-
-def replace(config, values):
-    """Return config with the settings of a {dotted name: value} dictionary, checked.
-
-    Raises ValueError, naming the setting and what it admits, for an unknown name, a wrong type
-    or a value out of range.
-    """
-    known = {name: (field, value) for name, field, value in flatten(config)}
-    for name, value in values.items():
-        if name not in known:
-            raise ValueError(f"unknown setting '{name}'; known are: {', '.join(sorted(known))}")
-        field, default = known[name]
-        _check(name, field.metadata, type(default), value)
-    return _rebuild(config, values, '')
-
-
-def _rebuild(config, values, prefix):
-    changes = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            changes[field.name] = _rebuild(value, values, f'{prefix}{field.name}.')
-        elif prefix + field.name in values:
-            changes[field.name] = type(value)(values[prefix + field.name])
-    return dataclasses.replace(config, **changes)
-
-
-def _check(name, admits, kind, value):
-    if kind is tuple:
-        words = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-        if not words or not value:
-            raise ValueError(f"'{name}' must be a list of words, is {value!r}")
-        return
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"'{name}' must be {kind.__name__}, is {value!r}")
-    if admits['choices'] and value not in admits['choices']:
-        raise ValueError(f"'{name}' must be one of {', '.join(admits['choices'])}, is {value!r}")
-    if isinstance(value, (int, float)) and not admits['low'] <= value <= admits['high']:
-        raise ValueError(
-            f"'{name}' must be between {admits['low']} and {admits['high']}, is {value!r} "
-            f"({admits['description']})")

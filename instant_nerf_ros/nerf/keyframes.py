@@ -2,9 +2,12 @@
 import numpy as np
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.error_map import ErrorMap
+from instant_nerf_ros.nerf.exposure import Exposure
 
 MILLIMETRE = 0.001  # unit of the stored depths
 BYTES_PER_PIXEL = 5  # three of colour, two of depth
+OPAQUE = 0.95  # opacity from which the colour of a ray is that of a surface
 DRAW_PRIOR = 2000  # draws that a new keyframe counts as having had, see `draw_weights`
 
 
@@ -28,13 +31,19 @@ class Keyframes:
         self.T_world_camera = np.empty((0, 4, 4))
         self.first = np.empty(0, dtype=np.int64)
         self.first_direction = np.empty(0, dtype=np.int64)
-        self.pixels = np.empty(0, dtype=np.int64)  # pixels of each keyframe
+        self.widths, self.heights = np.empty((2, 0), dtype=np.int64)  # of each keyframe
         self.draws = np.empty(0)  # rays drawn from each keyframe
+        self.error_map, self.exposure = ErrorMap(), Exposure()
         self.latest = None  # pose of the image kept last
 
     def __len__(self):
         """Return the number of keyframes."""
         return len(self.first)
+
+    @property
+    def pixels(self):
+        """Return the number of pixels (K,) of each keyframe."""
+        return self.widths * self.heights
 
     def moved(self, T_world_camera):
         """Tell whether a pose is far enough from that of the image kept last."""
@@ -68,8 +77,11 @@ class Keyframes:
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
         self.first = np.append(self.first, first)
         self.first_direction = np.append(self.first_direction, self.cameras[camera])
-        self.pixels = np.append(self.pixels, count)
+        self.widths = np.append(self.widths, camera.width)
+        self.heights = np.append(self.heights, camera.height)
         self.draws = np.append(self.draws, 0.0)
+        self.error_map.append()
+        self.exposure.append()
         self.latest = T_world_camera
 
     def image(self, k):
@@ -87,6 +99,17 @@ class Keyframes:
         """
         weights = 1 / (self.draws + DRAW_PRIOR)
         return weights / weights.sum()
+
+    def learn(self, drawn, pixels, colors, opacities):
+        """Take in what the field showed of rays that were Drawn.
+
+        pixels (R, 3) uint8, as corrected; colors (R, 3) in [0, 1], over black; opacities (R,).
+        """
+        errors = np.abs(colors - pixels / np.float32(255)).mean(-1)
+        self.error_map.learn(drawn.keyframes, drawn.tiles, errors)
+        if self.config.adapt_exposure:
+            whole = opacities > OPAQUE
+            self.exposure.learn(drawn.keyframes[whole], drawn.pixels[whole], colors[whole])
 
     def _free(self, count):
         """Return the first place in the pool with room for count pixels, or None."""
@@ -108,9 +131,11 @@ class Keyframes:
         return int(np.argmin(nearest))
 
     def _remove(self, k):
-        names = 'T_world_camera', 'first', 'first_direction', 'pixels', 'draws'
+        names = 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'draws'
         for name in names:
             setattr(self, name, np.delete(getattr(self, name), k, axis=0))
+        self.error_map.remove(k)
+        self.exposure.remove(k)
 
 
 def _motion(T_world_cameras, T_world_camera):

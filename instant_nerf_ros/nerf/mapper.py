@@ -55,6 +55,7 @@ class Mapper:
         self.discarded = 0  # steps whose loss was not finite; they change nothing
         self.fresh = 0  # the step at which the last keyframe came
         self.ray_count = FIRST_RAYS
+        self._next = None  # rays of the next step, if they are drawn already
         self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
 
     @property
@@ -95,6 +96,7 @@ class Mapper:
         self.occupancy = occupancy
         self.keyframes.add(image, camera, T_world_camera, depth)
         self.fresh = self.steps
+        self._next = None
         return True
 
     def step(self):
@@ -103,18 +105,22 @@ class Mapper:
         Raises RuntimeError before the first keyframe.
         """
         self._known()
-        batch = rays.draw(self.keyframes, self.ray_count, self.random)
+        batch, drawn = self._next or self._draw()
         jitter = torch.rand(len(batch), generator=self.generator)
         background = torch.rand(len(batch), 3, generator=self.generator)
         learnt = lesson.learn(
             self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
             self.stride)
+        self._adapt(len(batch), len(learnt.positions))
         if math.isfinite(learnt.loss):
-            self.optimizer.step(self._learning_rate())
-            self._learn_occupancy(batch, learnt)
+            rate = self._learning_rate()
+            _, ends = self.engine.together(
+                lambda: self.optimizer.step(rate), lambda: self._note(batch, drawn, learnt))
+            if self.steps % PROBE_EVERY == 0:
+                self._probe(batch, ends)
         else:
             self.discarded += 1
-        self._adapt(len(batch), len(learnt.positions))
+            self._next = None
         self.steps += 1
         return {'loss': learnt.loss, **learnt.terms}
 
@@ -150,16 +156,28 @@ class Mapper:
             raise RuntimeError('there is no keyframe yet: add an image first')
         return self.occupancy
 
-    def _learn_occupancy(self, batch, learnt):
-        """Tell the grid what this step saw."""
+    def _draw(self):
+        return rays.draw(
+            self.keyframes, self.ray_count, self.random, self.config.sampling.error_share)
+
+    def _note(self, batch, drawn, learnt):
+        """Take in what this step saw, all but the gradients, and draw the rays of the next one.
+
+        Returns where the rays end. It does not ask the field, which changes meanwhile.
+        """
         self.occupancy.visit(learnt.positions, learnt.densities)
         ends = evidence.ends(learnt, batch)
         self.occupancy.carve(batch.first(WITNESSES), ends[:WITNESSES])
-        if self.steps % PROBE_EVERY == 0:
-            # Skipped voxels are looked at again, or what was missed once would stay so.
-            share = torch.rand(len(batch), 1, generator=self.generator)
-            probes = batch.origins + share * ends[:, None] * batch.directions
-            self.occupancy.visit(probes, self.field.density(probes))
+        shown = (values.numpy() for values in (batch.pixels, learnt.colors, learnt.opacities))
+        self.keyframes.learn(drawn, *shown)
+        self._next = self._draw()
+        return ends
+
+    def _probe(self, batch, ends):
+        """Look at skipped voxels again, or what was missed once would stay so."""
+        share = torch.rand(len(batch), 1, generator=self.generator)
+        probes = batch.origins + share * ends[:, None] * batch.directions
+        self.occupancy.visit(probes, self.field.density(probes))
 
     def _adapt(self, ray_count, sample_count):
         """Choose stride and rays of the next step, so that it has the samples of the budget.

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import Config, flatten, replace
+from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.keyframes import MILLIMETRE, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.settings import flatten, replace
 
 FORMAT, VERSION = 'instant_nerf_ros model', 1
 BOUND = 'field.', 'occupancy.voxel_size'  # settings without which it cannot be loaded

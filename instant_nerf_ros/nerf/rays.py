@@ -4,6 +4,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from instant_nerf_ros.nerf import error_map
 from instant_nerf_ros.nerf.keyframes import MILLIMETRE
 
 LEAST_COSINE = 0.05  # between a ray with depth and the optical axis
@@ -16,7 +17,7 @@ class Rays:
     origins: torch.Tensor  # (R, 3) metres, world
     directions: torch.Tensor  # (R, 3) unit, world
     surfaces: torch.Tensor  # (R,) metres along the ray to the measured surface; 0 = not measured
-    pixels: torch.Tensor  # (R, 3) uint8 RGB
+    pixels: torch.Tensor  # (R, 3) uint8 RGB, as if all keyframes were exposed alike
 
     def __len__(self):
         """Return the number of rays."""
@@ -27,11 +28,29 @@ class Rays:
         return Rays(*(values[:count] for values in vars(self).values()))
 
 
-def draw(keyframes, count, generator):
-    """Draw count rays from keyframes (numpy Generator), and count them there."""
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """Where R rays come from."""
+
+    keyframes: np.ndarray  # (R,) int64, index of the keyframe
+    tiles: np.ndarray  # (R,) int64, of its error map
+    pixels: np.ndarray  # (R, 3) uint8 RGB as recorded; those of the rays are corrected
+
+
+def draw(keyframes, count, generator, error_share):
+    """Draw count rays from keyframes (numpy Generator), count them there, and return Rays, Drawn.
+
+    error_share of the rays go where the error map says that the field is wrong.
+    """
     chosen = generator.choice(len(keyframes), count, p=keyframes.draw_weights())
     keyframes.draws += np.bincount(chosen, minlength=len(keyframes))
+    widths, heights = keyframes.widths[chosen], keyframes.heights[chosen]
     pixel = (generator.random(count) * keyframes.pixels[chosen]).astype(np.int64)
+    by_error = int(error_share * count)  # the first ones: the order of the keyframes is random
+    tiles = keyframes.error_map.draw(chosen[:by_error], generator)
+    pixel[:by_error] = error_map.pixel_in(
+        tiles, widths[:by_error], heights[:by_error], generator)
+    tiles = error_map.tile_of(pixel, widths, heights)
     directions = keyframes.directions[keyframes.first_direction[chosen] + pixel]
     pixel += keyframes.first[chosen]
     # Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
@@ -39,12 +58,13 @@ def draw(keyframes, count, generator):
     depths = keyframes.depths[pixel] * np.float32(MILLIMETRE)
     surfaces = np.where(cosines > LEAST_COSINE, depths / np.maximum(cosines, LEAST_COSINE), 0)
     poses = keyframes.T_world_camera[chosen].astype(np.float32)
+    colors = keyframes.colors[pixel]
     return Rays(
         torch.from_numpy(poses[:, :3, 3].copy()),
         torch.from_numpy(np.einsum('nij,nj->ni', poses[:, :3, :3], directions)),
         torch.from_numpy(surfaces.astype(np.float32)),
-        torch.from_numpy(keyframes.colors[pixel]),
-    )
+        torch.from_numpy(keyframes.exposure.correct(chosen, colors)),
+    ), Drawn(chosen, tiles, colors)
 
 
 def of_camera(camera, T_world_camera):

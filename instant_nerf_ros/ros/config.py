@@ -1,7 +1,7 @@
 """The node's own settings; those of the engine are in nerf/config.py."""
 import dataclasses
 
-from instant_nerf_ros.nerf.config import setting
+from instant_nerf_ros.nerf.settings import setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-from instant_nerf_ros.nerf.config import flatten, replace
+from instant_nerf_ros.nerf.settings import flatten, replace
 
 _OF_RCLPY = ('use_sim_time', 'start_type_description_service')  # every node has them
 

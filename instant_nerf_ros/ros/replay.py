@@ -14,7 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from instant_nerf_ros.data.bags import is_bag, open_bag
 from instant_nerf_ros.data.frames import T_LINK_OPTICAL, holdout, load_folder
-from instant_nerf_ros.nerf.config import setting
+from instant_nerf_ros.nerf.settings import setting
 from instant_nerf_ros.ros.playback import (
     FIRST_STAMP,
     OPTICAL_FRAME,

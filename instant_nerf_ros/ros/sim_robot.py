@@ -12,7 +12,7 @@ from instant_nerf_ros.data.flat import Flat
 from instant_nerf_ros.data.frames import T_LINK_OPTICAL
 from instant_nerf_ros.data.tour import T_BASE_LINK, Tour
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import setting
+from instant_nerf_ros.nerf.settings import setting
 from instant_nerf_ros.ros.playback import (
     FIRST_STAMP,
     OPTICAL_FRAME,

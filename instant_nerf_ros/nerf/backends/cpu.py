@@ -9,10 +9,11 @@ import torch
 from instant_nerf_ros.nerf.backends import numba_voxels
 from instant_nerf_ros.nerf.backends.cpu_lesson import Adam, learn, look
 from instant_nerf_ros.nerf.backends.cpu_networks import ColorNetwork, GeometryNetwork
+from instant_nerf_ros.nerf.backends.cpu_threads import together
 
 __all__ = [
     'Adam', 'ColorNetwork', 'GeometryNetwork', 'NAME', 'WHOLE',
-    'carve', 'learn', 'look', 'states', 'visit',
+    'carve', 'learn', 'look', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'cpu'

@@ -7,11 +7,19 @@ from instant_nerf_ros.nerf.backends.cpu_networks import pack, pack_back
 from instant_nerf_ros.nerf.backends.cpu_threads import on_all_cores
 from instant_nerf_ros.nerf.backends.numba_lesson import make_learnt, make_work
 from instant_nerf_ros.nerf.backends.numba_march import Rays, Space
-from instant_nerf_ros.nerf.backends.numba_pixels import COUNTS, LIT, TERMS, Loss, Shown, Wanted
+from instant_nerf_ros.nerf.backends.numba_pixels import (
+    COUNTS,
+    LIT,
+    TERMS,
+    UNMEASURED,
+    Loss,
+    Shown,
+    Wanted,
+)
 
 CORRECTIONS = 4096  # updates after which Adam's bias correction is one in float32
 MOST = 2**17  # samples that a thread learns from in a step; or four times what it should have
-NAMES = 'color', 'depth', 'free_space'  # of the terms of the loss
+NAMES = 'color', 'distortion', 'opacity', 'depth', 'free_space'  # of the terms of the loss
 
 
 class Room:
@@ -45,7 +53,8 @@ def learn(field, rays, occupancy, config, jitter, background, stride):
         Wanted(rays.pixels.numpy() / np.float32(255), background.numpy()),
         _space(occupancy, config.sampling, stride, False),
         Loss(*map(np.float32, (
-            terms.huber_delta, terms.depth_weight, terms.free_space_weight))),
+            terms.huber_delta, terms.distortion_weight, terms.opacity_weight, terms.depth_weight,
+            terms.free_space_weight))),
         pack(geometry, field.color), np.float32(field.extent), pack_back(geometry, field.color),
         shown,
     )  # fmt: skip
@@ -53,7 +62,7 @@ def learn(field, rays, occupancy, config, jitter, background, stride):
         *arguments, geometry.chunks[thread], room.works[thread], room.learnt[thread],
         room.counts[thread], turn))
     counts = room.counts.sum(0)
-    measured = TERMS if rays.surfaces.any() else 1
+    measured = TERMS if rays.surfaces.any() else UNMEASURED
     losses = dict(zip(NAMES[:measured], counts.tolist()))
     lit = [(learnt, int(own[LIT])) for learnt, own in zip(room.learnt, room.counts)]
     positions = np.concatenate([learnt.positions[:number] for learnt, number in lit])
@@ -110,9 +119,9 @@ class Adam:
         self.settings = *map(np.float32, (beta1, beta2, epsilon)),
         self.corrections = [(1 - beta**steps).astype(np.float32) for beta in (beta1, beta2)]
         self.steps = 0
-        shape = geometry.lines.shape[:2]
-        self.updates = np.zeros(shape, dtype=np.uint16)  # of each entry
-        self.entries = np.empty(shape, dtype=np.int32)  # room for lists
+        levels, entries = geometry.lines.shape[:2]
+        self.updates = np.zeros((levels, entries), dtype=np.uint16)  # of each entry
+        self.entries = np.empty((levels, entries + 1), dtype=np.int32)  # room for lists
 
     def step(self, learning_rate):
         """Update all parameters from the gradients of the last lesson."""

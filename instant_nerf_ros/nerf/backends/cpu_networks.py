@@ -36,7 +36,7 @@ class GeometryNetwork(nn.Module):
         results = np.empty((len(positions), GEOMETRY), dtype=np.float32)
         field = pack(self)
         on_all_cores(lambda thread, turn: ask(
-            positions.numpy(), field, results, self.chunks[thread], turn))
+            positions.contiguous().numpy(), field, results, self.chunks[thread], turn))
         return torch.from_numpy(results)
 
 

@@ -26,6 +26,15 @@ def on_all_cores(work):
         other.result()
 
 
+def together(first, second):
+    """Call two functions, at the same time if there is more than one core: return both results."""
+    threads = numba.get_num_threads()
+    if threads == 1:
+        return first(), second()
+    other = _pool(threads).submit(second)
+    return first(), other.result()
+
+
 @functools.lru_cache(maxsize=1)
 def _pool(threads):
     return concurrent.futures.ThreadPoolExecutor(threads, 'kernels')

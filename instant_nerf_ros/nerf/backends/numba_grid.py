@@ -3,15 +3,25 @@
 All that belongs to an entry lies in one cache line, `lines[level, entry]`: value, gradient, first
 and second moment, FEATURES each. Hashing makes every access a cache miss, so their number counts.
 """
+from collections import namedtuple
+
 import numpy as np
 
+from instant_nerf_ros.nerf.backends.numba_cells import (
+    CORNERS,
+    LINE,
+    find_corners,
+    interpolate,
+    spread,
+)
 from instant_nerf_ros.nerf.backends.numba_jit import jit, prefetch
+from instant_nerf_ros.nerf.backends.reference import FEATURES
 
-FEATURES = 4
-LINE = 16  # float32 values in a cache line: value, gradient, first and second moment
 AHEAD = 16  # entries that Adam asks for before it needs them
 BATCH = 32  # samples whose entries are asked for at once
-PRIME_Y, PRIME_Z = np.uint32(2654435761), np.uint32(805459861)
+
+# Entries (BATCH, CORNERS) and weights of the corners of the cells of some positions.
+Batch = namedtuple('Batch', 'indices weights')
 
 
 def aligned_lines(levels, entries):
@@ -23,45 +33,17 @@ def aligned_lines(levels, entries):
 
 
 @jit
-def _corners(position, scale, mask, indices, weights):
-    """Write the entry (8,) and the weight (8,) of each corner of a position's cell on a level."""
-    one, half = np.float32(1), np.float32(0.5)
-    x, y, z = position[0] * scale + half, position[1] * scale + half, position[2] * scale + half
-    # Signed, since processors before AVX-512 convert nothing else.
-    i, j, k = np.int32(x), np.int32(y), np.int32(z)
-    u, v, w = x - np.float32(i), y - np.float32(j), z - np.float32(k)
-    x0, y0, z0 = np.uint32(i), np.uint32(j * PRIME_Y), np.uint32(k * PRIME_Z)
-    x1, y1, z1 = np.uint32(x0 + np.uint32(1)), np.uint32(y0 + PRIME_Y), np.uint32(z0 + PRIME_Z)
-    for corner in range(8):
-        hx, wx = (x1, u) if corner & 1 else (x0, one - u)
-        hy, wy = (y1, v) if corner & 2 else (y0, one - v)
-        hz, wz = (z1, w) if corner & 4 else (z0, one - w)
-        indices[corner] = np.uint32(hx ^ hy ^ hz) & mask
-        weights[corner] = wx * wy * wz
-
-
-@jit
 def encode(positions, lines, scales, encoded):
     """Write hash_encode of reference.py into the first columns of encoded (N, >= 4 levels)."""
-    mask = np.uint32(lines.shape[1] - 1)
-    indices = np.empty(8, dtype=np.uint32)
-    weights = np.empty(8, dtype=np.float32)
+    batch = _make_batch()
     for level in range(lines.shape[0]):
-        column = level * FEATURES
-        for n in range(positions.shape[0]):
-            _corners(positions[n], scales[level], mask, indices, weights)
-            a = b = c = d = np.float32(0)
-            for corner in range(8):
-                weight = weights[corner]
-                index = indices[corner]
-                a += weight * lines[level, index, 0]
-                b += weight * lines[level, index, 1]
-                c += weight * lines[level, index, 2]
-                d += weight * lines[level, index, 3]
-            encoded[n, column] = a
-            encoded[n, column + 1] = b
-            encoded[n, column + 2] = c
-            encoded[n, column + 3] = d
+        for first in range(0, len(positions), BATCH):
+            count = _find(positions[first:], scales[level], lines[level], batch)
+            for n in range(count):
+                result = encoded[first + n, level * FEATURES :]
+                interpolate(
+                    lines[level].ctypes.data, batch.indices[n].ctypes.data,
+                    batch.weights[n].ctypes.data, result.ctypes.data)
 
 
 @jit
@@ -69,33 +51,41 @@ def encode_backward(positions, gradients, scale, column, lines, entries, count):
     """Add the gradient of `encode` on one level to its lines (entries, LINE).
 
     gradients (N, >= 4 levels), of which those from column on are the level's. Entries whose
-    gradient was zero are appended to entries[:count]; returns the new count.
+    gradient was zero are appended to entries[:count], which has room for one more than there
+    are; returns the new count. What had cancelled to zero is listed again: Adam finds nothing
+    the second time.
     """
-    zero = np.float32(0)
-    mask = np.uint32(lines.shape[0] - 1)
-    indices = np.empty((BATCH, 8), dtype=np.uint32)
-    weights = np.empty((BATCH, 8), dtype=np.float32)
-    for first in range(0, positions.shape[0], BATCH):
-        last = min(first + BATCH, positions.shape[0])
-        for n in range(first, last):
-            _corners(positions[n], scale, mask, indices[n - first], weights[n - first])
-            for corner in range(8):
-                prefetch(lines.ctypes.data + 4 * LINE * np.uintp(indices[n - first, corner]))
-        for n in range(first, last):
-            a, b = gradients[n, column], gradients[n, column + 1]
-            c, d = gradients[n, column + 2], gradients[n, column + 3]
-            for corner in range(8):
-                index, weight = indices[n - first, corner], weights[n - first, corner]
-                line = lines[index]
-                g0, g1, g2, g3 = line[4], line[5], line[6], line[7]
-                h0, h1, h2, h3 = g0 + weight * a, g1 + weight * b, g2 + weight * c, g3 + weight * d
-                # What had cancelled to zero is listed again: Adam finds nothing the second time.
-                if (g0 == zero and g1 == zero and g2 == zero and g3 == zero
-                        and (h0 != zero or h1 != zero or h2 != zero or h3 != zero)
-                        and count < len(entries)):  # fmt: skip
-                    entries[count] = index
-                    count += 1
-                line[4], line[5], line[6], line[7] = h0, h1, h2, h3
+    batch, most = _make_batch(), len(entries) - 1
+    for first in range(0, len(positions), BATCH):
+        for n in range(_find(positions[first:], scale, lines, batch)):
+            gradient = gradients[first + n, column:]
+            count = spread(
+                lines.ctypes.data, batch.indices[n].ctypes.data, batch.weights[n].ctypes.data,
+                gradient.ctypes.data, entries.ctypes.data, count, most)
+    return count
+
+
+@jit
+def _make_batch():
+    shape = BATCH, CORNERS
+    return Batch(np.empty(shape, dtype=np.uint32), np.empty(shape, dtype=np.float32))
+
+
+@jit
+def _find(positions, scale, lines, batch):
+    """Write the corners of the next few positions, ask for their lines; return how many it is.
+
+    They come from memory while the next ones are computed.
+    """
+    count = min(BATCH, len(positions))
+    mask = np.uint32(len(lines) - 1)
+    for n in range(count):
+        find_corners(
+            positions[n].ctypes.data, scale, mask, batch.indices[n].ctypes.data,
+            batch.weights[n].ctypes.data)
+        for corner in range(CORNERS):
+            index = np.uintp(batch.indices[n, corner])
+            prefetch(lines.ctypes.data + 4 * LINE * index)
     return count
 
 

@@ -1,4 +1,7 @@
 """How the kernels are compiled, and what they need of LLVM that numba does not offer."""
+import contextlib
+from pathlib import Path
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -8,6 +11,21 @@ from numba.extending import intrinsic
 # Lets LLVM join the operations on the features of an entry into vector instructions.
 numba.config.SLP_VECTORIZE = 1
 jit = numba.njit(cache=True, fastmath={'contract'}, error_model='numpy', nogil=True)
+
+
+def forget_outdated(folder):
+    """Delete the kernels kept in a folder of sources that are older than any of its sources.
+
+    numba compares a kernel with the file it stands in alone, not with those it calls.
+    """
+    newest = max(source.stat().st_mtime for source in folder.glob('*.py'))
+    for kept in (folder / '__pycache__').glob('*.nb[ci]'):
+        with contextlib.suppress(OSError):  # another process was faster, or it is not ours
+            if kept.stat().st_mtime < newest:
+                kept.unlink()
+
+
+forget_outdated(Path(__file__).parent)
 
 
 @intrinsic

@@ -5,13 +5,15 @@ import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_jit import jit
 
-COLOR, DEPTH, FREE_SPACE, LIT = range(4)  # columns of counts
-TERMS, COUNTS = 3, 4  # the first ones are terms of the loss
+COLOR, DISTORTION, OPACITY, DEPTH, FREE_SPACE, LIT = range(6)  # columns of counts
+UNMEASURED, TERMS, COUNTS = 3, 5, 6  # the first ones are terms of the loss, of any ray or all
+LEAST_OPACITY = np.float32(1e-3)  # as in loss.py
 
 # What the rays should show: pixels (R, 3) in [0, 1], background (R, 3).
 Wanted = namedtuple('Wanted', 'pixels background')
 # Weights of the loss, see loss.terms.
-Loss = namedtuple('Loss', 'huber_delta depth_weight free_space_weight')
+Loss = namedtuple('Loss', [
+    'huber_delta', 'distortion_weight', 'opacity_weight', 'depth_weight', 'free_space_weight'])
 # What the rays show, (R, ...): colours, distances, opacities, median distances.
 Shown = namedtuple('Shown', 'colors distances opacities medians')
 
@@ -45,6 +47,13 @@ def _huber(error, delta):
 
 
 @jit
+def _place(chunk, n):
+    """Return where a sample is in the distortion, see loss.terms."""
+    middle = (chunk.t_starts[n] + chunk.t_ends[n]) * np.float32(0.5)
+    return middle / (np.float32(1) + middle)
+
+
+@jit
 def compare(ray, order, rays, wanted, loss, band, shown, chunk, work, counts):
     """Add a ray's terms of the loss, and write the gradients of its samples."""
     one, zero = np.float32(1), np.float32(0)
@@ -62,10 +71,21 @@ def compare(ray, order, rays, wanted, loss, band, shown, chunk, work, counts):
         term, slope = _huber(shown.distances[ray] - surface, loss.huber_delta)
         counts[DEPTH] += loss.depth_weight * share * term
         by_distance = loss.depth_weight * share * slope
-    free = loss.free_space_weight * share
-    behind = zero
+    opacity = shown.opacities[ray]
+    if opacity > LEAST_OPACITY:
+        logarithm = np.log(opacity)
+        counts[OPACITY] -= loss.opacity_weight * share * opacity * logarithm
+        by_opacity -= loss.opacity_weight * share * (logarithm + one)
+    else:
+        counts[OPACITY] -= loss.opacity_weight * share * LEAST_OPACITY * np.log(LEAST_OPACITY)
+    free, spread = loss.free_space_weight * share, loss.distortion_weight * share
+    places = zero  # sum of weight * place of all samples
     for n in order:
-        weight = chunk.weights[n]
+        places += chunk.weights[n] * _place(chunk, n)
+    behind = spreads = before = places_before = zero
+    for n in order:
+        weight, place = chunk.weights[n], _place(chunk, n)
+        width = (chunk.t_ends[n] - chunk.t_starts[n]) * (one - place) * (one - place)
         by_weight = by_opacity + by_distance * (
             (chunk.t_starts[n] + chunk.t_ends[n]) * np.float32(0.5))
         for channel in range(3):
@@ -75,8 +95,15 @@ def compare(ray, order, rays, wanted, loss, band, shown, chunk, work, counts):
         if chunk.t_ends[n] < surface - band:
             counts[FREE_SPACE] += free * weight * weight
             by_weight += np.float32(2) * free * weight
+        nearer = place * before - places_before
+        spreads += weight * (np.float32(2) * nearer + weight * width / np.float32(3))
+        before += weight
+        places_before += weight * place
+        further = (places - places_before) - place * (opacity - before)
+        by_weight += np.float32(2) * spread * (nearer + further + weight * width / np.float32(3))
         work.densities[n] = by_weight
         behind += weight * by_weight
+    counts[DISTORTION] += spread * spreads
     for n in order:
         # dL/ddensity_i = length_i (T_{i+1} dL/dw_i - sum_{j>i} w_j dL/dw_j); and the gradient of
         # the logarithm is the density times that.

@@ -11,7 +11,7 @@ from instant_nerf_ros.nerf.backends.reference_voxels import carve, states, visit
 
 __all__ = [
     'Adam', 'ColorNetwork', 'GeometryNetwork', 'NAME', 'WHOLE',
-    'carve', 'composite', 'march', 'median_distance', 'states', 'visit',
+    'carve', 'composite', 'march', 'median_distance', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'reference'
@@ -20,6 +20,14 @@ FEATURES = 4  # per level and entry, as instant-ngp has it today
 GEOMETRY = 16  # outputs of the geometry network: log density and what the colour depends on
 HARMONICS = 16  # real spherical harmonics up to degree 3
 PRIMES = (1, 2654435761, 805459861)  # spatial hash, Mueller et al. 2022, eq. 4
+
+
+def together(first, second):
+    """Call two functions that do not touch the same things, and return both results.
+
+    A backend with cores to spare calls them at the same time.
+    """
+    return first(), second()
 
 
 def hash_encode(positions, table, scales):
