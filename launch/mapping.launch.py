@@ -1,10 +1,9 @@
 """Map with the images, the poses and, if there are any, the depth images of a robot's camera."""
 import os
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -61,10 +60,14 @@ def start(context):
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
         respawn=LaunchConfiguration('respawn'), respawn_delay=2.0,
         output='screen', emulate_tty=True)]
-    nodes.append(Node(
-        package='rviz2', executable='rviz2', namespace=namespace, remappings=topics,
-        parameters=[time], arguments=['-d', existing('rviz_config', context)],
-        condition=IfCondition(LaunchConfiguration('rviz'))))
+    if flags('rviz')['rviz']:
+        try:
+            get_package_share_directory('rviz2')
+        except PackageNotFoundError as error:
+            raise RuntimeError('rviz2 is not installed; rviz:=false maps without it') from error
+        nodes.append(Node(
+            package='rviz2', executable='rviz2', namespace=namespace, remappings=topics,
+            parameters=[time], arguments=['-d', existing('rviz_config', context)]))
     if play:
         nodes.append(Node(
             package='instant_nerf_ros', executable='replay', namespace=namespace, remappings=tf,
@@ -80,10 +83,13 @@ def generate_launch_description():
         argument('params_file', os.path.join(SHARE, 'config', 'mapping.yaml'),
                  'parameters of the mapper'),
         argument('namespace', '', 'namespace of the nodes and of tf'),
-        argument('use_sim_time', '', 'take the time from /clock; with bag, it is', optional),
+        argument('use_sim_time', '', 'take the time from /clock; if not given, as bag wants it',
+                 optional),
         *(argument(f'{topic}_topic', *of) for topic, of in TOPICS.items()),
-        argument('use_depth', '', 'use the depth images', optional),
-        argument('autostart', '', 'false: a lifecycle manager starts it', optional),
+        argument('use_depth', '', 'use the depth images; if not given, as params_file says',
+                 optional),
+        argument('autostart', '', 'false: a lifecycle manager starts it; if not given, as '
+                 'params_file says', optional),
         argument('bag', '', 'a rosbag2, or a folder of posed images, to play'),
         argument('rviz', 'true', 'show the map in RViz', switch),
         argument('rviz_config', os.path.join(SHARE, 'rviz', 'mapping.rviz'), 'what RViz shows'),
