@@ -25,13 +25,18 @@ def read(path):
         return yaml.safe_load(file)
 
 
-def start_nav2(context):
-    """Return the navigation of nav2_bringup, with the map in its costmaps."""
+def check_nav2(_):
+    """Raise RuntimeError where there is no Nav2, before anything has started."""
     try:
-        bringup = get_package_share_directory('nav2_bringup')
+        get_package_share_directory('nav2_bringup')
     except PackageNotFoundError as error:
         raise RuntimeError(
             'Nav2 is not installed: apt install ros-$ROS_DISTRO-nav2-bringup') from error
+
+
+def start_nav2(context):
+    """Return the navigation of nav2_bringup, with the map in its costmaps."""
+    bringup = get_package_share_directory('nav2_bringup')
     value = {name: LaunchConfiguration(name).perform(context) for name in (
         'nav2_params_file', 'namespace', 'use_sim_time', 'respawn', 'log_level', 'map_topic')}
     theirs = value['nav2_params_file'] or os.path.join(bringup, 'params', 'nav2_params.yaml')
@@ -55,6 +60,7 @@ def generate_launch_description():
         DeclareLaunchArgument(
             'nav2_params_file', default_value='',
             description="your parameters of Nav2; '' for those of nav2_bringup"),
+        OpaqueFunction(function=check_nav2),
         # All arguments of mapping.launch.py are arguments of this one.
         IncludeLaunchDescription(mapping),
         OpaqueFunction(function=start_nav2),

@@ -23,7 +23,7 @@ from instant_nerf_ros.ros.settings import Settings
 from instant_nerf_ros.ros.traffic import Traffic
 
 REPORT_PERIOD = 1.0
-JOIN_TIMEOUT = 4.0  # launch sends SIGTERM 5 s after SIGINT
+JOIN_TIMEOUT = 2.0  # launch sends SIGTERM 5 s after SIGINT; the interpreter has to end, too
 
 
 def transition(change):
