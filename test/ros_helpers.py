@@ -76,16 +76,19 @@ class MapperProcess:
 
 
 @contextlib.contextmanager
-def mapper(*parameters, name=''):
+def mapper(*parameters, name='', namespace=''):
     """Run a mapper_node with a small engine and parameters 'name:=value'.
 
-    With a name, the node has that name and publishes <name>/map: there may be several.
+    With a name, the node has that name and publishes <name>/map: there may be several. With a
+    namespace, all its topics and TF are in there, as launch files do it.
     """
     # Each parameter once: rcl keeps one value of every type that it was given.
     values = {text.partition(':=')[0]: text for text in (*SMALL_ENGINE, *parameters)}
     arguments = [word for text in values.values() for word in ('-p', text)]
     if name:
         arguments += ['-r', f'__node:={name}', '-r', f'map:={name}/map']
+    if namespace:
+        arguments += in_namespace(namespace)
     process = MapperProcess(arguments)
     try:
         yield process
@@ -93,19 +96,28 @@ def mapper(*parameters, name=''):
         process.close()
 
 
+def in_namespace(namespace):
+    """Return the arguments that move a node and its TF to a namespace."""
+    remappings = f'__ns:=/{namespace}', '/tf:=tf', '/tf_static:=tf_static'
+    return [word for text in remappings for word in ('-r', text)]
+
+
 class Robot:
     """A node whose camera moves sideways before a wall; spins in its own thread."""
 
-    def __init__(self):
-        rclpy.init()
-        self.node = rclpy.create_node('robot')
+    def __init__(self, namespace='', wall_distance=WALL_DISTANCE):
+        arguments = in_namespace(namespace) if namespace else []
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, args=['--ros-args', *arguments])
+        self.node = rclpy.create_node('robot', context=self._context)
+        self._wall = np.full((48, 64), wall_distance, np.float32)
         qos = qos_profile_sensor_data
         self._image = self.node.create_publisher(Image, 'image', qos)
         self._depth = self.node.create_publisher(Image, 'depth', qos)
         self._info = self.node.create_publisher(CameraInfo, 'camera_info', qos)
         self._clock = self.node.create_publisher(Clock, '/clock', qos)
         self._broadcaster = tf2_ros.TransformBroadcaster(self.node)
-        self._executor = SingleThreadedExecutor()
+        self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin)
         self._stop = threading.Event()
@@ -122,7 +134,7 @@ class Robot:
         self._thread.join()
         self._executor.shutdown()
         self.node.destroy_node()
-        rclpy.shutdown()
+        rclpy.shutdown(context=self._context)
 
     def collect(self, message_type, topic, qos):
         """Subscribe; return the list that fills with messages."""
@@ -139,8 +151,7 @@ class Robot:
                 self._clock.publish(Clock(clock=time_message(stamp_ns)))
             self.send_tf(stamp_ns)
             self._info.publish(camera_info_message(CAMERA, stamp_ns, 'camera'))
-            wall = np.full((48, 64), WALL_DISTANCE, np.float32)
-            self._depth.publish(image_message(wall, '32FC1', stamp_ns, 'camera'))
+            self._depth.publish(image_message(self._wall, '32FC1', stamp_ns, 'camera'))
             self.send_image(stamp_ns)
             self._count += 1
             time.sleep(0.05)

@@ -1,0 +1,54 @@
+"""Several robots on one network, each with its mapper in its namespace."""
+import contextlib
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+from nav_msgs.msg import OccupancyGrid
+from ros_helpers import Robot, mapper, statuses_of, wait_until
+
+from instant_nerf_ros.ros.conversions import cells_from_message
+from instant_nerf_ros.ros.products import LATCHED
+
+pytestmark = pytest.mark.ros
+
+WALLS = {'left': 1.05, 'right': 1.85}  # where the wall of each robot stands [m]
+
+
+def front(message):
+    """Return where the occupied cells of a map begin along x [m]; nan where there are none."""
+    columns = np.nonzero((cells_from_message(message) == 100).any(axis=0))[0]
+    if not len(columns):
+        return np.nan
+    return message.info.origin.position.x + (columns[0] + 0.5) * message.info.resolution
+
+
+def test_two_robots_map_beside_each_other_and_none_hears_the_other():
+    with contextlib.ExitStack() as running:
+        robots, mappers, maps, statuses = {}, {}, {}, {}
+        for name, wall in WALLS.items():
+            robots[name] = Robot(name, wall)
+            running.callback(robots[name].close)
+            maps[name] = robots[name].collect(OccupancyGrid, 'map', LATCHED)
+            statuses[name] = statuses_of(robots[name], f'{name}/instant_nerf')
+            mappers[name] = running.enter_context(mapper(namespace=name))
+        for name, process in mappers.items():
+            process.wait_for('the engine runs on backend', 60.0)
+            robots[name].wait_for_listener()
+
+        def seen(name):
+            for robot in robots.values():
+                robot.drive(1)
+            return maps[name] and abs(front(maps[name][-1]) - WALLS[name]) < 0.1
+
+        for name in WALLS:
+            wait_until(lambda name=name: seen(name), 40.0, mappers[name].text)
+        topics = [name for name, _ in robots['left'].node.get_topic_names_and_types()]
+        assert not {'/map', '/tf', '/instant_nerf/points'} & set(topics)
+        for name in WALLS:
+            wait_until(lambda name=name: statuses[name], 5.0)
+            rates = [pair.key for pair in statuses[name][-1].values if pair.key[:5] == 'rate:']
+            assert rates and all(f' /{name}/' in rate for rate in rates)
