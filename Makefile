@@ -5,6 +5,7 @@
 #                 DEPTH=no leaves out depth images
 #   make test     style and tests
 #   make bench    figures of speed and quality
+#   make docs     the documentation as HTML, in build/docs; wants Python 3.11 or newer
 #   make clean    remove all that these made
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ export AMENT_PREFIX_PATH := $(VENV)
 export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: setup demo test bench clean
+.PHONY: setup demo test bench docs clean
 
 setup: $(READY)
 
@@ -40,6 +41,18 @@ test: $(READY)
 bench: $(READY)
 	'$(VENV)/bin/python' benchmarks/run.py
 
+# In an environment of its own: neither the engine nor ROS is needed to read their docstrings.
+DOCS_VENV := $(CURDIR)/.docs-venv
+
+$(DOCS_VENV)/.ready: docs/requirements.txt
+	'$(PYTHON)' -m venv '$(DOCS_VENV)'
+	'$(DOCS_VENV)/bin/pip' --disable-pip-version-check install -q -r docs/requirements.txt
+	@touch '$@'
+
+docs: $(DOCS_VENV)/.ready
+	'$(DOCS_VENV)/bin/sphinx-build' -q -W --keep-going docs build/docs
+	@echo 'The pages are in build/docs/index.html'
+
 clean:
-	rm -rf .venv benchmarks/.peer-venv benchmarks/results .pytest_cache .ruff_cache install log demo_output
+	rm -rf .venv .docs-venv benchmarks/.peer-venv benchmarks/results .pytest_cache .ruff_cache install log demo_output
 	find . \( -name build -o -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -r {} +

@@ -20,10 +20,10 @@ exclude_patterns = ['.venv', '_build', 'requirements.txt']
 html_theme = 'sphinx_rtd_theme'
 html_show_sphinx = False
 html_theme_options = {'navigation_depth': 3}
-html_context = {'display_github': False}
 html_show_sourcelink = False
+html_static_path = ['_static']
+html_css_files = ['tables.css']
 myst_heading_anchors = 4
-suppress_warnings = ['myst.header']  # these pages begin with their title, whatever its level
 
 # Only names and docstrings are read, so that no engine needs to be there.
 autodoc_mock_imports = ['cv2', 'llvmlite', 'numba', 'scipy', 'skimage', 'torch']

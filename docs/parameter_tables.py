@@ -25,14 +25,15 @@ def admitted(metadata):
 def row(name, field, value):
     """Return the line of a setting."""
     text, _, unit = field.metadata['description'].partition(' [')
-    cells = (f"`{name}`{' ◦' if name in PER_CAMERA else ''}", f'`{default(value)}`',
-             unit.rstrip(']'), admitted(field.metadata), text, CHANGES[field.metadata['change']])
+    cells = (f"`{name}`{' ◦' if name in PER_CAMERA else ''}",
+             f"`{default(value)}` {unit.rstrip(']')}".strip(), admitted(field.metadata), text,
+             CHANGES[field.metadata['change']])
     return '| ' + ' | '.join(cells) + ' |'
 
 
 def table(settings):
     """Return the lines of a table."""
-    return ['| parameter | default | unit | range | | changes |', '|---|---|---|---|---|---|',
+    return ['| parameter | default | range | | changes |', '|---|---|---|---|---|',
             *(row(*setting) for setting in settings)]
 
 

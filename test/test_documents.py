@@ -1,0 +1,69 @@
+"""Documents: links lead somewhere, and tables of parameters are the dataclasses."""
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from instant_nerf_ros.nerf.config import Config, flatten
+from instant_nerf_ros.ros.config import NodeConfig
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'underlay').glob('*.md')]
+SETTINGS = {
+    name: (field, value) for config in (NodeConfig(), Config())
+    for name, field, value in flatten(config)}
+
+
+def anchors(path):
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r'^#+ (.*)$', path.read_text(), re.M)
+    return {re.sub(r'[^\w -]', '', heading).strip().lower().replace(' ', '-')
+            for heading in headings}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    for target in re.findall(r'\]\((?!https?:)([^)\s]+)\)', page.read_text()):
+        path, _, anchor = target.partition('#')
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_every_page_is_in_the_contents():
+    names = {path.stem for path in (ROOT / 'docs').glob('*.md')} - {'index'}
+    names |= {path.stem for path in (ROOT / 'docs').glob('*.rst')}
+    trees = re.findall(r'```\{toctree\}(.*?)```', (ROOT / 'docs/index.md').read_text(), re.S)
+    listed = re.findall(r'^(?:.* <)?(\w+)>?$', ''.join(trees), re.M)
+    assert sorted(listed) == sorted(names)
+
+
+def test_the_tables_have_each_parameter_once_with_default_range_and_description():
+    spec = importlib.util.spec_from_file_location(
+        'parameter_tables', ROOT / 'docs/parameter_tables.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rows = re.findall(r'^\| `([\w.]+)`.*', module.tables(), re.M)
+    assert sorted(rows) == sorted(SETTINGS)
+    for name, line in zip(rows, re.findall(r'^\| `.*', module.tables(), re.M)):
+        field, value = SETTINGS[name]
+        assert field.metadata['description'].split(' [')[0] in line
+        if isinstance(value, float):
+            assert f'`{value}`' in line and f"{field.metadata['low']} to" in line
+
+
+def test_the_parameters_of_the_readme_have_their_defaults():
+    table = re.search(
+        r'^\| parameter \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)',
+        (ROOT / 'README.md').read_text(), re.M)[1]
+    for line in table.splitlines():
+        names, defaults = line.split('|')[1:3]
+        names = re.findall(r'`([\w.]+)`', names)
+        values = re.findall(r'[\w.]+', defaults)[:len(names)]
+        assert names, line
+        for name, told in zip(names, values):
+            field, value = SETTINGS[name]
+            assert type(value)(told) == value, name
+            unit = field.metadata['description'].partition(' [')[2].rstrip(']')
+            assert not unit or unit in defaults, name
