@@ -15,7 +15,8 @@ def make(center=(0.0, 0.0, 1.0), voxel_size=0.05):
     config = OccupancyConfig(voxel_size=voxel_size, length=4.0, width=3.0, height=5.0)
     occupancy = Occupancy(config, center, backends.select('reference'))
     # What is put in by hand may be anywhere.
-    occupancy.low, occupancy.high = occupancy.first, occupancy.first + occupancy.shape
+    occupancy.low = torch.from_numpy(occupancy.first.astype(float))
+    occupancy.high = occupancy.low + torch.tensor(occupancy.shape)
     return occupancy
 
 

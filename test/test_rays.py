@@ -106,7 +106,7 @@ def test_pixels_without_depth_have_no_surface():
 
 @pytest.mark.parametrize('camera', [CAMERA, FISHEYE])
 def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
-    rays = of_camera(camera, POSES[0])
+    rays = of_camera(camera, POSES[0], 'cpu')
     assert len(rays) == camera.width * camera.height
     assert not rays.surfaces.any()
     np.testing.assert_allclose(

@@ -22,7 +22,7 @@ def composite(densities, colors, samples, backend):
 
 def composite_light(densities, samples, backend):
     """Render densities (N,) alone: as composite, with all colours black."""
-    return composite(densities, torch.zeros(len(samples), 3), samples, backend)
+    return composite(densities, densities.new_zeros(len(samples), 3), samples, backend)
 
 
 def visible(densities, samples, backend):

@@ -67,7 +67,7 @@ def project(occupancy, config, floor=None):
     for height in np.unique(heights) if states.size else ():
         columns = heights == height
         band = slice(*np.clip([height + low, height + high], 0, states.shape[2]))
-        hits, passes = (grid[window].numpy()[columns, band] for grid in (
+        hits, passes = (grid[window].cpu().numpy()[columns, band] for grid in (
             occupancy.hits, occupancy.passes))
         cells[columns], probabilities[columns] = _column_states(
             states[columns, band], hits, passes)
@@ -105,4 +105,4 @@ def points(occupancy):
     occupied = np.argwhere(occupancy.states(window) == OCCUPIED)
     occupied += [axis.start for axis in window]
     positions = occupancy.corner + (occupied + 0.5) * occupancy.voxel_size
-    return positions.astype(np.float32), occupancy.colors.numpy()[tuple(occupied.T)]
+    return positions.astype(np.float32), occupancy.colors.cpu().numpy()[tuple(occupied.T)]

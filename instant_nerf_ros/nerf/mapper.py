@@ -42,7 +42,7 @@ class Mapper:
         self.config = config
         self.engine = backends.select(config.device)
         self.random = np.random.default_rng(config.seed)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator(self.engine.DEVICE).manual_seed(config.seed)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.field = Field(config.field, self.engine)
@@ -106,8 +106,7 @@ class Mapper:
         """
         self._known()
         batch, drawn = self._next or self._draw()
-        jitter = torch.rand(len(batch), generator=self.generator)
-        background = torch.rand(len(batch), 3, generator=self.generator)
+        jitter, background = self._uniform(len(batch)), self._uniform(len(batch), 3)
         learnt = lesson.learn(
             self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
             self.stride)
@@ -175,9 +174,12 @@ class Mapper:
 
     def _probe(self, batch, ends):
         """Look at skipped voxels again, or what was missed once would stay so."""
-        share = torch.rand(len(batch), 1, generator=self.generator)
+        share = self._uniform(len(batch), 1)
         probes = batch.origins + share * ends[:, None] * batch.directions
         self.occupancy.visit(probes, self.field.density(probes))
+
+    def _uniform(self, *shape):
+        return torch.rand(shape, generator=self.generator, device=self.engine.DEVICE)
 
     def _adapt(self, ray_count, sample_count):
         """Choose stride and rays of the next step, so that it has the samples of the budget.

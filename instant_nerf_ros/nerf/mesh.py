@@ -114,7 +114,7 @@ def _dilated(mask):
 
 def _density(field, positions):
     positions = torch.from_numpy(positions.astype(np.float32))
-    return torch.cat([field.density(part) for part in positions.split(CHUNK)]).numpy()
+    return torch.cat([field.density(part) for part in positions.split(CHUNK)]).cpu().numpy()
 
 
 def _colors(look, positions, normals, viewpoints, before):

@@ -36,7 +36,7 @@ def write(path, mapper):
     with zipfile.ZipFile(path, 'w') as archive:
         _put(archive, 'about', np.array(json.dumps(about)))
         for name, tensor in mapper.field.state().items():
-            _put(archive, f'field/{name}', tensor.numpy())
+            _put(archive, f'field/{name}', tensor.cpu().numpy())
         for name, array in mapper.occupancy.state().items():
             _put(archive, f'voxels/{name}', array, zipfile.ZIP_DEFLATED)  # mostly zeros
         for k in range(len(store)):

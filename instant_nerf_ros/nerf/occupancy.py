@@ -29,10 +29,12 @@ class Occupancy:
         # The corner lies on the lattice of the world, so that maps of all sessions align.
         corner = np.asarray(center) / self.voxel_size - shape / 2 - LATTICE
         self.first = np.floor(corner).astype(int)  # index of voxel (0, 0, 0) on that lattice
-        self.low = self.high = self.first + shape // 2  # the box that rays tell of
-        self.density = _zeros(shape, np.float32)
-        self.voxels, self.hits, self.passes = (_zeros(shape, np.uint8) for _ in range(3))
-        self.colors = _zeros((*shape, 3), np.uint8)
+        # The box that rays tell of; it stays where the rays are, and nobody waits for it.
+        self.low = self.high = self._tensor(self.first + shape // 2)
+        self.density = self._zeros(shape, torch.float32)
+        self.voxels, self.hits, self.passes = (
+            self._zeros(shape, torch.uint8) for _ in range(3))
+        self.colors = self._zeros((*shape, 3), torch.uint8)
 
     @property
     def shape(self):
@@ -47,7 +49,7 @@ class Occupancy:
     @property
     def origin(self):
         """Return the corner of voxel (0, 0, 0) as a tensor (3,) float32."""
-        return torch.from_numpy(self.corner.astype(np.float32))
+        return self._tensor(self.corner).float()
 
     def include(self, position):
         """Grow, doubling an axis at a time, until a position (3,) lies inside.
@@ -77,7 +79,7 @@ class Occupancy:
         grown = {}
         for name in GRIDS:
             grid = getattr(self, name)
-            grown[name] = _zeros((*shape, *grid.shape[3:]), grid.numpy().dtype)
+            grown[name] = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
             grown[name][kept] = grid
         self.first = self.first - below
         for name, grid in grown.items():
@@ -85,7 +87,7 @@ class Occupancy:
 
     def clip(self, rays, near, far):
         """Return the interval of each ray that lies in the grid and in [near, far], two (R,)."""
-        size = torch.tensor(self.shape) * self.voxel_size
+        size = self._tensor(self.shape).float() * self.voxel_size
         safe = torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
         faces = torch.stack([self.origin, self.origin + size])
         crossings = (faces[:, None] - rays.origins) / safe
@@ -98,7 +100,7 @@ class Occupancy:
         if not len(densities):
             return
         # While all is fog the voxels of less than the usual fog are empty, or all or none were.
-        threshold = min(self.threshold, densities.mean().item() / 2)
+        threshold = (densities.mean() / 2).clamp(max=self.threshold)
         self.backend.visit(
             positions, densities, self.density, self.voxels,
             self.origin, self.voxel_size, DECAY, threshold,
@@ -106,16 +108,16 @@ class Occupancy:
 
     def carve(self, rays, distances):
         """Count the voxels that rays cross, up to distances (R,), and where they end; 0 = none."""
-        known = distances > 0
-        if not known.any():
+        if not len(distances):
             return
-        origins = rays.origins[known]
-        ends = origins + distances[known, None] * rays.directions[known]
-        points = torch.cat([origins, ends]).numpy().astype(np.float64)
-        lattice = points / self.voxel_size - LATTICE
+        known = (distances > 0)[:, None]
+        ends = rays.origins + distances[:, None] * rays.directions
+        points = torch.stack([rays.origins, ends]).double()
+        lattice = points / self.voxel_size - self._tensor(LATTICE)
         # A voxel more to all sides, as the kernels round in their own way.
-        self.low = np.minimum(self.low, np.floor(lattice.min(0)).astype(int) - 1)
-        self.high = np.maximum(self.high, np.floor(lattice.max(0)).astype(int) + 2)
+        low = torch.where(known, lattice, math.inf).amin((0, 1)).floor() - 1
+        high = torch.where(known, lattice, -math.inf).amax((0, 1)).floor() + 2
+        self.low, self.high = self.low.minimum(low), self.high.maximum(high)
         self.backend.carve(
             rays.origins, rays.directions, distances, rays.surfaces > 0, rays.pixels,
             self.hits, self.passes, self.colors, self.voxels, self.origin, self.voxel_size,
@@ -124,16 +126,17 @@ class Occupancy:
     def window(self):
         """Return slices of the voxels that rays may tell of: a box, much smaller than the grid."""
         size = np.array(self.shape)
-        low, high = (self.low - self.first).clip(0, size), (self.high - self.first).clip(0, size)
+        low, high = ((corner.cpu().numpy().astype(int) - self.first).clip(0, size)
+                     for corner in (self.low, self.high))
         return tuple(slice(*limits) for limits in zip(low, np.maximum(low, high)))
 
     def states(self, window):
         """Return 100 (occupied), 0 (free) or -1 (unknown) for a window of voxels, int8."""
-        return self.backend.states(self.hits[window], self.passes[window]).numpy()
+        return self.backend.states(self.hits[window], self.passes[window]).cpu().numpy()
 
     def state(self):
         """Return all that is known as {name: array}, of the voxels about which something is."""
-        known = (self.voxels | self.hits | self.passes).numpy()
+        known = (self.voxels | self.hits | self.passes).cpu().numpy()
         start, stop = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
         for axis in range(3):
             others = tuple(other for other in range(3) if other != axis)
@@ -143,8 +146,8 @@ class Occupancy:
         inside = tuple(map(slice, start, stop))
         return {
             'first': self.first, 'shape': np.array(self.shape), 'start': start,
-            'low': self.low, 'high': self.high,
-            **{name: getattr(self, name).numpy()[inside] for name in GRIDS}}
+            **{name: getattr(self, name).cpu().numpy().astype(int) for name in ('low', 'high')},
+            **{name: getattr(self, name)[inside].cpu().numpy() for name in GRIDS}}
 
     @classmethod
     def restored(cls, config, state, backend):
@@ -156,23 +159,31 @@ class Occupancy:
                 or (start < 0).any() or (stop > shape).any()):
             raise ValueError(f'there is no grid of {shape} voxels from {start} to {stop}')
         occupancy = cls(config, np.zeros(3), backend)
-        occupancy.first, occupancy.low, occupancy.high = first, state['low'], state['high']
+        occupancy.first = first
+        occupancy.low, occupancy.high = (
+            occupancy._tensor(state[name]) for name in ('low', 'high'))
         inside = tuple(map(slice, start, stop))
         for name in GRIDS:
             saved, grid = state[name], getattr(occupancy, name)
-            grid = _zeros((*shape, *grid.shape[3:]), grid.numpy().dtype)
-            if grid[inside].shape != saved.shape or grid.numpy().dtype != saved.dtype:
-                raise ValueError(f'{name} is {saved.shape} {saved.dtype}, unlike the voxels')
-            grid[inside] = torch.from_numpy(saved)
+            grid = occupancy._zeros((*shape, *grid.shape[3:]), grid.dtype)
+            saved = torch.from_numpy(saved)
+            if grid[inside].shape != saved.shape or grid.dtype != saved.dtype:
+                raise ValueError(
+                    f'{name} is {tuple(saved.shape)} {saved.dtype}, unlike the voxels')
+            grid[inside] = saved
             setattr(occupancy, name, grid)
         return occupancy
 
     def seen(self, window):
         """Return which voxels of a window enough rays tell of, bool."""
-        hits, passes = self.hits[window].numpy(), self.passes[window].numpy()
+        hits, passes = (grid[window].cpu().numpy() for grid in (self.hits, self.passes))
         return np.maximum(hits, passes) >= MIN_EVIDENCE
 
+    def _tensor(self, values):
+        return torch.tensor(np.asarray(values, dtype=np.float64), device=self.backend.DEVICE)
 
-def _zeros(shape, dtype):
-    """Return a tensor of zeros; unlike torch's, numpy's take no memory until they are written."""
-    return torch.from_numpy(np.zeros(shape, dtype))
+    def _zeros(self, shape, dtype):
+        if self.backend.DEVICE != 'cpu':
+            return torch.zeros(tuple(shape), dtype=dtype, device=self.backend.DEVICE)
+        # Unlike torch's, the zeros of numpy take no memory until they are written.
+        return torch.from_numpy(np.zeros(shape, str(dtype).removeprefix('torch.')))

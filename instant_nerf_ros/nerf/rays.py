@@ -1,5 +1,6 @@
 """Rays: pixels drawn from keyframes, as lines in the world."""
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -67,14 +68,20 @@ def draw(keyframes, count, generator, error_share):
     ), Drawn(chosen, tiles, colors)
 
 
-def of_camera(camera, T_world_camera):
+def of_camera(camera, T_world_camera, device):
     """Return the rays of all pixels of a camera, row-major, without measurements."""
-    directions = camera.directions() @ T_world_camera[:3, :3].T.astype(np.float32)
+    pose = torch.from_numpy(T_world_camera.astype(np.float32)).to(device)
+    directions = directions_of(camera, device) @ pose[:3, :3].T
     count = len(directions)
-    origins = np.broadcast_to(T_world_camera[:3, 3].astype(np.float32), (count, 3))
     return Rays(
-        torch.from_numpy(origins.copy()),
-        torch.from_numpy(directions),
-        torch.zeros(count),
-        torch.zeros(count, 3, dtype=torch.uint8),
+        pose[:3, 3].expand(count, 3).contiguous(),
+        directions,
+        directions.new_zeros(count),
+        torch.zeros(count, 3, dtype=torch.uint8, device=device),
     )
+
+
+@functools.lru_cache(maxsize=4)
+def directions_of(camera, device):
+    """Return Camera.directions as a tensor on a device."""
+    return torch.tensor(camera.directions(), device=device)

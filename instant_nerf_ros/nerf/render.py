@@ -1,6 +1,7 @@
 """Render: the field seen from any pose."""
 import dataclasses
 import functools
+import math
 
 import numpy as np
 import torch
@@ -27,16 +28,15 @@ class View:
 
 def render(field, occupancy, camera, T_world_camera, config, backend, stride):
     """Render a view over black; config is the SamplingConfig, stride multiplies its steps."""
-    rays = rays_module.of_camera(camera, T_world_camera)
+    rays = rays_module.of_camera(camera, T_world_camera, backend.DEVICE)
     colors, distances, opacities = look(field, rays, occupancy, config, backend, stride)
+    depth = distances * rays_module.directions_of(camera, backend.DEVICE)[:, 2]
+    depth = torch.where(opacities >= HAS_DEPTH, depth, math.nan)
+    color = (colors.clamp(0, 1) * 255 + 0.5).byte()
     size = camera.height, camera.width
-    depth = (distances.numpy() * camera.directions()[:, 2]).reshape(size)
-    opacity = opacities.numpy().reshape(size)
     return View(
-        (colors.clamp(0, 1).numpy().reshape(*size, 3) * 255 + 0.5).astype(np.uint8),
-        np.where(opacity >= HAS_DEPTH, depth, np.nan).astype(np.float32),
-        opacity,
-    )
+        color.cpu().numpy().reshape(*size, 3), depth.cpu().numpy().reshape(size),
+        opacities.cpu().numpy().reshape(size))
 
 
 @torch.no_grad()
@@ -47,9 +47,10 @@ def look(field, rays, occupancy, config, backend, stride):
     """
     if backend.WHOLE:
         return backend.look(field, rays, occupancy, config, stride)
-    colors = torch.zeros(len(rays), 3)
-    distances, opacities = torch.zeros(2, len(rays))
-    unfinished = torch.arange(len(rays))
+    device = rays.origins.device
+    colors = torch.zeros(len(rays), 3, device=device)
+    distances, opacities = torch.zeros(2, len(rays), device=device)
+    unfinished = torch.arange(len(rays), device=device)
     for limit in LIMITS:
         following = []
         for chosen in unfinished.split(CHUNK):
@@ -57,8 +58,8 @@ def look(field, rays, occupancy, config, backend, stride):
                 rays.origins[chosen], rays.directions[chosen],
                 rays.surfaces[chosen], rays.pixels[chosen],
             )  # fmt: skip
-            middle = torch.full((len(part),), 0.5)
-            limits = torch.full((len(part),), limit, dtype=torch.int32)
+            middle = torch.full((len(part),), 0.5, device=device)
+            limits = torch.full((len(part),), limit, dtype=torch.int32, device=device)
             samples = sample(
                 part, occupancy, config, backend, middle, stride, limits, visited_only=True)
             seen = functools.partial(visible, samples=samples, backend=backend)

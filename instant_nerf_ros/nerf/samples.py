@@ -37,7 +37,7 @@ def sample(rays, occupancy, config, backend, jitter, stride, limits, visited_onl
     )  # fmt: skip
     counts = offsets.diff()
     ray_indices = torch.repeat_interleave(
-        torch.arange(len(counts)), counts, output_size=len(t_starts))
+        torch.arange(len(counts), device=counts.device), counts, output_size=len(t_starts))
     middles = ((t_starts + t_ends) / 2)[:, None]
     positions = torch.addcmul(
         rays.origins[ray_indices], middles, rays.directions[ray_indices])

@@ -12,11 +12,12 @@ from instant_nerf_ros.nerf.backends.cpu_networks import ColorNetwork, GeometryNe
 from instant_nerf_ros.nerf.backends.cpu_threads import together
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'GeometryNetwork', 'NAME', 'WHOLE',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'WHOLE',
     'carve', 'learn', 'look', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'cpu'
+DEVICE = 'cpu'
 WHOLE = True
 
 

@@ -10,11 +10,12 @@ from instant_nerf_ros.nerf.backends.reference_rays import composite, march, medi
 from instant_nerf_ros.nerf.backends.reference_voxels import carve, states, visit
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'GeometryNetwork', 'NAME', 'WHOLE',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'WHOLE',
     'carve', 'composite', 'march', 'median_distance', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'reference'
+DEVICE = 'cpu'
 WHOLE = False
 FEATURES = 4  # per level and entry, as instant-ngp has it today
 GEOMETRY = 16  # outputs of the geometry network: log density and what the colour depends on
@@ -44,7 +45,8 @@ def hash_encode(positions, table, scales):
         corner = corner.long()
         level = 0.0
         for bits in range(8):
-            offset = torch.tensor([bits & 1, bits >> 1 & 1, bits >> 2 & 1])
+            offset = torch.tensor(
+                [bits & 1, bits >> 1 & 1, bits >> 2 & 1], device=positions.device)
             weight = torch.where(offset.bool(), fraction, 1 - fraction).prod(-1, keepdim=True)
             vertex = corner + offset
             index = vertex[:, 0] * PRIMES[0] ^ vertex[:, 1] * PRIMES[1] ^ vertex[:, 2] * PRIMES[2]

@@ -75,7 +75,7 @@ def composite(densities, colors, t_starts, t_ends, offsets):
     weights, weights (N,). Differentiable to densities and colours.
     """
     counts = offsets.diff()
-    rays = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    rays = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
     thickness = densities * (t_ends - t_starts)
     # exp(-100) lets nothing through; more would cost the sum over all rays its digits.
     bounded = thickness.double().clamp(max=100)
@@ -97,7 +97,7 @@ def median_distance(weights, t_starts, t_ends, offsets):
     is taken as spread evenly over its interval.
     """
     counts = offsets.diff()
-    rays = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    rays = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
     through = weights.double().cumsum(0)
     first = torch.cat([through - weights, through.new_zeros(1)])[offsets[:-1]]
     through = through - first[rays]

@@ -15,6 +15,7 @@ def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, 
     twice the threshold, so that it takes some visits to call it empty. Writes stored (nx, ny, nz)
     float32 and voxels (nx, ny, nz) uint8: EMPTY if stored is below the threshold, else SOLID.
     """
+    threshold = float(threshold)
     cells = ((positions - grid_origin) / voxel_size).floor().long().tolist()
     shape = stored.shape
     for cell, density in zip(map(tuple, cells), densities.tolist()):
@@ -80,7 +81,7 @@ def states(hits, passes):
     """Return the state of every voxel, int8, shaped as hits and passes (uint8)."""
     hits = hits.int()
     rays = hits + passes.int()
-    result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8)
+    result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
     result[(rays >= MIN_EVIDENCE) & (20 * hits < rays)] = FREE
     result[(hits >= MIN_EVIDENCE) & (4 * hits >= rays)] = OCCUPIED
     return result
