@@ -3,30 +3,36 @@ import collections
 import contextlib
 import functools
 import inspect
+import threading
 import time
 
 from instant_nerf_ros.nerf import evidence, rays
 
 
 class Profile:
-    """Seconds spent in each wrapped function, without those it spends in other wrapped ones."""
+    """Seconds spent in each wrapped function, without those it spends in other wrapped ones.
+
+    Each thread has its own account: what goes on beside something else is not inside it.
+    """
 
     def __init__(self):
         self.seconds = collections.Counter()
-        self._inner = [0.0]  # seconds of the wrapped calls inside each one that is going on
+        self._account = threading.local()
 
     def wrap(self, name, function):
         """Return a function that counts its time under a name."""
         @functools.wraps(function)
         def timed(*arguments, **settings):
-            self._inner.append(0.0)
+            # Seconds of the wrapped calls inside each one that is going on.
+            inner = vars(self._account).setdefault('inner', [0.0])
+            inner.append(0.0)
             begin = time.perf_counter()
             try:
                 return function(*arguments, **settings)
             finally:
                 took = time.perf_counter() - begin
-                self.seconds[name] += took - self._inner.pop()
-                self._inner[-1] += took
+                self.seconds[name] += took - inner.pop()
+                inner[-1] += took
         return timed
 
 
@@ -46,12 +52,13 @@ def profiled(mapper):
 
     for owner, attribute, name in (
         (mapper, 'step', 'rest of the step'),
-        (rays, 'draw', 'draw rays'),
+        (rays, 'draw', 'draw rays (beside Adam)'),
         (mapper.engine, 'learn', 'lesson: rays to gradients, all threads'),
         (mapper.optimizer, 'step', 'grid gradients and Adam, all threads'),
-        (evidence, 'ends', 'evidence'),
-        (mapper.occupancy, 'visit', 'visit voxels'),
-        (mapper.occupancy, 'carve', 'carve voxels'),
+        (evidence, 'ends', 'evidence (beside Adam)'),
+        (mapper.occupancy, 'visit', 'visit voxels (beside Adam)'),
+        (mapper.occupancy, 'carve', 'carve voxels (beside Adam)'),
+        (mapper.keyframes, 'learn', 'errors of pixels (beside Adam)'),
         (mapper.field, 'density', 'probe the field'),
     ):  # fmt: skip
         replace(owner, attribute, name)

@@ -17,11 +17,10 @@ from instant_nerf_ros.nerf.backends.numba_cells import (
 from instant_nerf_ros.nerf.backends.numba_jit import jit, prefetch
 from instant_nerf_ros.nerf.backends.reference import FEATURES
 
-AHEAD = 16  # entries that Adam asks for before it needs them
-BATCH = 32  # samples whose entries are asked for at once
+AHEAD = 16  # samples, or entries, whose lines are asked for before they are needed
 
-# Entries (BATCH, CORNERS) and weights of the corners of the cells of some positions.
-Batch = namedtuple('Batch', 'indices weights')
+# Entries (AHEAD, CORNERS) and weights of the corners of the cells of the next positions.
+Cells = namedtuple('Cells', 'indices weights')
 
 
 def aligned_lines(levels, entries):
@@ -35,15 +34,16 @@ def aligned_lines(levels, entries):
 @jit
 def encode(positions, lines, scales, encoded):
     """Write hash_encode of reference.py into the first columns of encoded (N, >= 4 levels)."""
-    batch = _make_batch()
+    cells = _make_cells()
     for level in range(lines.shape[0]):
-        for first in range(0, len(positions), BATCH):
-            count = _find(positions[first:], scales[level], lines[level], batch)
-            for n in range(count):
-                result = encoded[first + n, level * FEATURES :]
+        for n in range(-AHEAD, len(positions)):
+            if n >= 0:
+                result = encoded[n, level * FEATURES :]
                 interpolate(
-                    lines[level].ctypes.data, batch.indices[n].ctypes.data,
-                    batch.weights[n].ctypes.data, result.ctypes.data)
+                    lines[level].ctypes.data, cells.indices[n % AHEAD].ctypes.data,
+                    cells.weights[n % AHEAD].ctypes.data, result.ctypes.data)
+            if n + AHEAD < len(positions):
+                _find(positions[n + AHEAD], scales[level], lines[level], cells, n % AHEAD)
 
 
 @jit
@@ -55,38 +55,33 @@ def encode_backward(positions, gradients, scale, column, lines, entries, count):
     are; returns the new count. What had cancelled to zero is listed again: Adam finds nothing
     the second time.
     """
-    batch, most = _make_batch(), len(entries) - 1
-    for first in range(0, len(positions), BATCH):
-        for n in range(_find(positions[first:], scale, lines, batch)):
-            gradient = gradients[first + n, column:]
+    cells, most = _make_cells(), len(entries) - 1
+    for n in range(-AHEAD, len(positions)):
+        if n >= 0:
+            gradient = gradients[n, column:]
             count = spread(
-                lines.ctypes.data, batch.indices[n].ctypes.data, batch.weights[n].ctypes.data,
-                gradient.ctypes.data, entries.ctypes.data, count, most)
+                lines.ctypes.data, cells.indices[n % AHEAD].ctypes.data,
+                cells.weights[n % AHEAD].ctypes.data, gradient.ctypes.data,
+                entries.ctypes.data, count, most)
+        if n + AHEAD < len(positions):
+            _find(positions[n + AHEAD], scale, lines, cells, n % AHEAD)
     return count
 
 
 @jit
-def _make_batch():
-    shape = BATCH, CORNERS
-    return Batch(np.empty(shape, dtype=np.uint32), np.empty(shape, dtype=np.float32))
+def _make_cells():
+    shape = AHEAD, CORNERS
+    return Cells(np.empty(shape, dtype=np.uint32), np.empty(shape, dtype=np.float32))
 
 
 @jit
-def _find(positions, scale, lines, batch):
-    """Write the corners of the next few positions, ask for their lines; return how many it is.
-
-    They come from memory while the next ones are computed.
-    """
-    count = min(BATCH, len(positions))
-    mask = np.uint32(len(lines) - 1)
-    for n in range(count):
-        find_corners(
-            positions[n].ctypes.data, scale, mask, batch.indices[n].ctypes.data,
-            batch.weights[n].ctypes.data)
-        for corner in range(CORNERS):
-            index = np.uintp(batch.indices[n, corner])
-            prefetch(lines.ctypes.data + 4 * LINE * index)
-    return count
+def _find(position, scale, lines, cells, place):
+    """Write the corners of a position's cell, and ask for their lines, which are far away."""
+    find_corners(
+        position.ctypes.data, scale, np.uint32(len(lines) - 1),
+        cells.indices[place].ctypes.data, cells.weights[place].ctypes.data)
+    for corner in range(CORNERS):
+        prefetch(lines.ctypes.data + 4 * LINE * np.uintp(cells.indices[place, corner]))
 
 
 @jit
