@@ -22,13 +22,13 @@ def make_step(path):
     """Return a function that takes one training step, and write where its samples are."""
     mapper = load_rgbd().trained(steps=STEPS)
     batch, _ = rays.draw(
-        mapper.keyframes, mapper.ray_count, mapper.random, mapper.config.sampling.error_share)
+        mapper.keyframes, mapper.schedule.rays, mapper.random, mapper.config.sampling.error_share)
     jitter, background = torch.rand(len(batch)), torch.rand(len(batch), 3)
 
     def learn():
         return lesson.learn(
             mapper.field, batch, mapper.occupancy, mapper.config, mapper.engine, jitter,
-            background, mapper.stride)
+            background, mapper.schedule.stride)
 
     positions = learn().positions.numpy()
     np.savez(path, positions=np.clip(

@@ -41,7 +41,7 @@ class Counter:
         """Take steps for some time, and count them."""
         begin = time.monotonic()
         while time.monotonic() - begin < seconds:
-            self.rays += self.mapper.ray_count
+            self.rays += self.mapper.schedule.rays
             self.mapper.step()
             self.steps += 1
         self.seconds += time.monotonic() - begin

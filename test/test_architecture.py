@@ -29,6 +29,7 @@ MAY_IMPORT = {
     'grids': {'floor'},
     'rays': {'error_map', 'keyframes'},
     'evidence': set(),
+    'schedule': set(),
     'lesson': {'composite', 'loss', 'samples'},
     'render': {'rays', 'samples', 'composite'},
     'exports': {'grids'},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     'model': {'camera', 'config', 'keyframes', 'occupancy', 'settings'},
     'files': {'exports', 'folders', 'mesh', 'model', 'render'},
     'mapper': {'backends', 'config', 'evidence', 'field', 'files', 'grids', 'keyframes',
-               'lesson', 'occupancy', 'rays', 'render'},
+               'lesson', 'occupancy', 'rays', 'render', 'schedule'},
     'warm_up': {'camera', 'config', 'mapper'},
     'backends': {'backends'},
 }  # fmt: skip

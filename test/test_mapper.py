@@ -9,8 +9,7 @@ import torch
 from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
-from instant_nerf_ros.nerf import Config, Mapper, replace
-from instant_nerf_ros.nerf import mapper as mapper_module
+from instant_nerf_ros.nerf import Config, Mapper, replace, schedule
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -330,7 +329,7 @@ def test_black_images_from_one_place_leave_the_field_finite():
 
 
 def test_it_settles_when_no_image_comes_and_learns_on_with_the_next(monkeypatch):
-    monkeypatch.setattr(mapper_module, 'LAST', 3)
+    monkeypatch.setattr(schedule, 'LAST', 3)
     mapper = add_views(Mapper(TINY), ROUND[:1])
     for _ in range(3):
         assert not mapper.settled

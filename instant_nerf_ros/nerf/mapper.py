@@ -20,13 +20,8 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.schedule import Schedule
 
-FIRST_RAYS = 512  # of the first step; later steps adapt to the sample budget
-SAMPLES_PER_RAY = 24  # more, and the steps along the rays are lengthened
-LARGEST_STRIDE = 8.0
-HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halves
-LEAST_RATE = 0.03  # of the full learning rate
-LAST = 10_000  # steps without a new keyframe after which there is no more to learn
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
 WITNESSES = 512  # rays of a step whose ends the maps are told: thousands a second are enough
 
@@ -53,10 +48,8 @@ class Mapper:
         self.occupancy = None  # exists from the first keyframe on, which is its centre
         self.steps = 0
         self.discarded = 0  # steps whose loss was not finite; they change nothing
-        self.fresh = 0  # the step at which the last keyframe came
-        self.ray_count = FIRST_RAYS
+        self.schedule = Schedule()
         self._next = None  # rays of the next step, if they are drawn already
-        self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
 
     @property
     def backend(self):
@@ -71,7 +64,7 @@ class Mapper:
     @property
     def settled(self):
         """Tell whether more steps are in vain: the last keyframe is long since learnt."""
-        return self.steps - self.fresh >= LAST
+        return self.schedule.settled
 
     def moved(self, T_world_camera):
         """Tell whether an image at a pose (4, 4) would be kept, to decode it only then."""
@@ -95,7 +88,7 @@ class Mapper:
         occupancy.include(position)
         self.occupancy = occupancy
         self.keyframes.add(image, camera, T_world_camera, depth)
-        self.fresh = self.steps
+        self.schedule.keyframe_came()
         self._next = None
         return True
 
@@ -109,10 +102,11 @@ class Mapper:
         jitter, background = self._uniform(len(batch)), self._uniform(len(batch), 3)
         learnt = lesson.learn(
             self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
-            self.stride)
-        self._adapt(len(batch), len(learnt.positions))
+            self.schedule.stride)
+        self.schedule.step_taken(
+            len(batch), len(learnt.positions), learnt.loss, self.config.sampling.samples_per_step)
         if math.isfinite(learnt.loss):
-            rate = self._learning_rate()
+            rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
             _, ends = self.engine.together(
                 lambda: self.optimizer.step(rate), lambda: self._note(batch, drawn, learnt))
             if self.steps % PROBE_EVERY == 0:
@@ -127,7 +121,7 @@ class Mapper:
         """Return the View of a camera at a pose (4, 4)."""
         return render.render(
             self.field, self._known(), camera, np.asarray(T_world_camera, dtype=np.float64),
-            self.config.sampling, self.engine, self.stride)
+            self.config.sampling, self.engine, self.schedule.stride)
 
     def voxels(self):
         """Return the VoxelGrid of what the rays say is there."""
@@ -157,7 +151,7 @@ class Mapper:
 
     def _draw(self):
         return rays.draw(
-            self.keyframes, self.ray_count, self.random, self.config.sampling.error_share)
+            self.keyframes, self.schedule.rays, self.random, self.config.sampling.error_share)
 
     def _note(self, batch, drawn, learnt):
         """Take in what this step saw, all but the gradients, and draw the rays of the next one.
@@ -180,19 +174,3 @@ class Mapper:
 
     def _uniform(self, *shape):
         return torch.rand(shape, generator=self.generator, device=self.engine.DEVICE)
-
-    def _adapt(self, ray_count, sample_count):
-        """Choose stride and rays of the next step, so that it has the samples of the budget.
-
-        As long as little is known to be empty the steps are long, and get shorter as it clears.
-        """
-        per_ray = max(sample_count, 1) / ray_count
-        self.stride = float(np.clip(self.stride * per_ray / SAMPLES_PER_RAY, 1, LARGEST_STRIDE))
-        budget = self.config.sampling.samples_per_step
-        rays_wanted = np.clip(budget / per_ray, ray_count / 2, ray_count * 2)
-        self.ray_count = int(np.clip(rays_wanted, 64, budget))
-
-    def _learning_rate(self):
-        """Return Adam's step size: the full one while images arrive, less as they are learnt."""
-        settled = 0.5 ** ((self.steps - self.fresh) / HALF_LIFE)
-        return self.config.optimizer.learning_rate * max(settled, LEAST_RATE)

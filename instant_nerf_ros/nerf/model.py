@@ -14,9 +14,9 @@ from instant_nerf_ros.nerf.keyframes import MILLIMETRE, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
 from instant_nerf_ros.nerf.settings import flatten, replace
 
-FORMAT, VERSION = 'instant_nerf_ros model', 1
+FORMAT, VERSION = 'instant_nerf_ros model', 2
 BOUND = 'field.', 'occupancy.voxel_size'  # settings without which it cannot be loaded
-COUNTERS = 'steps', 'fresh', 'ray_count', 'stride'  # how far the training is
+COUNTERS = 'rays', 'stride', 'age'  # of the schedule: how far the training is
 
 
 def write(path, mapper):
@@ -29,7 +29,8 @@ def write(path, mapper):
     about = {
         'format': FORMAT, 'version': VERSION,
         'settings': {name: value for name, _, value in flatten(mapper.config)},
-        'counters': {name: getattr(mapper, name) for name in COUNTERS},
+        'steps': mapper.steps,
+        'counters': {name: getattr(mapper.schedule, name) for name in COUNTERS},
         'cameras': [dataclasses.asdict(camera) for camera in cameras],
         'keyframes': len(store),
     }
@@ -66,8 +67,10 @@ def read(path, config, make):
         if not all(tensor.isfinite().all() for tensor in state.values()):
             raise ValueError('the field has values that are no numbers')
         mapper.field.load(state)
+        mapper.steps = int(about['steps'])
         for name in COUNTERS:
-            setattr(mapper, name, type(getattr(mapper, name))(about['counters'][name]))
+            kind = type(getattr(mapper.schedule, name))
+            setattr(mapper.schedule, name, kind(about['counters'][name]))
         return mapper
 
 
