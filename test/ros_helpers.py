@@ -12,6 +12,8 @@ import numpy as np
 import rclpy
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
@@ -212,3 +214,39 @@ def statuses_of(robot, name):
         DiagnosticArray, '/diagnostics',
         lambda array: found.extend(s for s in array.status if s.name == f'{name}: mapping'), 10)
     return found
+
+
+class LifecycleClient:
+    """Calls the services of a mapper that has a name."""
+
+    def __init__(self, robot, name):
+        self._robot, self._name, self._clients = robot, name, {}
+
+    def call(self, service_type, service, **request):
+        """Return (response, seconds it took)."""
+        if service not in self._clients:
+            self._clients[service] = self._robot.node.create_client(
+                service_type, f'{self._name}/{service}')
+            assert self._clients[service].wait_for_service(10.0)
+            time.sleep(0.5)  # the server has to find the client, too, or its answer is lost
+        client = self._clients[service]
+        assert client.wait_for_service(10.0)
+        begin = time.monotonic()
+        answer = client.call_async(service_type.Request(**request))
+        wait_until(answer.done, 10.0, lambda: f'{self._name}/{service} does not answer')
+        return answer.result(), time.monotonic() - begin
+
+    def change(self, transition):
+        """Change the state; return (success, seconds it took)."""
+        response, duration = self.call(
+            ChangeState, 'change_state', transition=Transition(id=transition))
+        return response.success, duration
+
+    def timed_state(self):
+        """Return (id of the state, seconds it took)."""
+        response, duration = self.call(GetState, 'get_state')
+        return response.current_state.id, duration
+
+    def state(self):
+        """Return the id of the state."""
+        return self.timed_state()[0]

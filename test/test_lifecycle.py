@@ -10,11 +10,17 @@ pytest.importorskip('tf2_ros')
 
 from geometry_msgs.msg import PoseArray
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import OccupancyGrid, Path
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from ros_helpers import Robot, drive_until, mapper, statuses_of, wait_until
+from ros_helpers import (
+    LifecycleClient,
+    Robot,
+    drive_until,
+    mapper,
+    statuses_of,
+    wait_until,
+)
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
@@ -35,35 +41,8 @@ def robot():
     robot.close()
 
 
-class Client:
-    """Calls the services of a mapper that has a name."""
-
-    def __init__(self, robot, name):
-        self._robot, self._name, self._clients = robot, name, {}
-
-    def call(self, service_type, service, **request):
-        """Return (response, seconds it took)."""
-        if service not in self._clients:
-            self._clients[service] = self._robot.node.create_client(
-                service_type, f'{self._name}/{service}')
-            assert self._clients[service].wait_for_service(10.0)
-            time.sleep(0.5)  # the server has to find the client, too, or its answer is lost
-        client = self._clients[service]
-        assert client.wait_for_service(10.0)
-        begin = time.monotonic()
-        answer = client.call_async(service_type.Request(**request))
-        wait_until(answer.done, 10.0, lambda: f'{self._name}/{service} does not answer')
-        return answer.result(), time.monotonic() - begin
-
-    def change(self, transition):
-        """Change the state; return (success, seconds it took)."""
-        response, duration = self.call(
-            ChangeState, 'change_state', transition=Transition(id=transition))
-        return response.success, duration
-
-    def state(self):
-        """Return the id of the state."""
-        return self.call(GetState, 'get_state')[0].current_state.id
+class Client(LifecycleClient):
+    """Calls the services of a mapper that has a name, and sets its parameters."""
 
     def set(self, name, value):
         """Set a parameter; return (successful, reason)."""

@@ -161,3 +161,11 @@ def test_rviz_follows_the_namespace_and_the_remappings():
     topics = [display['Topic']['Value'] for display in displays().values() if 'Topic' in display]
     assert {'map', 'image', 'instant_nerf/points', 'instant_nerf/render/image_raw'} <= set(topics)
     assert not [topic for topic in topics if topic.startswith('/')]
+
+
+def test_rviz_has_the_camera_and_the_rendered_view_side_by_side():
+    window = yaml.safe_load((ROOT / 'rviz/mapping.rviz').read_text())['Window Geometry']
+    panels = bytes.fromhex(window['QMainWindow State'])  # Qt's, with names in UTF-16
+    for name in ('Camera', 'Rendered view'):
+        assert displays()[name]['Enabled'] and name in window
+        assert name.encode('utf-16-be') in panels
