@@ -1,16 +1,22 @@
-"""`ros2 launch instant_nerf_ros mapping.launch.py` starts a mapper with what it was told."""
+"""`ros2 launch instant_nerf_ros ...` starts a mapper with what it was told."""
+import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
 
+import cv2
+import numpy as np
 import pytest
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 rclpy = pytest.importorskip('rclpy')
 pytest.importorskip('ros2launch', reason='needs ros2 launch')
+from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
+from nav_msgs.msg import Path  # noqa: E402
 from rcl_interfaces.srv import GetParameters  # noqa: E402
 
 NAMESPACE = 'robot'
@@ -18,16 +24,37 @@ ARGUMENTS = (
     f'namespace:={NAMESPACE}', 'rviz:=false', 'use_depth:=false', 'image_topic:=eye/image')
 
 
+def ros2_launch(*words):
+    """Return the command line."""
+    return [shutil.which('ros2'), 'launch', 'instant_nerf_ros', *words]
+
+
+@contextlib.contextmanager
+def running(*words):
+    """Run a launch file, and end it with all that it started."""
+    launch = subprocess.Popen(ros2_launch(*words), start_new_session=True)
+    try:
+        yield launch
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(launch.pid, signal.SIGKILL)
+        launch.wait()
+
+
+def said(*words):
+    """Return what a launch file that does not start says."""
+    done = subprocess.run(
+        ros2_launch(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=60.0)
+    assert 'process started' not in done.stdout
+    return done.stdout
+
+
 @pytest.fixture(scope='module')
 def launched():
     """Return the running launch (Popen)."""
-    launch = subprocess.Popen(
-        [shutil.which('ros2'), 'launch', 'instant_nerf_ros', 'mapping.launch.py', *ARGUMENTS],
-        start_new_session=True)
-    yield launch
-    if launch.poll() is None:
-        os.killpg(launch.pid, signal.SIGKILL)
-        launch.wait()
+    with running('mapping.launch.py', *ARGUMENTS) as launch:
+        yield launch
 
 
 @pytest.fixture
@@ -70,3 +97,50 @@ def test_topics_are_in_the_namespace_and_as_remapped(launched, observer):
 def test_an_interrupt_ends_it_without_complaint(launched):
     launched.send_signal(signal.SIGINT)
     assert launched.wait(timeout=20.0) == 0
+
+
+@pytest.mark.parametrize('file', ['mapping.launch.py', 'demo.launch.py', 'nav2.launch.py'])
+def test_arguments_are_listed_with_what_they_mean(file):
+    listed = said(file, '--show-args')
+    assert "'rviz':" in listed
+    assert 'No description given' not in listed and 'no description' not in listed.lower()
+
+
+@pytest.mark.parametrize('argument', ['params_file', 'bag', 'rviz_config'])
+def test_a_file_that_is_not_there_stops_the_start_with_a_sentence(argument):
+    assert f"there is no '/no/such', which {argument} names" in said(
+        'mapping.launch.py', 'rviz:=false', f'{argument}:=/no/such')
+
+
+@pytest.mark.parametrize(('file', 'argument', 'package', 'words'), [
+    ('mapping.launch.py', 'rviz:=true', 'rviz2', 'rviz:=false'),
+    ('nav2.launch.py', 'rviz:=false', 'nav2_bringup', 'Nav2 is not installed')])
+def test_a_package_that_is_missing_is_named_before_anything_starts(
+        file, argument, package, words):
+    if package in get_packages_with_prefixes():
+        pytest.skip(f'{package} is installed')
+    assert words in said(file, argument)
+
+
+def test_a_recording_is_played_and_mapped(observer, tmp_path):
+    for number in range(20):
+        cv2.imwrite(str(tmp_path / f'{number}.png'), np.full((12, 16, 3), 100, np.uint8))
+    frames = [{'file_path': f'{number}.png', 'transform_matrix': [
+        [1, 0, 0, 0.1 * number], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]}
+        for number in range(20)]
+    (tmp_path / 'transforms.json').write_text(json.dumps(
+        {'fl_x': 20.0, 'cx': 8.0, 'cy': 6.0, 'w': 16, 'h': 12, 'frames': frames}))
+    ways = []
+    qos = rclpy.qos.QoSProfile(
+        depth=1, durability=rclpy.qos.DurabilityPolicy.TRANSIENT_LOCAL)
+    observer.create_subscription(Path, '/played/instant_nerf/path', ways.append, qos)
+    executor = rclpy.executors.SingleThreadedExecutor(context=observer.context)
+    executor.add_node(observer)
+    with running('mapping.launch.py', 'namespace:=played', 'rviz:=false', f'bag:={tmp_path}'):
+        deadline = time.monotonic() + 120.0
+        while not (ways and len(ways[-1].poses) > 10):
+            assert time.monotonic() < deadline
+            executor.spin_once(timeout_sec=0.2)
+    executor.shutdown()
+    # The recorded time, not that of the wall.
+    assert all(pose.header.stamp.sec < 100 for pose in ways[-1].poses)
