@@ -106,7 +106,7 @@ def test_arguments_are_listed_with_what_they_mean(file):
     assert 'No description given' not in listed and 'no description' not in listed.lower()
 
 
-@pytest.mark.parametrize('argument', ['params_file', 'bag', 'rviz_config'])
+@pytest.mark.parametrize('argument', ['params_file', 'bag'])
 def test_a_file_that_is_not_there_stops_the_start_with_a_sentence(argument):
     assert f"there is no '/no/such', which {argument} names" in said(
         'mapping.launch.py', 'rviz:=false', f'{argument}:=/no/such')
