@@ -55,9 +55,8 @@ def profiled(mapper):
         (rays, 'draw', 'draw rays (beside Adam)'),
         (mapper.engine, 'learn', 'lesson: rays to gradients, all threads'),
         (mapper.optimizer, 'step', 'grid gradients and Adam, all threads'),
-        (evidence, 'ends', 'evidence (beside Adam)'),
+        (evidence, 'tell_rendered', 'votes on the voxels'),
         (mapper.occupancy, 'visit', 'visit voxels (beside Adam)'),
-        (mapper.occupancy, 'carve', 'carve voxels (beside Adam)'),
         (mapper.keyframes, 'learn', 'errors of pixels (beside Adam)'),
         (mapper.field, 'density', 'probe the field'),
     ):  # fmt: skip

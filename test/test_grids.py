@@ -7,6 +7,7 @@ from instant_nerf_ros.nerf import backends, grids
 from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
 from instant_nerf_ros.nerf.grids import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.rays import Rays
 
 BAND = MapConfig(min_height=0.1, max_height=1.5)
 
@@ -29,6 +30,12 @@ def put(occupancy, state, *position, color=(0, 0, 0)):
     occupancy.colors[index] = torch.tensor(color, dtype=torch.uint8)
 
 
+def clear(occupancy, x, y, low=0.1, high=1.5):
+    """Make the column at a place free between two heights [m]."""
+    for z in np.arange(low + 0.02, high, 0.05):
+        put(occupancy, FREE, x, y, z)
+
+
 def cell_of(grid, x, y):
     """Return the cell of a map at a place, as a user of nav_msgs/OccupancyGrid looks it up."""
     column = int((x - grid.origin[0]) // grid.resolution)
@@ -41,7 +48,7 @@ def test_a_map_has_every_voxel_in_its_place(center):
     occupancy = make(center)
     x, y, _ = center
     put(occupancy, OCCUPIED, x + 1.02, y - 0.52, 0.52)
-    put(occupancy, FREE, x + 0.22, y + 0.67, 0.52)
+    clear(occupancy, x + 0.22, y + 0.67)
     grid = grids.project(occupancy, BAND)
     assert all(size % 100 == 0 for size in grid.cells.shape)  # whole blocks of 5 m
     assert grid.cells.dtype == np.int8
@@ -53,7 +60,7 @@ def test_a_map_has_every_voxel_in_its_place(center):
 def test_row_zero_has_the_lowest_y_and_column_zero_the_lowest_x():
     occupancy = make()
     put(occupancy, OCCUPIED, -1.98, -1.48, 0.5)
-    put(occupancy, FREE, 1.98, -1.48, 0.5)
+    clear(occupancy, 1.98, -1.48)
     cells = grids.project(occupancy, BAND).cells
     assert cells.shape == (200, 200)  # blocks from -5 m to 5 m
     assert cells[70, 60] == OCCUPIED and cells[70, 139] == FREE
@@ -62,13 +69,28 @@ def test_row_zero_has_the_lowest_y_and_column_zero_the_lowest_x():
 
 def test_one_occupied_voxel_outweighs_free_ones_and_those_the_unknown():
     occupancy = make()
-    for x, states in ((0.02, (FREE, OCCUPIED, FREE)), (0.52, (UNKNOWN, FREE, UNKNOWN)),
-                      (1.02, (UNKNOWN, UNKNOWN, UNKNOWN)), (1.52, (OCCUPIED, UNKNOWN, FREE))):
-        for z, state in zip((0.3, 0.8, 1.2), states):
-            put(occupancy, state, x, 0.02, z)
+    for x in (0.02, 0.52):
+        clear(occupancy, x, 0.02)
+    put(occupancy, OCCUPIED, 0.02, 0.02, 0.8)
+    put(occupancy, OCCUPIED, 1.02, 0.02, 0.8)
     grid = grids.project(occupancy, BAND)
     assert [cell_of(grid, x, 0.02) for x in (0.02, 0.52, 1.02, 1.52)] == [
-        OCCUPIED, FREE, UNKNOWN, OCCUPIED]  # fmt: skip
+        OCCUPIED, FREE, OCCUPIED, UNKNOWN]  # fmt: skip
+
+
+def test_a_column_is_free_only_if_its_lower_half_is_seen_and_nothing_disputed():
+    occupancy = make()
+    for x, low, high in ((0.02, 0.1, 1.5), (0.22, 0.5, 1.5), (0.42, 0.9, 1.5), (0.62, 0.1, 0.2),
+                         (0.82, 0.1, 1.5), (1.02, 0.1, 1.5)):  # fmt: skip
+        clear(occupancy, x, 0.02, low, high)
+    for x, hits, passes in ((0.82, 1, 0), (1.02, 1, 100)):  # a voxel that a ray ended in
+        index = tuple(np.floor((np.array([x, 0.02, 0.6]) - occupancy.corner) / 0.05 + 1e-6)
+                      .astype(int))  # fmt: skip
+        occupancy.hits[index], occupancy.passes[index] = hits, passes
+    grid = grids.project(occupancy, BAND)
+    # All of it; from below the middle on; from above; too little; disputed; a hit long ago.
+    assert [cell_of(grid, x, 0.02) for x in (0.02, 0.22, 0.42, 0.62, 0.82, 1.02)] == [
+        FREE, FREE, UNKNOWN, UNKNOWN, UNKNOWN, FREE]  # fmt: skip
 
 
 @pytest.mark.parametrize('height', np.linspace(0.0, 1.7, 18))
@@ -114,11 +136,11 @@ def test_a_floor_at_zero_fills_one_layer_of_voxels():
         axis=-1).astype(np.float32))  # fmt: skip
     lengths = (ends - origin).norm(dim=1)
     occupancy.backend = backends.select('cpu')
-    occupancy.backend.carve(
+    rays = Rays(
         origin.expand(count, 3).contiguous(), (ends - origin) / lengths[:, None], lengths,
-        torch.ones(count, dtype=torch.bool), torch.zeros(count, 3, dtype=torch.uint8),
-        occupancy.hits, occupancy.passes, occupancy.colors, occupancy.voxels,
-        occupancy.origin, occupancy.voxel_size)  # fmt: skip
+        torch.zeros(count, 3, dtype=torch.uint8))  # fmt: skip
+    for keyframe in range(3):
+        occupancy.carve(rays, lengths, lengths - 0.05, True, keyframe)
     voxels = grids.voxels(occupancy)
     [layer] = np.unique(np.argwhere(voxels.states == OCCUPIED)[:, 2])
     middle = voxels.origin[2] + (layer + 0.5) * voxels.voxel_size
@@ -243,3 +265,5 @@ def test_the_thresholds_of_map_server_make_the_map_of_the_probabilities():
     assert (grid.probabilities[grid.cells == OCCUPIED] >= 65).all()
     assert (grid.probabilities[grid.cells == FREE] < 19.6).all()
     assert (grid.probabilities[sure] >= 0).all() and (grid.probabilities <= 100).all()
+    disputed = (grid.cells == UNKNOWN) & (grid.probabilities != UNKNOWN)
+    assert (grid.probabilities[disputed] < 65).all()

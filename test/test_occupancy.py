@@ -11,7 +11,8 @@ from instant_nerf_ros.nerf import backends, grids
 from instant_nerf_ros.nerf.backends.reference_voxels import (
     EMPTY,
     FREE,
-    MIN_EVIDENCE,
+    MEMORY,
+    MIN_VOTES,
     OCCUPIED,
     SOLID,
     UNKNOWN,
@@ -35,23 +36,36 @@ class Grids:
     """The arrays that carve writes, all zero."""
 
     def __init__(self):
-        self.hits, self.passes, self.voxels = torch.zeros(3, *SHAPE, dtype=torch.uint8)
+        self.hits, self.passes, self.stamps, self.voxels = torch.zeros(
+            4, *SHAPE, dtype=torch.uint8)
         self.colors = torch.zeros(*SHAPE, 3, dtype=torch.uint8)
 
-    def carve(self, backend, origins, directions, distances, measured=True, pixel=(0, 0, 0)):
-        """Carve rays, all measured or not and of the same colour, and return self."""
+    def carve(self, backend, origins, directions, distances, reaches=None, measured=True,
+              pixel=(0, 0, 0), stamp=1):  # fmt: skip
+        """Carve rays of one colour, which reach up to a voxel before their ends; return self."""
         origins, directions = torch.as_tensor(origins), torch.as_tensor(directions)
-        count = len(origins)
+        distances = torch.as_tensor(distances).float()
+        reaches = distances - VOXEL if reaches is None else torch.as_tensor(reaches).float()
         backend.carve(
-            origins.float(), directions.float(), torch.as_tensor(distances).float(),
-            torch.full((count,), measured), torch.tensor([pixel] * count, dtype=torch.uint8),
-            self.hits, self.passes, self.colors, self.voxels, torch.zeros(3), VOXEL)  # fmt: skip
+            origins.float(), directions.float(), distances, reaches, measured,
+            torch.tensor([pixel] * len(origins), dtype=torch.uint8), stamp, self.hits,
+            self.passes, self.stamps, self.colors, self.voxels, torch.zeros(3), VOXEL)  # fmt: skip
+        return self
+
+    def carve_often(self, backend, count, *rays, **options):
+        """Carve the same rays of so many keyframes."""
+        for keyframe in range(count):
+            self.carve(backend, *rays, stamp=keyframe % 255 + 1, **options)
         return self
 
     def cells(self, name):
         """Return {cell: count} of what is not zero."""
         array = getattr(self, name)
         return {tuple(cell): array[tuple(cell)].item() for cell in array.nonzero().tolist()}
+
+    def state(self, backend, cell):
+        """Return the state of a voxel."""
+        return backend.states(self.hits, self.passes)[cell].item()
 
 
 def visit(backend, positions, densities, stored, voxels, decay=0.5, threshold=1.0):
@@ -102,22 +116,87 @@ def test_a_diagonal_ray_crosses_the_faces_in_order(backend):
     assert grids.cells('hits') == {(2, 3, 0): 1}
 
 
+def test_a_ray_that_starts_on_a_face_does_not_pass_what_it_only_touches(backend):
+    for sign, cells in ((1, (2, 3, 4)), (-1, (1,))):
+        grids = Grids().carve(
+            backend, [[1.0, 1.2, 1.2]], [[float(sign), 0, 0]], [0.0], reaches=[1.4])
+        passed = {(cell, 2, 2): 1 for cell in cells if 0.5 * cell < 2.4}
+        if sign < 0:
+            passed[0, 2, 2] = 1
+        assert grids.cells('passes') == passed and not grids.cells('hits')
+
+
+def test_a_keyframe_has_one_vote_on_a_voxel_and_a_hit_comes_before_a_pass(backend):
+    # Two rays end in voxel 4, a third crosses it and ends in voxel 6.
+    grids = Grids().carve(backend, [[0.2, 1.2, 1.2]] * 3, [[1.0, 0, 0]] * 3, [2.0, 2.1, 3.2])
+    assert grids.cells('hits') == {(4, 2, 2): 1, (6, 2, 2): 1}
+    assert grids.cells('passes') == {(index, 2, 2): 1 for index in (0, 1, 2, 3, 5)}
+
+
+def test_one_keyframe_alone_makes_nothing_free_or_occupied(backend):
+    rays = [[0.2, 1.2, 1.2]] * 50, [[1.0, 0, 0]] * 50, [2.0] * 50
+    grids = Grids()
+    for _ in range(20):  # it may tell its own again and again
+        grids.carve(backend, *rays, stamp=7)
+    assert (backend.states(grids.hits, grids.passes) == UNKNOWN).all()
+    for stamp in range(1, MIN_VOTES):
+        assert grids.state(backend, (4, 2, 2)) == grids.state(backend, (1, 2, 2)) == UNKNOWN
+        grids.carve(backend, *rays, stamp=stamp)
+    assert grids.state(backend, (4, 2, 2)) == OCCUPIED
+    assert grids.state(backend, (1, 2, 2)) == FREE
+
+
+def test_a_ray_whose_end_nobody_knows_tells_of_its_reach_only(backend):
+    grids = Grids().carve(backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [0.0], reaches=[1.0])
+    assert grids.cells('passes') == {(index, 2, 2): 1 for index in range(3)}
+    assert not grids.cells('hits')
+
+
+@pytest.mark.parametrize('rays', [1, 40])
+def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
+    """From full memory: no obstacle after 17 keyframes that see through, free after 33."""
+    grids, cell = Grids(), (4, 2, 2)
+    through = [[0.2, 1.2, 1.2]] * rays, [[1.0, 0, 0]] * rays, [0.0] * rays
+    grids.carve_often(backend, 200, *through[:2], [2.0] * rays)
+    assert grids.hits[cell] == MEMORY and grids.state(backend, cell) == OCCUPIED
+    states = []
+    for keyframe in range(40):
+        grids.carve(backend, *through, reaches=[3.6] * rays, stamp=keyframe + 1)
+        states.append(grids.state(backend, cell))
+    assert states == [OCCUPIED] * 16 + [UNKNOWN] * 16 + [FREE] * 8
+
+
+def test_an_obstacle_that_comes_is_seen_after_five_keyframes(backend):
+    grids, cell = Grids(), (4, 2, 2)
+    rays = [[0.2, 1.2, 1.2]], [[1.0, 0, 0]]
+    grids.carve_often(backend, 200, *rays, [0.0], reaches=[3.6])
+    assert grids.state(backend, cell) == FREE
+    grids.carve(backend, *rays, [2.0], stamp=250)
+    assert grids.state(backend, cell) == UNKNOWN  # at once, it is free no more
+    for keyframe in range(4):
+        grids.carve(backend, *rays, [2.0], stamp=keyframe + 1)
+    assert grids.state(backend, cell) == OCCUPIED
+
+
 def test_full_counts_are_halved_together(backend):
     for name, count, cell in (('passes', 'hits', (1, 2, 2)), ('hits', 'passes', (4, 2, 2))):
         grids = Grids()
-        getattr(grids, name)[cell] = 255
-        getattr(grids, count)[cell] = 100
+        getattr(grids, name)[cell] = 11
+        getattr(grids, count)[cell] = MEMORY - 11
         grids.carve(backend, [[0.7, 1.2, 1.2]], [[1.0, 0, 0]], [1.6])
-        assert getattr(grids, name)[cell] == 128 and getattr(grids, count)[cell] == 50
-    grids = Grids().carve(backend, [[0.2, 1.2, 1.2]] * 2000, [[1.0, 0, 0]] * 2000, [2.0] * 2000)
-    assert 127 < grids.passes.max() <= 255 and 127 < grids.hits.max() <= 255
+        assert getattr(grids, name)[cell] == 6 and getattr(grids, count)[cell] == 2
+    grids = Grids().carve_often(backend, 300, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0])
+    assert MEMORY // 2 <= grids.passes.max() <= MEMORY
+    assert MEMORY // 2 <= grids.hits.max() <= MEMORY
 
 
 def test_the_first_hit_colours_a_voxel_and_later_ones_move_it_by_a_quarter(backend):
     grids = Grids()
-    for pixel, expected in (((200, 0, 100), (200, 0, 100)), ((100, 200, 100), (175, 50, 100)),
-                            ((0, 50, 255), (131, 50, 139))):
-        grids.carve(backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel)
+    for stamp, (pixel, expected) in enumerate((
+            ((200, 0, 100), (200, 0, 100)), ((100, 200, 100), (175, 50, 100)),
+            ((0, 50, 255), (131, 50, 139)))):  # fmt: skip
+        grids.carve(
+            backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, stamp=stamp + 1)
         np.testing.assert_allclose(grids.colors[4, 2, 2].tolist(), expected, atol=1)
     assert (grids.colors != 0).any(-1).sum() == 1
 
@@ -126,8 +205,8 @@ def test_only_measured_rays_clear_the_voxels_of_the_field(backend):
     for measured in (True, False):
         grids = Grids()
         grids.voxels.fill_(SOLID)
-        rays = [[0.2, 1.2, 1.2]] * 30
-        grids.carve(backend, rays, [[1.0, 0, 0]] * 30, [2.0] * 30, measured=measured)
+        grids.carve_often(
+            backend, 30, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], measured=measured)
         cleared = {tuple(cell) for cell in (grids.voxels == EMPTY).nonzero().tolist()}
         assert cleared == ({(index, 2, 2) for index in range(4)} if measured else set())
         assert ((grids.voxels == EMPTY) | (grids.voxels == SOLID)).all()
@@ -136,8 +215,8 @@ def test_only_measured_rays_clear_the_voxels_of_the_field(backend):
 def test_what_was_hit_often_is_not_cleared_by_a_passing_ray(backend):
     grids = Grids()
     grids.voxels.fill_(SOLID)
-    grids.hits[2, 2, 2] = 200
-    grids.carve(backend, [[0.2, 1.2, 1.2]] * 5, [[1.0, 0, 0]] * 5, [2.0] * 5)
+    grids.hits[2, 2, 2] = MEMORY
+    grids.carve_often(backend, 5, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0])
     assert grids.voxels[2, 2, 2] == SOLID and grids.voxels[1, 2, 2] == EMPTY
 
 
@@ -146,8 +225,12 @@ def test_cpu_carves_as_the_reference_does():
     count = 400
     origins, directions = floats(random.uniform(-1, 7, (count, 3))), unit(random, count)
     distances = floats(random.uniform(-0.5, 6, count))
-    cpu, other = (Grids().carve(backends.select(name), origins, directions, distances)
-                  for name in ('cpu', 'reference'))  # fmt: skip
+    cpu, other = Grids(), Grids()
+    for k in range(8):
+        part = slice(50 * k, 50 * k + 50)
+        for made, name in ((cpu, 'cpu'), (other, 'reference')):
+            made.carve(backends.select(name), origins[part], directions[part], distances[part],
+                        stamp=k + 1)  # fmt: skip
     for name in ('hits', 'passes', 'voxels'):
         actual, expected = getattr(cpu, name), getattr(other, name)
         assert (actual != expected).sum() < 0.005 * expected.numel() and expected.any()
@@ -158,8 +241,8 @@ def test_cpu_carves_as_the_reference_does():
 
 def test_states_of_the_extremes(backend):
     hits, passes = torch.tensor([
-        [0, 0], [0, 255], [255, 0], [255, 255], [MIN_EVIDENCE - 1, 0], [0, MIN_EVIDENCE - 1],
-        [MIN_EVIDENCE, 0], [0, MIN_EVIDENCE],
+        [0, 0], [0, 255], [255, 0], [255, 255], [MIN_VOTES - 1, 0], [0, MIN_VOTES - 1],
+        [MIN_VOTES, 0], [0, MIN_VOTES],
     ], dtype=torch.uint8).T.contiguous()[:, :, None, None]  # fmt: skip
     states = backend.states(hits, passes).flatten().tolist()
     assert states == [
@@ -242,7 +325,7 @@ def test_the_grid_is_centred_on_the_first_camera_and_on_the_lattice_of_the_world
 def test_include_grows_by_doubling_and_leaves_all_in_its_place(backend, axis, sign):
     random = generator()
     occupancy = make(backend)
-    names = 'density', 'voxels', 'hits', 'passes', 'colors'
+    names = 'density', 'voxels', 'hits', 'passes', 'stamps', 'colors'
     for name in names:
         grid = getattr(occupancy, name)
         grid.copy_(torch.from_numpy(random.integers(1, 200, grid.shape)))
@@ -281,7 +364,8 @@ def test_a_wall_before_a_depth_camera(backend):
     surfaces = 1.23 * length
     rays = Rays(origins, directions / length[:, None], surfaces,
                 torch.full((count, 3), 80, dtype=torch.uint8))  # fmt: skip
-    occupancy.carve(rays, surfaces)
+    for keyframe in range(MIN_VOTES):
+        occupancy.carve(rays, surfaces, surfaces - 0.1, True, keyframe)
     states = grids.voxels(occupancy).states
     centers = occupancy.corner + (np.indices(states.shape).reshape(3, -1).T + 0.5) * 0.1
     x, y, z = centers.T
@@ -319,7 +403,7 @@ def test_all_that_rays_tell_of_lies_in_the_window_also_after_growth(backend):
         distances = floats(random.uniform(-0.2, 1.0, count))
         rays = Rays(origins, unit(random, count), distances.clamp(min=0),
                     torch.zeros(count, 3, dtype=torch.uint8))  # fmt: skip
-        occupancy.carve(rays, distances)
+        occupancy.carve(rays, distances, distances - 0.1, True, 0)
         told = (occupancy.hits > 0) | (occupancy.passes > 0)
         inside = torch.zeros_like(told)
         inside[occupancy.window()] = True

@@ -7,7 +7,7 @@ import dataclasses
 
 from instant_nerf_ros.nerf.settings import setting, value_of
 
-MAX_VOXELS = 1e9  # nine bytes each, as far as they are used
+MAX_VOXELS = 1e9  # eleven bytes each, as far as they are used
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,25 +1,76 @@
-"""Evidence: where rays end, as far as that is known."""
+"""Evidence: where the rays of a keyframe end, and up to where they cross nothing."""
 import torch
 
+from instant_nerf_ros.nerf import rays, render
+
+MEASURED = 8192  # rays of a depth image that tell
+RENDERED = 1024  # rays of a look at a keyframe without depth
+LEARNT = 1024  # rays drawn from a keyframe before what the field shows of it tells anything
+NOISE = 0.005  # [1/m], times the distance squared: three sigmas of a structured-light camera
+# (Nguyen, Izadi and Lovell 2012, "Modeling Kinect sensor noise", eq. 3)
 LARGEST_ERROR = 0.1  # of a colour channel
 LEAST_OPACITY = 0.95
-LARGEST_SPREAD = 0.05  # between mean and median distance, per distance
+PLACES, BEYOND = 24, 1.2  # where a ray is probed: so often, up to so many times the median
+GLIMMER = 0.01  # opacity that nothing has before it is there
+SHARP = 0.2, 0.8  # largest opacity before a sharp surface, least one behind it
+SHARPNESS = 0.1  # half the width that it may have, per distance
+CAUTION = 0.9  # of the way to the first glimmer: the field is as exact as the poses of its images
+
+
+def tell_measured(keyframes, k, occupancy, generator):
+    """Let the depth image of keyframe k, if it has one, vote on the voxels."""
+    seen = rays.of_keyframe(keyframes, k, MEASURED, generator)
+    seen = seen.where(seen.surfaces > 0)
+    if len(seen):
+        told = measured(seen, occupancy.voxel_size)
+        occupancy.carve(seen, *told, True, keyframes.numbers[k])
+
+
+def tell_rendered(keyframes, turn, occupancy, generator, field, config, backend, stride):
+    """Let what the field shows of a keyframe vote, if that is learnt and has no depth.
+
+    turn counts the calls: it is the keyframes' one after the other. The other arguments are those
+    of render.look.
+    """
+    k = turn % len(keyframes)
+    if keyframes.draws[k] < LEARNT:
+        return
+    seen = rays.of_keyframe(keyframes, k, RENDERED, generator)
+    if not seen.surfaces.any():
+        shown = render.look(field, seen, occupancy, config, backend, stride)
+        told = rendered(field, seen, *shown, occupancy.voxel_size)
+        occupancy.carve(seen, *told, False, keyframes.numbers[k])
+
+
+def measured(seen, voxel_size):
+    """Return the distances (R,) at which measured rays end, and their reaches (R,), metres.
+
+    A ray stays clear of its end by a voxel and the noise of the sensor, as the voxels of the
+    surface must not look crossed.
+    """
+    distances = seen.surfaces
+    return distances, (distances - voxel_size - NOISE * distances**2).clamp(min=0)
 
 
 @torch.no_grad()
-def ends(learnt, rays):
-    """Return the distance (R,) at which each ray of a Lesson ends, metres; 0 where nobody knows.
+def rendered(field, seen, colors, medians, opacities, voxel_size):
+    """Return distances and reaches as `measured` does, of what render.look shows; 0 = unknown.
 
-    A measured surface ends a ray. Without one the field knows, if it shows what the camera saw,
-    lets nothing shine through, and takes its light from one place: mean and median agree.
+    A ray ends at its median distance if the field shows what the camera saw, and lets nothing
+    shine through. It crosses free space only before a sharp surface, and only up to where the
+    first light is absorbed: what is fog yet may turn out to be anything.
     """
-    medians = learnt.medians
-    error = (learnt.colors - rays.pixels / 255).abs().amax(-1)
-    means = learnt.distances / learnt.opacities.clamp(min=LEAST_OPACITY)
-    credible = (
-        (error < LARGEST_ERROR)
-        & (learnt.opacities > LEAST_OPACITY)
-        & ((means - medians).abs() < LARGEST_SPREAD * medians)
-    )
-    known = torch.where(credible, medians, 0.0)
-    return torch.where(rays.surfaces > 0, rays.surfaces, known)
+    error = (colors - seen.pixels / 255).abs().amax(-1)
+    explained = (error < LARGEST_ERROR) & (opacities > LEAST_OPACITY) & (medians > 0)
+    step = BEYOND / PLACES
+    shares = (torch.arange(PLACES, device=medians.device) + 0.5) * step
+    along = medians[:, None] * shares
+    positions = seen.origins[:, None] + along[..., None] * seen.directions[:, None]
+    densities = field.density(positions.reshape(-1, 3)).reshape(along.shape)
+    absorbed = -torch.expm1(-(densities * medians[:, None] * step).cumsum(-1))
+    before, behind = (
+        absorbed[:, round(share / step) - 1] for share in (1 - SHARPNESS, 1 + SHARPNESS))
+    sharp = (before < SHARP[0]) & (behind > SHARP[1])
+    clear = (absorbed < GLIMMER).sum(-1) * step * medians
+    reaches = (CAUTION * clear.minimum(medians) - voxel_size).clamp(min=0)
+    return torch.where(explained, medians, 0.0), torch.where(explained & sharp, reaches, 0.0)

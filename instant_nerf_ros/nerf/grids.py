@@ -6,12 +6,13 @@ import numpy as np
 from instant_nerf_ros.nerf import floor as floors
 
 BLOCK = 5.0  # metres: maps grow by these, as Nav2 rebuilds its costmaps at each other size
-# Share of hits among the rays of a voxel, and what it says: where the state of the voxel changes,
+LEAST_FREE = 0.15  # of the band, in a column that is free
+# Share of hits among the votes on a voxel, and what it says: where the state of the voxel changes,
 # the thresholds of map_server.
 SHARES, PROBABILITIES = (0.0, 0.05, 0.25, 1.0), (0.0, 19.6, 65.0, 100.0)
+UNSURE = 0.07, 0.24  # between those shares
 
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # as in nav_msgs/OccupancyGrid
-MIN_EVIDENCE = 3  # rays, before they say anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +47,10 @@ def voxels(occupancy):
 def project(occupancy, config, floor=None):
     """Project the voxels of a band of heights above the floor onto it, as a MapGrid.
 
-    A cell is occupied if a voxel of its column is; free if one is free and about none the rays
-    disagree, as they do where a surface fills a part of it; else unknown. The band follows the
-    floor over slopes and steps up to max_step, so what the robot climbs is no obstacle.
+    A cell is occupied if a voxel of its column is. It is free if LEAST_FREE of the band is, in its
+    lower half and on, and no ray ends where the state is unknown: where only the upper half is
+    seen, something may stand below. Else it is unknown. The band follows the floor over slopes
+    and steps up to max_step, so what the robot climbs is no obstacle.
     floor: its height where the robot is [m]; None: that of floor.lowest_level.
     """
     x, y, z = window = occupancy.window()
@@ -87,16 +89,21 @@ def project(occupancy, config, floor=None):
 
 
 def _column_states(states, hits, passes):
-    """Return state and probability (C,) of columns (C, layers) of voxels."""
-    seen = np.maximum(hits, passes) >= MIN_EVIDENCE
-    contested = (seen & (states == UNKNOWN)).any(-1)
+    """Return state and probability (C,) of columns (C, layers) of voxels, the lowest first."""
+    free = states == FREE
+    lower = free[:, : -(-states.shape[1] // 2)].any(-1)
+    enough = free.sum(-1) >= LEAST_FREE * states.shape[1]
+    disputed = (states == UNKNOWN) & (hits > 0)
     cells = np.full(len(states), UNKNOWN, dtype=np.int8)
-    cells[(states == FREE).any(-1) & ~contested] = FREE
+    cells[lower & enough & ~disputed.any(-1)] = FREE
     cells[(states == OCCUPIED).any(-1)] = OCCUPIED
-    share = np.where(seen, hits / np.maximum(hits.astype(np.float32) + passes, 1), 0).max(
-        -1, initial=0)
-    probabilities = np.interp(share, SHARES, PROBABILITIES).astype(np.int8)
-    return cells, np.where(seen.any(-1), probabilities, UNKNOWN)
+    shares = hits / np.maximum(hits.astype(np.float32) + passes, 1)
+    shares[disputed] = shares[disputed].clip(*UNSURE)
+    told = disputed | (states != UNKNOWN)
+    probabilities = np.interp(
+        np.where(told, shares, 0).max(-1, initial=0), SHARES, PROBABILITIES).astype(np.int8)
+    known = (cells != UNKNOWN) | disputed.any(-1)
+    return cells, np.where(known, probabilities, UNKNOWN)
 
 
 def points(occupancy):

@@ -33,6 +33,8 @@ class Keyframes:
         self.first_direction = np.empty(0, dtype=np.int64)
         self.widths, self.heights = np.empty((2, 0), dtype=np.int64)  # of each keyframe
         self.draws = np.empty(0)  # rays drawn from each keyframe
+        self.numbers = np.empty(0, dtype=np.int64)  # how many came before each, gone ones too
+        self.count = 0  # of all that ever came
         self.error_map, self.exposure = ErrorMap(), Exposure()
         self.latest = None  # pose of the image kept last
 
@@ -80,6 +82,8 @@ class Keyframes:
         self.widths = np.append(self.widths, camera.width)
         self.heights = np.append(self.heights, camera.height)
         self.draws = np.append(self.draws, 0.0)
+        self.numbers = np.append(self.numbers, self.count)
+        self.count += 1
         self.error_map.append()
         self.exposure.append()
         self.latest = T_world_camera
@@ -131,7 +135,7 @@ class Keyframes:
         return int(np.argmin(nearest))
 
     def _remove(self, k):
-        names = 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'draws'
+        names = 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'draws', 'numbers'
         for name in names:
             setattr(self, name, np.delete(getattr(self, name), k, axis=0))
         self.error_map.remove(k)

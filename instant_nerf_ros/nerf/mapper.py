@@ -23,7 +23,7 @@ from instant_nerf_ros.nerf.occupancy import Occupancy
 from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
-WITNESSES = 512  # rays of a step whose ends the maps are told: thousands a second are enough
+TELL_EVERY = 8  # steps between votes of keyframes without depth
 
 
 class Mapper:
@@ -88,6 +88,7 @@ class Mapper:
         occupancy.include(position)
         self.occupancy = occupancy
         self.keyframes.add(image, camera, T_world_camera, depth)
+        evidence.tell_measured(self.keyframes, -1, occupancy, self.random)
         self.schedule.keyframe_came()
         self._next = None
         return True
@@ -107,10 +108,14 @@ class Mapper:
             len(batch), len(learnt.positions), learnt.loss, self.config.sampling.samples_per_step)
         if math.isfinite(learnt.loss):
             rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
-            _, ends = self.engine.together(
+            self.engine.together(
                 lambda: self.optimizer.step(rate), lambda: self._note(batch, drawn, learnt))
             if self.steps % PROBE_EVERY == 0:
-                self._probe(batch, ends)
+                self._probe(batch, learnt.medians)
+            if self.steps % TELL_EVERY == 0:
+                evidence.tell_rendered(
+                    self.keyframes, self.steps // TELL_EVERY, self.occupancy, self.random,
+                    self.field, self.config.sampling, self.engine, self.schedule.stride)
         else:
             self.discarded += 1
             self._next = None
@@ -156,19 +161,17 @@ class Mapper:
     def _note(self, batch, drawn, learnt):
         """Take in what this step saw, all but the gradients, and draw the rays of the next one.
 
-        Returns where the rays end. It does not ask the field, which changes meanwhile.
+        It does not ask the field, which changes meanwhile.
         """
         self.occupancy.visit(learnt.positions, learnt.densities)
-        ends = evidence.ends(learnt, batch)
-        self.occupancy.carve(batch.first(WITNESSES), ends[:WITNESSES])
         shown = (values.numpy() for values in (batch.pixels, learnt.colors, learnt.opacities))
         self.keyframes.learn(drawn, *shown)
         self._next = self._draw()
-        return ends
 
-    def _probe(self, batch, ends):
+    def _probe(self, batch, medians):
         """Look at skipped voxels again, or what was missed once would stay so."""
         share = self._uniform(len(batch), 1)
+        ends = torch.where(batch.surfaces > 0, batch.surfaces, medians)
         probes = batch.origins + share * ends[:, None] * batch.directions
         self.occupancy.visit(probes, self.field.density(probes))
 

@@ -4,20 +4,22 @@ import math
 import numpy as np
 import torch
 
+from instant_nerf_ros.nerf.config import MAX_VOXELS
+from instant_nerf_ros.nerf.pages import copy_used, zeros
+
 # A floor at z = 0 lies in the middle of a layer of voxels, and does not flicker between two.
 LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, in voxels
-MIN_EVIDENCE = 3  # rays
-MAX_VOXELS = 1e9  # nine bytes each, as far as they are used
 DECAY = 0.9  # of the stored density, at each visit
-GRIDS = 'density', 'voxels', 'hits', 'passes', 'colors'
+GRIDS = 'density', 'voxels', 'hits', 'passes', 'stamps', 'colors'
+STAMPS = 255  # keyframes that are told from one another; 0 is none
 
 
 class Occupancy:
     """Voxels of one size, around the first camera, growing with the way.
 
     Two kinds of knowledge, never mixed: `voxels` is the field's, and lets samples be skipped;
-    `hits` and `passes` count rays that ended in a voxel or crossed it, and make the maps. A voxel
-    without rays is neither free nor occupied, whatever the field dreams there.
+    `hits` and `passes` count the keyframes whose rays ended in a voxel or crossed it, and make the
+    maps. A voxel without rays is neither free nor occupied, whatever the field dreams there.
     """
 
     def __init__(self, config, center, backend):
@@ -32,8 +34,8 @@ class Occupancy:
         # The box that rays tell of; it stays where the rays are, and nobody waits for it.
         self.low = self.high = self._tensor(self.first + shape // 2)
         self.density = self._zeros(shape, torch.float32)
-        self.voxels, self.hits, self.passes = (
-            self._zeros(shape, torch.uint8) for _ in range(3))
+        self.voxels, self.hits, self.passes, self.stamps = (
+            self._zeros(shape, torch.uint8) for _ in range(4))
         self.colors = self._zeros((*shape, 3), torch.uint8)
 
     @property
@@ -80,7 +82,7 @@ class Occupancy:
         for name in GRIDS:
             grid = getattr(self, name)
             grown[name] = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
-            grown[name][kept] = grid
+            copy_used(grid, grown[name][kept])
         self.first = self.first - below
         for name, grid in grown.items():
             setattr(self, name, grid)
@@ -106,12 +108,17 @@ class Occupancy:
             self.origin, self.voxel_size, DECAY, threshold,
         )  # fmt: skip
 
-    def carve(self, rays, distances):
-        """Count the voxels that rays cross, up to distances (R,), and where they end; 0 = none."""
+    def carve(self, rays, distances, reaches, measured, keyframe):
+        """Let the rays of a keyframe, by number, vote on the voxels.
+
+        distances (R,) to their ends, 0 where nobody knows; reaches (R,) up to which nothing is
+        there; measured: by a sensor, or rendered.
+        """
         if not len(distances):
             return
-        known = (distances > 0)[:, None]
-        ends = rays.origins + distances[:, None] * rays.directions
+        farthest = torch.maximum(distances, reaches)
+        known = (farthest > 0)[:, None]
+        ends = rays.origins + farthest[:, None] * rays.directions
         points = torch.stack([rays.origins, ends]).double()
         lattice = points / self.voxel_size - self._tensor(LATTICE)
         # A voxel more to all sides, as the kernels round in their own way.
@@ -119,8 +126,9 @@ class Occupancy:
         high = torch.where(known, lattice, -math.inf).amax((0, 1)).floor() + 2
         self.low, self.high = self.low.minimum(low), self.high.maximum(high)
         self.backend.carve(
-            rays.origins, rays.directions, distances, rays.surfaces > 0, rays.pixels,
-            self.hits, self.passes, self.colors, self.voxels, self.origin, self.voxel_size,
+            rays.origins, rays.directions, distances, reaches, measured, rays.pixels,
+            keyframe % STAMPS + 1, self.hits, self.passes, self.stamps, self.colors, self.voxels,
+            self.origin, self.voxel_size,
         )  # fmt: skip
 
     def window(self):
@@ -174,16 +182,10 @@ class Occupancy:
             setattr(occupancy, name, grid)
         return occupancy
 
-    def seen(self, window):
-        """Return which voxels of a window enough rays tell of, bool."""
-        hits, passes = (grid[window].cpu().numpy() for grid in (self.hits, self.passes))
-        return np.maximum(hits, passes) >= MIN_EVIDENCE
-
     def _tensor(self, values):
         return torch.tensor(np.asarray(values, dtype=np.float64), device=self.backend.DEVICE)
 
     def _zeros(self, shape, dtype):
         if self.backend.DEVICE != 'cpu':
             return torch.zeros(tuple(shape), dtype=dtype, device=self.backend.DEVICE)
-        # Unlike torch's, the zeros of numpy take no memory until they are written.
-        return torch.from_numpy(np.zeros(shape, str(dtype).removeprefix('torch.')))
+        return zeros(shape, np.dtype(str(dtype).removeprefix('torch.')))

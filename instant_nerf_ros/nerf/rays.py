@@ -24,9 +24,9 @@ class Rays:
         """Return the number of rays."""
         return len(self.origins)
 
-    def first(self, count):
-        """Return the first rays."""
-        return Rays(*(values[:count] for values in vars(self).values()))
+    def where(self, condition):
+        """Return the rays where a condition (R,) holds."""
+        return Rays(*(values[condition] for values in vars(self).values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,22 @@ def draw(keyframes, count, generator, error_share):
     pixel[:by_error] = error_map.pixel_in(
         tiles, widths[:by_error], heights[:by_error], generator)
     tiles = error_map.tile_of(pixel, widths, heights)
+    seen, colors = _of_pixels(keyframes, chosen, pixel)
+    return seen, Drawn(chosen, tiles, colors)
+
+
+def of_keyframe(keyframes, k, count, generator):
+    """Return the rays of up to count pixels of a keyframe, evenly spread over its rows."""
+    pixels = int(keyframes.pixels[k])
+    count = min(count, pixels)
+    pixel = ((np.arange(count) + generator.random(count)) * (pixels / count)).astype(np.int64)
+    return _of_pixels(keyframes, np.full(count, k), pixel.clip(max=pixels - 1))[0]
+
+
+def _of_pixels(keyframes, chosen, pixel):
+    """Return the Rays of pixels (R,) of the chosen keyframes (R,), and their recorded colours."""
     directions = keyframes.directions[keyframes.first_direction[chosen] + pixel]
-    pixel += keyframes.first[chosen]
+    pixel = pixel + keyframes.first[chosen]
     # Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
     cosines = directions[:, 2]
     depths = keyframes.depths[pixel] * np.float32(MILLIMETRE)
@@ -65,7 +79,7 @@ def draw(keyframes, count, generator, error_share):
         torch.from_numpy(np.einsum('nij,nj->ni', poses[:, :3, :3], directions)),
         torch.from_numpy(surfaces.astype(np.float32)),
         torch.from_numpy(keyframes.exposure.correct(chosen, colors)),
-    ), Drawn(chosen, tiles, colors)
+    ), colors
 
 
 def of_camera(camera, T_world_camera, device):

@@ -28,13 +28,14 @@ def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, 
 
 
 def carve(
-    origins, directions, distances, measured, pixels,
-    hits, passes, colors, voxels, grid_origin, voxel_size,
+    origins, directions, distances, reaches, measured, pixels, stamp,
+    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
 ):  # fmt: skip
     """See reference.carve."""
-    rays = origins, directions, distances, measured, pixels
-    grids = hits, passes, colors, voxels, grid_origin
-    numba_voxels.carve(*(x.numpy() for x in (*rays, *grids)), float(voxel_size))
+    numba_voxels.carve(
+        origins.numpy(), directions.numpy(), distances.numpy(), reaches.numpy(), bool(measured),
+        pixels.numpy(), np.uint8(stamp), hits.numpy(), passes.numpy(), stamps.numpy(),
+        colors.numpy(), voxels.numpy(), grid_origin.numpy(), float(voxel_size))
 
 
 def states(hits, passes):

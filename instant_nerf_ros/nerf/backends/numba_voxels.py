@@ -7,10 +7,18 @@ import math
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_jit import jit
+from instant_nerf_ros.nerf.backends.reference_voxels import (
+    EMPTY,
+    FREE,
+    MEMORY,
+    MIN_VOTES,
+    OCCUPIED,
+    SOLID,
+    UNKNOWN,
+    UNVISITED,
+)
 
-UNVISITED, EMPTY, SOLID = 0, 1, 2
-OCCUPIED, FREE, UNKNOWN = 100, 0, -1
-MIN_EVIDENCE = 3
+TOUCH = 1e-6  # voxel edges or less, in which a ray only touches
 
 
 @jit
@@ -30,14 +38,6 @@ def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, 
 
 
 @jit
-def _count(counts, others, i, j, k):
-    if counts[i, j, k] == 255:
-        counts[i, j, k] //= 2
-        others[i, j, k] //= 2
-    counts[i, j, k] += 1
-
-
-@jit
 def _next_face(start, along):
     """Return the distance to the first voxel face along an axis, and that between faces."""
     if along > 0:
@@ -50,61 +50,95 @@ def _next_face(start, along):
 @jit
 def state(hits, passes):
     """Return the state of a voxel with that many hits and passes."""
-    hits, rays = np.int32(hits), np.int32(hits) + np.int32(passes)
-    if hits >= MIN_EVIDENCE and 4 * hits >= rays:
+    hits, passes = np.int32(hits), np.int32(passes)
+    if hits >= MIN_VOTES and 3 * hits >= passes:
         return OCCUPIED
-    if rays >= MIN_EVIDENCE and 20 * hits < rays:
+    if hits + passes >= MIN_VOTES and 19 * hits < passes:
         return FREE
     return UNKNOWN
 
 
 @jit
+def _vote(counts, hits, passes, stamps, cell, stamp):
+    if hits[cell] + passes[cell] >= MEMORY:
+        hits[cell] //= 2
+        passes[cell] //= 2
+    counts[cell] += 1
+    stamps[cell] = stamp
+
+
+@jit
 def carve(
-    origins, directions, distances, measured, pixels,
-    hits, passes, colors, voxels, grid_origin, voxel_size,
+    origins, directions, distances, reaches, measured, pixels, stamp,
+    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
 ):  # fmt: skip
-    """Count hits and passes, walking the voxels (Amanatides and Woo 1987); serial: they add."""
-    nx, ny, nz = hits.shape
+    """Let rays vote, those that end first; serial, since they share voxels."""
     for ray in range(len(origins)):
-        distance = np.float64(distances[ray])
-        if distance <= 0:
-            continue
-        sx = (np.float64(origins[ray, 0]) - grid_origin[0]) / voxel_size
-        sy = (np.float64(origins[ray, 1]) - grid_origin[1]) / voxel_size
-        sz = (np.float64(origins[ray, 2]) - grid_origin[2]) / voxel_size
-        ax = np.float64(directions[ray, 0]) / voxel_size
-        ay = np.float64(directions[ray, 1]) / voxel_size
-        az = np.float64(directions[ray, 2]) / voxel_size
-        ex = math.floor(sx + ax * distance)
-        ey = math.floor(sy + ay * distance)
-        ez = math.floor(sz + az * distance)
-        x, y, z = math.floor(sx), math.floor(sy), math.floor(sz)
-        tx, stepx = _next_face(sx, ax)
-        ty, stepy = _next_face(sy, ay)
-        tz, stepz = _next_face(sz, az)
-        t = 0.0
-        while t < distance - voxel_size:
-            if 0 <= x < nx and 0 <= y < ny and 0 <= z < nz and (x != ex or y != ey or z != ez):
-                _count(passes, hits, x, y, z)
-                if measured[ray] and state(hits[x, y, z], passes[x, y, z]) == FREE:
-                    voxels[x, y, z] = EMPTY
-            t = min(tx, ty, tz)
-            if tx == t:
-                tx += stepx
-                x += 1 if ax > 0 else -1
-            elif ty == t:
-                ty += stepy
-                y += 1 if ay > 0 else -1
-            else:
-                tz += stepz
-                z += 1 if az > 0 else -1
-        if 0 <= ex < nx and 0 <= ey < ny and 0 <= ez < nz:
-            _count(hits, passes, ex, ey, ez)
-            for channel in range(3):
-                value = np.int32(pixels[ray, channel])
-                if hits[ex, ey, ez] > 1:
-                    value = (3 * np.int32(colors[ex, ey, ez, channel]) + value + 2) // 4
-                colors[ex, ey, ez, channel] = value
+        _end(origins[ray], directions[ray], distances[ray], pixels[ray], stamp,
+             hits, passes, stamps, colors, grid_origin, voxel_size)
+    for ray in range(len(origins)):
+        _cross(origins[ray], directions[ray], reaches[ray], measured, stamp,
+               hits, passes, stamps, voxels, grid_origin, voxel_size)
+
+
+@jit
+def _end(
+    origin, direction, distance, pixel, stamp,
+    hits, passes, stamps, colors, grid_origin, voxel_size,
+):  # fmt: skip
+    """Count a hit where a ray ends."""
+    nx, ny, nz = hits.shape
+    distance = np.float64(distance)
+    x = math.floor((np.float64(origin[0]) + direction[0] * distance - grid_origin[0]) / voxel_size)
+    y = math.floor((np.float64(origin[1]) + direction[1] * distance - grid_origin[1]) / voxel_size)
+    z = math.floor((np.float64(origin[2]) + direction[2] * distance - grid_origin[2]) / voxel_size)
+    if distance <= 0 or not (0 <= x < nx and 0 <= y < ny and 0 <= z < nz):
+        return
+    if stamps[x, y, z] == stamp:
+        return
+    _vote(hits, hits, passes, stamps, (x, y, z), stamp)
+    for channel in range(3):
+        value = np.int32(pixel[channel])
+        if hits[x, y, z] > 1:
+            value = (3 * np.int32(colors[x, y, z, channel]) + value + 2) // 4
+        colors[x, y, z, channel] = value
+
+
+@jit
+def _cross(
+    origin, direction, reach, measured, stamp,
+    hits, passes, stamps, voxels, grid_origin, voxel_size,
+):  # fmt: skip
+    """Count passes, walking from voxel to voxel (Amanatides and Woo 1987)."""
+    nx, ny, nz = hits.shape
+    sx = (np.float64(origin[0]) - grid_origin[0]) / voxel_size
+    sy = (np.float64(origin[1]) - grid_origin[1]) / voxel_size
+    sz = (np.float64(origin[2]) - grid_origin[2]) / voxel_size
+    ax = np.float64(direction[0]) / voxel_size
+    ay = np.float64(direction[1]) / voxel_size
+    az = np.float64(direction[2]) / voxel_size
+    x, y, z = math.floor(sx), math.floor(sy), math.floor(sz)
+    tx, step_x = _next_face(sx, ax)
+    ty, step_y = _next_face(sy, ay)
+    tz, step_z = _next_face(sz, az)
+    t = 0.0
+    while t < reach:
+        leave = min(tx, ty, tz)
+        if (0 <= x < nx and 0 <= y < ny and 0 <= z < nz and stamps[x, y, z] != stamp
+                and min(leave, np.float64(reach)) - t > TOUCH):
+            _vote(passes, hits, passes, stamps, (x, y, z), stamp)
+            if measured and state(hits[x, y, z], passes[x, y, z]) == FREE:
+                voxels[x, y, z] = EMPTY
+        t = leave
+        if tx == leave:
+            tx += step_x
+            x += 1 if ax > 0 else -1
+        elif ty == leave:
+            ty += step_y
+            y += 1 if ay > 0 else -1
+        else:
+            tz += step_z
+            z += 1 if az > 0 else -1
 
 
 @jit

@@ -5,7 +5,8 @@ import torch
 
 UNVISITED, EMPTY, SOLID = 0, 1, 2  # what the field says of a voxel
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # what the rays say of it, as in nav_msgs/OccupancyGrid
-MIN_EVIDENCE = 3  # rays, before they say anything
+MIN_VOTES = 3  # of keyframes, before they say anything
+MEMORY = 16  # votes in a voxel, after which the older ones fade
 
 
 def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):
@@ -26,64 +27,60 @@ def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, 
 
 
 def carve(
-    origins, directions, distances, measured, pixels,
-    hits, passes, colors, voxels, grid_origin, voxel_size,
+    origins, directions, distances, reaches, measured, pixels, stamp,
+    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
 ):  # fmt: skip
-    """Count in the voxels the rays that end there and those that pass through.
+    """Let the rays of one keyframe vote on the voxels they end in, and on those they cross.
 
-    A ray of positive distance is a hit in the voxel where it ends, and a pass in every voxel it
-    crosses up to one voxel edge before its end, apart from that one. Where either count is full
-    both are halved, so that old evidence fades. The colour of a voxel moves by a quarter towards
-    each hit's pixel. A voxel that a measured ray passes becomes EMPTY, if that leaves its state
-    free (see `state`): no sample needs to ask what a sensor has answered.
+    A keyframe has one vote on a voxel: a hit if a ray ends there, else a pass if one crosses it
+    within its reach; none if the last one was its own, as stamps say. With MEMORY votes in a voxel
+    both counts are halved before the next, so that old votes fade. The colour of a voxel moves by
+    a quarter towards the pixel of each hit. A voxel that measured rays pass becomes EMPTY, if that
+    leaves its state free (see `state`): no sample needs to ask what a sensor has answered.
 
-    Args: origins, directions (R, 3); distances (R,); measured (R,) bool; pixels (R, 3) uint8.
-    Writes hits, passes, voxels (nx, ny, nz) uint8 and colors (nx, ny, nz, 3) uint8.
+    Args: origins, directions (R, 3); distances (R,) of the ends, 0 = unknown; reaches (R,) up to
+    which the rays crossed nothing; measured, by a sensor; pixels (R, 3) uint8; stamp, 1 to 255.
+    Writes hits, passes, stamps, voxels (nx, ny, nz) uint8 and colors (nx, ny, nz, 3) uint8.
     """
     shape = hits.shape
-    for origin, direction, distance, sure, pixel in zip(
-        origins.tolist(), directions.tolist(), distances.tolist(),
-        measured.tolist(), pixels.tolist(),
-    ):  # fmt: skip
-        if distance <= 0:
-            continue
-        corner = grid_origin.tolist()
-        start = [(o - c) / voxel_size for o, c in zip(origin, corner)]
-        along = [d / voxel_size for d in direction]
+    starts = ((origins.double() - grid_origin.double()) / voxel_size).tolist()
+    alongs = (directions.double() / voxel_size).tolist()
+    for start, along, distance, pixel in zip(
+            starts, alongs, distances.tolist(), pixels.tolist()):
         end = tuple(math.floor(s + a * distance) for s, a in zip(start, along))
-        for cell in _crossed(start, along, distance - voxel_size):
-            if cell != end and _inside(cell, shape):
-                _count(passes, hits, cell)
-                if sure and state(int(hits[cell]), int(passes[cell])) == FREE:
-                    voxels[cell] = EMPTY
-        if _inside(end, shape):
-            _count(hits, passes, end)
+        if distance > 0 and _inside(end, shape) and stamps[end] != stamp:
+            _vote(hits, hits, passes, stamps, end, stamp)
             for channel, value in enumerate(pixel):
                 old = colors[(*end, channel)].item()
                 blended = value if hits[end] == 1 else (3 * old + value + 2) // 4
                 colors[(*end, channel)] = blended
+    for start, along, reach in zip(starts, alongs, reaches.tolist()):
+        for cell in _crossed(start, along, reach):
+            if _inside(cell, shape) and stamps[cell] != stamp:
+                _vote(passes, hits, passes, stamps, cell, stamp)
+                if measured and state(int(hits[cell]), int(passes[cell])) == FREE:
+                    voxels[cell] = EMPTY
 
 
 def state(hits, passes):
     """Return OCCUPIED, FREE or UNKNOWN for a voxel with that many hits and passes.
 
-    Occupied if a quarter of the rays end there, free if less than a twentieth does; unknown in
-    between, and with fewer than MIN_EVIDENCE of either.
+    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/19) free,
+    unknown in between, and with fewer than MIN_VOTES of either.
     """
-    if hits >= MIN_EVIDENCE and 4 * hits >= hits + passes:
+    if hits >= MIN_VOTES and 3 * hits >= passes:
         return OCCUPIED
-    if hits + passes >= MIN_EVIDENCE and 20 * hits < hits + passes:
+    if hits + passes >= MIN_VOTES and 19 * hits < passes:
         return FREE
     return UNKNOWN
 
 
 def states(hits, passes):
     """Return the state of every voxel, int8, shaped as hits and passes (uint8)."""
-    hits = hits.int()
-    rays = hits + passes.int()
+    hits, passes = hits.int(), passes.int()
     result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
-    result[(rays >= MIN_EVIDENCE) & (20 * hits < rays)] = FREE
-    result[(hits >= MIN_EVIDENCE) & (4 * hits >= rays)] = OCCUPIED
+    result[(hits + passes >= MIN_VOTES) & (19 * hits < passes)] = FREE
+    result[(hits >= MIN_VOTES) & (3 * hits >= passes)] = OCCUPIED
     return result
 
 
@@ -105,8 +102,9 @@ def _inside(cell, shape):
     return all(0 <= index < size for index, size in zip(cell, shape))
 
 
-def _count(counts, others, cell):
-    if counts[cell] == 255:
-        counts[cell] //= 2
-        others[cell] //= 2
+def _vote(counts, hits, passes, stamps, cell, stamp):
+    if hits[cell] + passes[cell] >= MEMORY:
+        hits[cell] //= 2
+        passes[cell] //= 2
     counts[cell] += 1
+    stamps[cell] = stamp
