@@ -135,8 +135,9 @@ class Keyframes:
         return int(np.argmin(nearest))
 
     def _remove(self, k):
-        names = 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'draws', 'numbers'
-        for name in names:
+        for name in (
+                'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'draws',
+                'numbers'):
             setattr(self, name, np.delete(getattr(self, name), k, axis=0))
         self.error_map.remove(k)
         self.exposure.remove(k)
