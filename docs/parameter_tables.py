@@ -1,7 +1,7 @@
 """The tables of parameters.md, made from the dataclasses."""
 import math
 
-from instant_nerf_ros.nerf.config import Config, flatten
+from instant_nerf_ros.nerf import Config, flatten
 from instant_nerf_ros.ros.config import PER_CAMERA, NodeConfig
 
 CHANGES = {'live': 'live', 'configure': 'before configure', 'start': 'at the start'}

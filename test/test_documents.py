@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from instant_nerf_ros.nerf.config import Config, flatten
+from instant_nerf_ros.nerf import Config, flatten
 from instant_nerf_ros.ros.config import NodeConfig
 
 ROOT = Path(__file__).parents[1]
