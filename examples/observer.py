@@ -15,12 +15,12 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import Buffer, TransformException, TransformListener
 
+from instant_nerf_ros.ros.clouds import points_from_message
 from instant_nerf_ros.ros.conversions import (
     cells_from_message,
     header_message,
     matrix_from_transform,
     nanoseconds,
-    points_from_message,
     write_pose,
 )
 

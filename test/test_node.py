@@ -17,11 +17,11 @@ from nav_msgs.msg import OccupancyGrid
 from ros_helpers import CAMERA, WALL_COLOR, WALL_DISTANCE, Robot, mapper, wait_until
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from instant_nerf_ros.ros.clouds import points_from_message
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     cells_from_message,
     nanoseconds,
-    points_from_message,
     time_message,
     write_pose,
 )
@@ -237,3 +237,18 @@ def test_a_wrong_parameter_stops_the_start_with_a_sentence(parameter, words):
 def test_a_misspelt_parameter_is_reported():
     with mapper('map_fram:=odom') as process:
         process.wait_for("did you mean 'map_frame'?")
+
+
+def test_what_fills_space_is_published_to_whom_it_may_concern(robot, running):
+    marker, octomap = (pytest.importorskip(f'{package}_msgs.msg') for package in (
+        'visualization', 'octomap'))
+    found = {
+        topic: robot.collect(kind, f'instant_nerf/{topic}', LATCHED) for topic, kind in (
+            ('voxels', marker.Marker), ('octomap', octomap.Octomap),
+            ('distance_slice', PointCloud2))}
+    drive_until(robot, lambda: all(found.values()) and found['voxels'][-1].points)
+    drive_until(robot, lambda: found['distance_slice'][-1].width and found['octomap'][-1].data)
+    cubes = found['voxels'][-1]
+    assert abs(np.median([point.x for point in cubes.points]) - WALL_DISTANCE) < 0.2
+    assert {messages[-1].header.frame_id for messages in found.values()} == {'map'}
+    assert found['octomap'][-1].resolution == pytest.approx(cubes.scale.x / 2)

@@ -17,6 +17,13 @@ def test_occupancy_grid_update_is_that_of_ros():
         'height': 'uint32', 'data': 'sequence<int8>'}
 
 
+def test_octomap_is_that_of_ros():
+    octomap = pytest.importorskip('octomap_msgs.msg')
+    assert octomap.Octomap.get_fields_and_field_types() == {
+        'header': 'std_msgs/Header', 'binary': 'boolean', 'id': 'string', 'resolution': 'double',
+        'data': 'sequence<int8>'}
+
+
 @pytest.mark.parametrize(('package', 'name'), [
     ('tf2_msgs', 'TFMessage'), ('map_msgs', 'OccupancyGridUpdate')])
 def test_messages_survive_serialization(package, name):

@@ -55,6 +55,7 @@ step 'virtual environment' "$python" -m venv "$venv"
 step 'packages from PyPI (minutes, at first)' install -r requirements.txt -c constraints.txt
 step 'tf2_msgs' build_interfaces tf2_msgs
 step 'map_msgs' build_interfaces map_msgs
+step 'octomap_msgs' build_interfaces octomap_msgs
 step 'tf2_ros, tf_transformations' \
     install --no-deps --no-build-isolation ./underlay/tf2_ros ./underlay/tf_transformations
 step 'instant_nerf_ros' install_checkout

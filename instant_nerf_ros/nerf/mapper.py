@@ -15,7 +15,17 @@ import math
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import backends, evidence, files, grids, lesson, rays, render
+from instant_nerf_ros.nerf import (
+    backends,
+    distances,
+    evidence,
+    files,
+    grids,
+    lesson,
+    octree,
+    rays,
+    render,
+)
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
@@ -139,6 +149,15 @@ class Mapper:
     def points(self):
         """Return centres (N, 3) float32 and colours (N, 3) uint8 of the occupied voxels."""
         return grids.points(self._known())
+
+    def octree(self):
+        """Return the Octree of what the rays say is there, as OctoMap has it."""
+        occupancy = self._known()
+        return octree.octree(grids.voxels(occupancy), occupancy.first)
+
+    def distances(self, height):
+        """Return the Distances to what is not free, at a height above the floor [m]."""
+        return distances.layer(self.voxels(), self.map().floor + height)
 
     def save(self, folder):
         """Write map, points, mesh and model to a folder; see files.save."""

@@ -47,7 +47,10 @@ class NodeConfig:
     map_rate: float = setting(
         1.0, 'highest rate of map, 0 for none [Hz]', 0.0, 10.0, change='live')
     points_rate: float = setting(
-        0.5, 'highest rate of ~/points, 0 for none [Hz]', 0.0, 10.0, change='live')
+        0.5, 'highest rate of ~/points, ~/voxels, ~/octomap and ~/distance_slice, 0 for none [Hz]',
+        0.0, 10.0, change='live')
+    distance_height: float = setting(
+        0.3, 'height of ~/distance_slice above the floor [m]', -50.0, 50.0, change='live')
     keyframes_rate: float = setting(
         1.0, 'highest rate of ~/keyframes and ~/path, 0 for none [Hz]', 0.0, 10.0, change='live')
     render_rate: float = setting(

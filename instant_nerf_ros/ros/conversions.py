@@ -1,7 +1,7 @@
 """Messages to numpy and back: pure functions, no node.
 
 Stamps are integer nanoseconds. Images are decoded in encodings.py, CameraInfo is read in
-calibration.py.
+calibration.py, what fills space is written in clouds.py.
 """
 import array
 
@@ -11,15 +11,9 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, TransformStamped
 from map_msgs.msg import OccupancyGridUpdate
 from nav_msgs.msg import OccupancyGrid
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf_transformations import quaternion_from_matrix, quaternion_matrix
-
-_POINT = np.dtype({
-    'names': ['x', 'y', 'z', 'rgb'],
-    'formats': ['<f4', '<f4', '<f4', '<u4'],  # rgb is 0x00RRGGBB, declared FLOAT32 as PCL does
-    'itemsize': 16,
-})
 
 
 def nanoseconds(stamp):
@@ -51,7 +45,7 @@ def image_message(image, encoding, stamp_ns, frame_id):
         encoding=encoding,
         is_bigendian=False,
         step=image[0].size * image.itemsize,
-        data=_octets(image),
+        data=octets_of(image),
     )
 
 
@@ -61,7 +55,7 @@ def jpeg_message(image, quality, stamp_ns, frame_id):
         '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return CompressedImage(
         header=header_message(stamp_ns, frame_id), format='rgb8; jpeg compressed bgr8',
-        data=_octets(octets))
+        data=octets_of(octets))
 
 
 def camera_info_message(camera, stamp_ns, frame_id):
@@ -138,7 +132,7 @@ def occupancy_grid_message(grid, stamp_ns, frame_id):
     message.info.origin.position.x = float(grid.origin[0])
     message.info.origin.position.y = float(grid.origin[1])
     message.info.origin.orientation.w = 1.0
-    message.data = _octets(grid.cells, 'b')
+    message.data = octets_of(grid.cells, 'b')
     return message
 
 
@@ -148,7 +142,7 @@ def occupancy_patch_message(cells, patch, stamp_ns, frame_id):
     part = cells[patch]
     return OccupancyGridUpdate(
         header=header_message(stamp_ns, frame_id), x=int(columns.start), y=int(rows.start),
-        width=part.shape[1], height=part.shape[0], data=_octets(part, 'b'))
+        width=part.shape[1], height=part.shape[0], data=octets_of(part, 'b'))
 
 
 def cells_from_message(message):
@@ -157,37 +151,8 @@ def cells_from_message(message):
     return cells.reshape(message.info.height, message.info.width)
 
 
-def point_cloud_message(positions, colors, stamp_ns, frame_id):
-    """Return a sensor_msgs/PointCloud2 of (N, 3) metres and (N, 3) uint8 RGB."""
-    points = np.empty(len(positions), _POINT)
-    points['x'], points['y'], points['z'] = np.asarray(positions, np.float32).T
-    red, green, blue = np.asarray(colors).astype(np.uint32).T
-    points['rgb'] = red << 16 | green << 8 | blue
-    return PointCloud2(
-        header=header_message(stamp_ns, frame_id),
-        height=1,
-        width=len(points),
-        fields=[
-            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
-            for name, offset in (('x', 0), ('y', 4), ('z', 8), ('rgb', 12))
-        ],
-        is_bigendian=False,
-        point_step=_POINT.itemsize,
-        row_step=_POINT.itemsize * len(points),
-        data=_octets(points),
-        is_dense=True,
-    )
-
-
-def points_from_message(message):
-    """Return (N, 3) float32 positions and (N, 3) uint8 RGB of a cloud made here."""
-    points = np.frombuffer(message.data, _POINT)
-    positions = np.stack([points['x'], points['y'], points['z']], axis=-1)
-    colors = np.stack([points['rgb'] >> shift & 255 for shift in (16, 8, 0)], axis=-1)
-    return positions, colors.astype(np.uint8)
-
-
-def _octets(data, typecode='B'):
+def octets_of(data, typecode='B'):
+    """Return an array.array of all bytes of a numpy array."""
     # The only way into a message that does not visit every byte in Python.
     octets = array.array(typecode)
     octets.frombytes(np.ascontiguousarray(data).tobytes())

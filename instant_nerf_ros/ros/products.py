@@ -1,16 +1,15 @@
 """What the node publishes about the map."""
-import numpy as np
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instant_nerf_ros.ros.camera_inputs import OVERRIDES
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     image_message,
     jpeg_message,
-    point_cloud_message,
 )
 from instant_nerf_ros.ros.map_publisher import LATCHED, RELIABLE, MapPublisher
+from instant_nerf_ros.ros.volumes import Volumes
 
 
 def publisher(node, message_type, topic, qos):
@@ -22,10 +21,10 @@ def publisher(node, message_type, topic, qos):
 
 
 class Products:
-    """Publishers of the map, the points and the rendered views."""
+    """Publishers of the map, of what fills space, and of the rendered views."""
 
     def __init__(self, node, map_frame):
-        """Create the publishers on the node; publish_map is that of MapPublisher."""
+        """Create the publishers on the node; publish_map, publish_volumes are theirs."""
         self._node, self._map_frame = node, map_frame
         self._publishers = []
 
@@ -35,35 +34,22 @@ class Products:
 
         self._maps = MapPublisher(own, map_frame, node.get_logger())
         self.publish_map = self._maps.publish
-        self._points = own(PointCloud2, '~/points', LATCHED)
+        self._volumes = Volumes(own, map_frame, LATCHED)
+        self.publish_volumes = self._volumes.publish
         self._image = own(Image, '~/render/image_raw', RELIABLE)
         self._jpeg = own(CompressedImage, '~/render/image_raw/compressed', RELIABLE)
         self._depth = own(Image, '~/render/depth/image_raw', RELIABLE)
         self._camera_info = own(CameraInfo, '~/render/camera_info', RELIABLE)
-        self._last_positions = None
 
     def close(self):
         """Destroy the publishers."""
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
-    def points_wanted(self):
-        """Return whether anybody subscribes to the points."""
-        return self._points.get_subscription_count() > 0
-
-    def publish_points(self, positions, colors, stamp_ns):
-        """Publish (N, 3) positions in the map frame if they are not those published last."""
-        if not np.array_equal(positions, self._last_positions):
-            self._points.publish(
-                point_cloud_message(positions, colors, stamp_ns, self._map_frame))
-            self._last_positions = positions
-
     def publish_nothing_known(self, stamp_ns):
         """Publish that all is unknown, where a map was published: nobody drives by an old one."""
         self._maps.publish_nothing_known(stamp_ns)
-        if self._last_positions is not None:
-            self.publish_points(
-                np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), stamp_ns)
+        self._volumes.publish_nothing_known(stamp_ns)
 
     def views_wanted(self):
         """Return whether anybody subscribes to the views."""

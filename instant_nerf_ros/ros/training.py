@@ -93,7 +93,7 @@ class Training(threading.Thread):
         config = self._settings
         products = (
             Periodic(lambda: config.node.map_rate, self._publish_map),
-            Periodic(lambda: config.node.points_rate, self._publish_points),
+            Periodic(lambda: config.node.points_rate, self._publish_volumes),
             Periodic(lambda: config.node.keyframes_rate, self._publish_way),
             Periodic(lambda: config.node.render_rate, self._publish_latest_view),
         )
@@ -187,9 +187,9 @@ class Training(threading.Thread):
     def _publish_map(self):
         self._products.publish_map(self._mapper.map(), self._fused_ns)
 
-    def _publish_points(self):
-        if self._products.points_wanted():
-            self._products.publish_points(*self._mapper.points(), self._fused_ns)
+    def _publish_volumes(self):
+        self._products.publish_volumes(
+            self._mapper, self._settings.node.distance_height, self._fused_ns)
 
     def _publish_way(self):
         self._way.publish(self._mapper.keyframes.T_world_camera, self._fused_ns)

@@ -1,0 +1,95 @@
+"""What fills space, as messages: points, distances, cubes, an octree.
+
+Packages that not every robot has are imported where they are needed.
+"""
+import numpy as np
+from sensor_msgs.msg import PointCloud2, PointField
+
+from instant_nerf_ros.ros.conversions import header_message, octets_of
+
+_DISTANCE = np.dtype([(name, '<f4') for name in (
+    'x', 'y', 'z', 'intensity', 'normal_x', 'normal_y', 'normal_z')])
+_POINT = np.dtype({
+    'names': ['x', 'y', 'z', 'rgb'],
+    'formats': ['<f4', '<f4', '<f4', '<u4'],  # rgb is 0x00RRGGBB, declared FLOAT32 as PCL does
+    'itemsize': 16,
+})
+
+
+def point_cloud_message(positions, colors, stamp_ns, frame_id):
+    """Return a sensor_msgs/PointCloud2 of (N, 3) metres and (N, 3) uint8 RGB."""
+    points = np.empty(len(positions), _POINT)
+    points['x'], points['y'], points['z'] = np.asarray(positions, np.float32).T
+    red, green, blue = np.asarray(colors).astype(np.uint32).T
+    points['rgb'] = red << 16 | green << 8 | blue
+    return _cloud(points, stamp_ns, frame_id)
+
+
+def distances_message(positions, distances, gradients, stamp_ns, frame_id):
+    """Return a sensor_msgs/PointCloud2 of (N, 3) metres, with distances (N,) [m] as intensity.
+
+    The gradients (N, 3) are its normals, under the names that PCL gives them.
+    """
+    points = np.empty(len(positions), _DISTANCE)
+    for name, values in zip(_DISTANCE.names, (*positions.T, distances, *gradients.T)):
+        points[name] = values
+    return _cloud(points, stamp_ns, frame_id)
+
+
+def _cloud(points, stamp_ns, frame_id):
+    """Return a sensor_msgs/PointCloud2 of a structured array whose fields are called FLOAT32."""
+    fields = points.dtype.fields
+    return PointCloud2(
+        header=header_message(stamp_ns, frame_id),
+        height=1,
+        width=len(points),
+        fields=[
+            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+            for name, (_, offset) in fields.items()
+        ],
+        is_bigendian=False,
+        point_step=points.itemsize,
+        row_step=points.nbytes,
+        data=octets_of(points),
+        is_dense=True,
+    )
+
+
+def points_from_message(message):
+    """Return (N, 3) float32 positions and (N, 3) uint8 RGB of a cloud made here."""
+    points = np.frombuffer(message.data, _POINT)
+    positions = np.stack([points['x'], points['y'], points['z']], axis=-1)
+    colors = np.stack([points['rgb'] >> shift & 255 for shift in (16, 8, 0)], axis=-1)
+    return positions, colors.astype(np.uint8)
+
+
+def cubes_message(positions, colors, size, stamp_ns, frame_id):
+    """Return a visualization_msgs/Marker, a CUBE_LIST of edge `size` [m].
+
+    positions (N, 3) metres; colors (N, 3) uint8 RGB. Without any, the cubes are deleted: RViz
+    takes an empty list for an error.
+    """
+    from geometry_msgs.msg import Point
+    from std_msgs.msg import ColorRGBA
+    from visualization_msgs.msg import Marker
+
+    marker = Marker(header=header_message(stamp_ns, frame_id), ns='voxels', type=Marker.CUBE_LIST)
+    marker.action = Marker.ADD if len(positions) else Marker.DELETE
+    marker.pose.orientation.w = 1.0
+    marker.scale.x = marker.scale.y = marker.scale.z = float(size)
+    marker.color.a = 1.0
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in positions.tolist()]
+    marker.colors = [
+        ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in (colors / 255).tolist()]
+    return marker
+
+
+def octomap_message(data, resolution, stamp_ns, frame_id):
+    """Return an octomap_msgs/Octomap, binary, of an Octree's data and resolution [m]."""
+    from octomap_msgs.msg import Octomap
+
+    message = Octomap(
+        header=header_message(stamp_ns, frame_id), binary=True, id='OcTree',
+        resolution=float(resolution))
+    message.data = octets_of(np.frombuffer(data, np.int8), 'b')
+    return message

@@ -1,0 +1,120 @@
+"""Volumes: the messages of what fills space, and to whom they go."""
+import types
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from instant_nerf_ros.nerf.distances import Distances
+from instant_nerf_ros.nerf.octree import Octree
+from instant_nerf_ros.ros import volumes
+from instant_nerf_ros.ros.clouds import points_from_message
+from instant_nerf_ros.ros.volumes import Volumes
+
+pytestmark = pytest.mark.ros
+
+POINTS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.25]], np.float32)
+COLORS = np.array([[255, 0, 51], [0, 102, 255]], np.uint8)
+
+
+class Rig:
+    """Volumes of an engine that stands still, and what they publish; all are subscribed to."""
+
+    def __init__(self):
+        self.sent, self.wanted = {}, True
+        self.points, self.asked = POINTS, []
+        self.volumes = Volumes(self.publisher, 'map', None)
+
+    def publisher(self, kind, topic, qos):
+        sent = self.sent[topic] = []
+        return types.SimpleNamespace(
+            publish=sent.append, get_subscription_count=lambda: int(self.wanted))
+
+    def publish(self, stamp_ns=5):
+        def distances(height):
+            self.asked.append(height)
+            return Distances(
+                self.points, np.array([0.5, -0.25], np.float32)[: len(self.points)], -self.points)
+
+        self.volumes.publish(types.SimpleNamespace(
+            points=lambda: (self.points, COLORS[: len(self.points)]),
+            octree=lambda: Octree(bytes([1, 255, 3]), 0.025, 4), distances=distances,
+            config=types.SimpleNamespace(occupancy=types.SimpleNamespace(voxel_size=0.05)),
+        ), 0.3, stamp_ns)  # fmt: skip
+
+
+def field(message, name):
+    """Return the values of a field of a PointCloud2, read by its description."""
+    [entry] = (entry for entry in message.fields if entry.name == name)
+    octets = np.frombuffer(message.data, np.uint8).reshape(message.width, message.point_step)
+    return octets[:, entry.offset : entry.offset + 4].copy().view('<f4')[:, 0]
+
+
+def test_points_and_distances_are_in_their_fields():
+    rig = Rig()
+    rig.publish()
+    [points], [slice_] = rig.sent['~/points'], rig.sent['~/distance_slice']
+    for values, expected in zip(points_from_message(points), (POINTS, COLORS)):
+        np.testing.assert_array_equal(values, expected)
+    assert rig.asked == [0.3] and slice_.header.frame_id == 'map'
+    assert slice_.header.stamp.nanosec == 5
+    np.testing.assert_array_equal(field(slice_, 'intensity'), [0.5, -0.25])
+    for column, axis in enumerate('xyz'):
+        np.testing.assert_array_equal(field(slice_, axis), POINTS[:, column])
+        np.testing.assert_array_equal(field(slice_, f'normal_{axis}'), -POINTS[:, column])
+
+
+def test_cubes_are_as_rviz_wants_them():
+    marker_module = pytest.importorskip('visualization_msgs.msg')
+    rig = Rig()
+    rig.publish()
+    [marker] = rig.sent['~/voxels']
+    assert marker.type == marker_module.Marker.CUBE_LIST and marker.header.frame_id == 'map'
+    assert marker.action == marker_module.Marker.ADD and marker.pose.orientation.w == 1.0
+    assert (marker.scale.x, marker.scale.y, marker.scale.z) == (0.05, 0.05, 0.05)
+    np.testing.assert_allclose([[p.x, p.y, p.z] for p in marker.points], POINTS)
+    np.testing.assert_allclose(
+        [[c.r, c.g, c.b, c.a] for c in marker.colors],
+        np.column_stack([COLORS / 255, [1, 1]]), atol=1e-6)
+    rig.points = POINTS[:0]
+    rig.publish()
+    assert rig.sent['~/voxels'][1].action == marker_module.Marker.DELETE
+
+
+def test_the_octree_is_in_a_binary_octomap():
+    pytest.importorskip('octomap_msgs.msg')
+    rig = Rig()
+    rig.publish()
+    [message] = rig.sent['~/octomap']
+    assert message.binary and message.id == 'OcTree' and message.resolution == 0.025
+    assert bytes(np.array(message.data, np.int8)) == bytes([1, 255, 3])
+
+
+def test_only_what_is_new_and_wanted_is_made_and_published():
+    rig = Rig()
+    rig.wanted = False
+    rig.publish()
+    assert not any(rig.sent.values()) and not rig.asked
+    rig.wanted = True
+    for _ in range(3):
+        rig.publish()
+    assert all(len(sent) == 1 for sent in rig.sent.values())
+    rig.points = POINTS[:1]
+    rig.publish()
+    assert len(rig.sent['~/points']) == len(rig.sent['~/distance_slice']) == 2
+
+
+def test_when_the_map_is_forgotten_all_that_was_told_is_taken_back():
+    rig = Rig()
+    rig.volumes.publish_nothing_known(7)
+    assert not any(rig.sent.values())
+    rig.publish()
+    rig.volumes.publish_nothing_known(7)
+    assert all(len(sent) == 2 for sent in rig.sent.values())
+    assert rig.sent['~/points'][1].width == rig.sent['~/distance_slice'][1].width == 0
+
+
+def test_without_their_packages_cubes_and_octree_have_no_topics(monkeypatch):
+    monkeypatch.setattr(volumes, 'installed', lambda package, name: None)
+    assert set(Rig().sent) == {'~/points', '~/distance_slice'}
