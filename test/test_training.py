@@ -106,7 +106,7 @@ class Rig:
             publish_map=lambda grid, stamp_ns: self.maps.append((grid, stamp_ns)),
             publish_view=lambda *view: self.views.append(view[:4]),
             publish_nothing_known=lambda stamp_ns: self.maps.append(('unknown', stamp_ns)),
-            views_wanted=lambda: wanted)
+            publish_volumes=lambda *_: None, views_wanted=lambda: wanted)
         way = types.SimpleNamespace(
             add=lambda pose, stamp_ns: self.way.append(pose[0, 3]),
             clear=lambda stamp_ns: self.way.clear(), publish=lambda poses, stamp_ns: None)

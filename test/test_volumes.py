@@ -27,11 +27,13 @@ class Rig:
         self.volumes = Volumes(self.publisher, 'map', None)
 
     def publisher(self, kind, topic, qos):
+        """Return a publisher that keeps what it is given."""
         sent = self.sent[topic] = []
         return types.SimpleNamespace(
             publish=sent.append, get_subscription_count=lambda: int(self.wanted))
 
     def publish(self, stamp_ns=5):
+        """Publish what the engine knows."""
         def distances(height):
             self.asked.append(height)
             return Distances(
