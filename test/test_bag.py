@@ -18,6 +18,7 @@ from ros_helpers import WALL_DISTANCE, Robot, drive_until, mapper
 from rosbags.rosbag2 import Reader, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from visualization_msgs.msg import Marker
 
 from instant_nerf_ros.ros.products import LATCHED, RELIABLE
 
@@ -30,6 +31,8 @@ TOPICS = {
     '/map_updates': (OccupancyGridUpdate, RELIABLE),
     f'{NODE}/map_probability': (OccupancyGrid, LATCHED),
     f'{NODE}/points': (PointCloud2, LATCHED),
+    f'{NODE}/voxels': (Marker, LATCHED),
+    f'{NODE}/distance_slice': (PointCloud2, LATCHED),
     f'{NODE}/keyframes': (PoseArray, LATCHED),
     f'{NODE}/path': (PathMessage, LATCHED),
     f'{NODE}/render/image_raw': (Image, RELIABLE),
@@ -136,20 +139,41 @@ def test_patches_lie_in_the_map_and_change_it(recorded):
         assert patch.y >= 0 and patch.y + patch.height <= first.info.height
 
 
-def test_points_are_floats_with_packed_colours(recorded):
-    message = recorded[f'{NODE}/points'][-1]
+def fields_of(message):
+    """Return a PointCloud2 as a structured array, checked."""
     assert message.header.frame_id == 'map'
-    assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb']
     assert {field.datatype for field in message.fields} == {7}  # FLOAT32
     assert message.row_step == message.width * message.point_step
     assert len(message.data) == message.row_step * message.height > 0
-    offsets = [field.offset for field in message.fields]
-    names = [field.name for field in message.fields]
-    points = np.frombuffer(message.data, np.dtype({
-        'names': names, 'formats': ['<f4'] * 4, 'offsets': offsets,
-        'itemsize': message.point_step}))
+    return np.frombuffer(message.data, np.dtype({
+        'names': [field.name for field in message.fields],
+        'formats': ['<f4'] * len(message.fields),
+        'offsets': [field.offset for field in message.fields], 'itemsize': message.point_step}))
+
+
+def test_points_are_floats_with_packed_colours(recorded):
+    points = fields_of(recorded[f'{NODE}/points'][-1])
+    assert points.dtype.names == ('x', 'y', 'z', 'rgb')
     assert np.isfinite([points['x'], points['y'], points['z']]).all()
     assert abs(np.median(points['x']) - WALL_DISTANCE) < 0.2
+
+
+def test_distances_shrink_towards_the_wall(recorded):
+    slice_ = fields_of(recorded[f'{NODE}/distance_slice'][-1])
+    assert slice_.dtype.names[:4] == ('x', 'y', 'z', 'intensity')
+    before = slice_[(np.abs(slice_['y']) < 0.1) & (slice_['intensity'] > 0)]
+    assert np.ptp(slice_['z']) < 1e-3  # a slice
+    assert len(before) and before['x'].max() < WALL_DISTANCE
+
+
+def test_cubes_are_where_the_points_are(recorded):
+    cubes = recorded[f'{NODE}/voxels'][-1]
+    assert (cubes.type, cubes.action) == (6, 0)  # CUBE_LIST, ADD
+    assert len(cubes.points) == len(cubes.colors) > 0
+    assert is_unit(cubes.pose.orientation) and cubes.header.frame_id == 'map'
+    assert cubes.scale.x == cubes.scale.y == cubes.scale.z == pytest.approx(0.1)
+    assert abs(np.median([point.x for point in cubes.points]) - WALL_DISTANCE) < 0.2
+    assert all(color.a == 1.0 and 0.0 <= color.r <= 1.0 for color in cubes.colors)
 
 
 def test_a_view_is_an_image_a_jpeg_a_depth_and_its_camera(recorded):
