@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import kernels
 import numpy as np
 from datasets import load_rgbd
 from profiling import profiled
@@ -80,7 +81,8 @@ def measure(options):
         counter.run(options.seconds / ROUNDS)
     busy = counter.samples / counter.seconds
     figures.append(['samples/s with one core busy / idle', busy / speed])
-    return [Table(['figure', 'value'], figures), _stages(mapper, options.seconds)]
+    return [Table(['figure', 'value'], figures), _stages(mapper, options.seconds),
+            kernels.measure(mapper)]
 
 
 def _figures(scene, counter, floors):

@@ -46,15 +46,12 @@ def learn(field, rays, occupancy, config, jitter, background, stride):
         geometry.room = Room(geometry, max(MOST, 4 * config.sampling.samples_per_step))
     room, count = geometry.room, len(rays)
     room.clear()
-    terms = config.loss
     shown = _shown(count)
     arguments = (
         Rays(*(x.numpy() for x in (rays.origins, rays.directions, jitter, rays.surfaces))),
         Wanted(rays.pixels.numpy() / np.float32(255), background.numpy()),
         _space(occupancy, config.sampling, stride, False),
-        Loss(*map(np.float32, (
-            terms.huber_delta, terms.distortion_weight, terms.opacity_weight, terms.depth_weight,
-            terms.free_space_weight))),
+        weights(config.loss),
         pack(geometry, field.color), np.float32(field.extent), pack_back(geometry, field.color),
         shown,
     )  # fmt: skip
@@ -84,6 +81,13 @@ def look(field, rays, occupancy, sampling, stride):
     on_all_cores(lambda thread, turn: numba_lesson.look(
         *arguments, field.geometry.chunks[thread], turn))
     return tuple(map(torch.from_numpy, (shown.colors, shown.medians, shown.opacities)))
+
+
+def weights(terms):
+    """Return the Loss of a LossConfig."""
+    return Loss(*map(np.float32, (
+        terms.huber_delta, terms.distortion_weight, terms.opacity_weight, terms.depth_weight,
+        terms.free_space_weight)))
 
 
 def _shown(count):
