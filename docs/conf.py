@@ -1,4 +1,6 @@
 """How Sphinx builds these pages: `make docs`, or rosdoc2."""
+import dataclasses
+import inspect
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -29,7 +31,7 @@ myst_heading_anchors = 4
 autodoc_mock_imports = ['cv2', 'llvmlite', 'numba', 'scipy', 'skimage', 'torch']
 autodoc_member_order = 'bysource'
 autodoc_preserve_defaults = True
-autodoc_class_signature = 'separated'
+autodoc_typehints = 'none'
 
 # Pages that are files of the repository, where people look for them on other sites.
 OF_THE_REPOSITORY = {
@@ -54,6 +56,15 @@ def read(_, page, source):
         source[0] = source[0].rpartition('`make docs`')[0] + parameter_tables.tables()
 
 
+def tell_fields(_, what, name, documented, options, lines):
+    """Add the fields of a dataclass, with the comments that stand beside them."""
+    if what == 'class' and dataclasses.is_dataclass(documented):
+        source = inspect.getsource(documented)
+        lines += [f':param {field}: {comment}' for field, comment in re.findall(
+            r'^    (\w+): .*?  # (.*)$', source, re.M)]
+
+
 def setup(app):
     """Register what is above."""
     app.connect('source-read', read)
+    app.connect('autodoc-process-docstring', tell_fields)
