@@ -17,7 +17,7 @@ CONFIG = replace(Config(), {
     'device': 'cpu', 'field.levels': 6, 'field.finest_cell': 0.1, 'field.log2_table': 14,
     'occupancy.voxel_size': 0.1, 'occupancy.length': 6.0, 'occupancy.width': 6.0,
     'occupancy.height': 4.0, 'sampling.samples_per_step': 4096, 'sampling.min_step': 0.04,
-    'sampling.near': 0.1, 'keyframes.budget_mb': 16,
+    'sampling.near': 0.1, 'keyframes.budget_mb': 16, 'keyframes.adapt_exposure': True,
 })  # fmt: skip
 ROUND = poses(64)
 NAMES = {'map.pgm', 'map.yaml', 'points.ply', 'mesh.ply', 'model.npz'}
@@ -104,6 +104,8 @@ def test_a_loaded_mapper_has_the_images_and_learns_on(mapper, saved):
             np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(store.T_world_camera, original.T_world_camera)
     np.testing.assert_array_equal(store.draws, original.draws)
+    np.testing.assert_array_equal(store.exposure.gains, original.exposure.gains)
+    assert (np.ptp(store.exposure.gains, axis=0) > 0).all()
     assert not loaded.moved(ROUND[62])
     beginner = Mapper(CONFIG)
     image, depth = view(CAMERA, ROUND[0])

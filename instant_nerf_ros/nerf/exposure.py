@@ -49,6 +49,10 @@ class Exposure:
             places.ravel(), values.ravel(), 3 * SUMS * count)
         self.sums += new.reshape(self.sums.shape)
         self.sums *= np.minimum(1, MEMORY / np.maximum(self.sums[:, :1, :1], 1))
+        self.solve()
+
+    def solve(self):
+        """Find gains and offsets of what the rays told."""
         rays, sums, squares, apart, product = self.sums.transpose(1, 0, 2)
         # Of each channel, two equations: (squares + prior) g + sums o = product and so on.
         squares, rays = squares + PRIOR, rays + PRIOR

@@ -47,6 +47,7 @@ def write(path, mapper):
             _put(archive, f'keyframes/{k}/image', image)
             _put(archive, f'keyframes/{k}/depth', depth)
             _put(archive, f'keyframes/{k}/draws', store.draws[k])
+            _put(archive, f'keyframes/{k}/exposure', store.exposure.sums[k])
 
 
 def read(path, config, make):
@@ -118,9 +119,13 @@ def _read_keyframes(keyframes, about, arrays):
         Camera(**{**camera, 'distortion': tuple(camera['distortion'])})
         for camera in about['cameras']]
     for k in range(about['keyframes']):
-        camera, pose, image, depth, draws = (
+        camera, pose, image, depth, draws, exposure = (
             arrays[f'keyframes/{k}/{name}']
-            for name in ('camera', 'T_world_camera', 'image', 'depth', 'draws'))
+            for name in ('camera', 'T_world_camera', 'image', 'depth', 'draws', 'exposure'))
         camera, depth = cameras[int(camera)], depth * np.float32(MILLIMETRE)
         keyframes.add(image, camera, checked(image, camera, pose, depth), depth)
         keyframes.draws[-1] = float(draws)
+        if not np.isfinite(exposure).all():
+            raise ValueError(f'the exposure of keyframe {k} has values that are no numbers')
+        keyframes.exposure.sums[-1] = exposure
+    keyframes.exposure.solve()
