@@ -27,7 +27,7 @@ MAY_IMPORT = {
     'occupancy': {'config', 'pages'},
     'pages': set(),
     'floor': set(),
-    'grids': {'floor'},
+    'grids': {'backends', 'floor'},
     'rays': {'error_map', 'keyframes'},
     'evidence': {'rays', 'render'},
     'schedule': set(),

@@ -3,51 +3,45 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-OCCUPIED, FREE = 100, 0
 LEAST_AREA = 0.5  # m^2 of a level that may be the floor
 LEAST_SHARE = 0.2  # of the area of the largest level
 LARGEST_SLOPE = 0.3  # of what may still be floor
 SLOPE_REACH = 0.5  # m, over which it is measured
 
 
-def lowest_level(states, voxel_size):
-    """Return the layer of the floor in states (nx, ny, nz), None where none can be found.
+def lowest_level(areas, voxel_size):
+    """Return the layer of the floor, None where none can be found.
 
-    It is the lowest layer with much occupied under free space: tables are higher, ceilings have
-    their free space below.
+    areas (nz,) are the columns in which a layer is occupied under free space. The floor is the
+    lowest layer with much of that: tables are higher, ceilings have their free space below.
     """
-    ground = (states[:, :, :-1] == OCCUPIED) & (states[:, :, 1:] == FREE)
-    areas = np.count_nonzero(ground, axis=(0, 1)) * voxel_size**2
+    areas = areas * voxel_size**2
     levels = np.flatnonzero(areas >= max(LEAST_AREA, LEAST_SHARE * areas.max(initial=0)))
     return int(levels[0]) if len(levels) else None
 
 
-def heights(states, level, max_step, voxel_size):
+def climb(max_step, voxel_size):
+    """Return how many layers a step of max_step [m] is."""
+    return int(np.floor(max_step / voxel_size + 1e-6))
+
+
+def heights(tops, ground, level, max_step, voxel_size):
     """Return the layer of the floor around each column, (nx, ny) int, from one level of it.
 
-    The floor goes on where the next column ends at most max_step [m] higher or lower, under free
-    space, and not steeper than LARGEST_SLOPE; elsewhere the nearest floor counts. So a ramp and a
-    threshold are floor, a wall stands on it, and a table top is not reached.
+    tops (nx, ny) are the layers where it may be, if there is ground (nx, ny). The floor goes on
+    where the next column ends at most max_step [m] higher or lower, and not steeper than
+    LARGEST_SLOPE; elsewhere the nearest floor counts. So a ramp and a threshold are floor, a wall
+    stands on it, and a table top is not reached.
     """
-    step = int(np.floor(max_step / voxel_size + 1e-6))
-    occupied = states == OCCUPIED
-    lowest = occupied.argmax(axis=2)
-    solid = np.take_along_axis(occupied, lowest[:, :, None], axis=2)[:, :, 0]
-    top = lowest
-    for _ in range(step + 1):  # what is higher makes a step anyway
-        above = np.minimum(top + 1, states.shape[2] - 1)[:, :, None]
-        top = top + np.take_along_axis(occupied, above, axis=2)[:, :, 0]
-    above = np.minimum(top + 1, states.shape[2] - 1)[:, :, None]
-    free = np.take_along_axis(states, above, axis=2)[:, :, 0] == FREE
-    ground = _reached(solid & free, top, level, step)
+    ground = _reached(ground, tops, level, climb(max_step, voxel_size))
     if not ground.any():
-        return np.full(top.shape, level)
+        return np.full(tops.shape, level)
     reach = 2 * int(SLOPE_REACH / voxel_size) + 1
-    around = ndimage.minimum_filter(np.where(ground, top, states.shape[2]), reach)
-    ground &= (top - around) * voxel_size <= max_step + LARGEST_SLOPE * SLOPE_REACH
+    around = ndimage.minimum_filter(np.where(ground, tops, tops.max() + 1), reach)
+    ground &= (tops - around) * voxel_size <= max_step + LARGEST_SLOPE * SLOPE_REACH
     nearest = ndimage.distance_transform_edt(
         ~ground, return_distances=False, return_indices=True)
-    return top[tuple(nearest)]
+    return tops[tuple(nearest)]
 
 
 def _reached(ground, top, level, step):

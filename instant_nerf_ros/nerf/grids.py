@@ -3,14 +3,13 @@ import dataclasses
 
 import numpy as np
 
+from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf import floor as floors
 
 BLOCK = 5.0  # metres: maps grow by these, as Nav2 rebuilds its costmaps at each other size
-LEAST_FREE = 0.15  # of the band, in a column that is free
 # Share of hits among the votes on a voxel, and what it says: where the state of the voxel changes,
 # the thresholds of map_server.
-SHARES, PROBABILITIES = (0.0, 0.05, 0.25, 1.0), (0.0, 19.6, 65.0, 100.0)
-UNSURE = 0.07, 0.24  # between those shares
+SHARES, PROBABILITIES = (-1.0, -1e-6, 0.0, 0.05, 0.25, 1.0), (-1.0, -1.0, 0.0, 19.6, 65.0, 100.0)
 
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # as in nav_msgs/OccupancyGrid
 
@@ -47,8 +46,8 @@ def voxels(occupancy):
 def project(occupancy, config, floor=None):
     """Project the voxels of a band of heights above the floor onto it, as a MapGrid.
 
-    A cell is occupied if a voxel of its column is. It is free if LEAST_FREE of the band is, in its
-    lower half and on, and no ray ends where the state is unknown: where only the upper half is
+    A cell is occupied if a voxel of its column is. It is free if enough of the band is, some in
+    its lower half, and no ray ended where the state is unknown: where only the upper half is
     seen, something may stand below. Else it is unknown. The band follows the floor over slopes
     and steps up to max_step, so what the robot climbs is no obstacle.
     floor: its height where the robot is [m]; None: that of floor.lowest_level.
@@ -57,22 +56,18 @@ def project(occupancy, config, floor=None):
     size = occupancy.voxel_size
     states = occupancy.states(window)
     middle = occupancy.corner[2] + (z.start + 0.5) * size  # of the lowest layer
-    level = floors.lowest_level(states, size) if floor is None else round((floor - middle) / size)
+    columns = backends.columns()
+    areas, tops, ground = columns.survey(states, floors.climb(config.max_step, size))
+    level = floors.lowest_level(areas, size) if floor is None else round((floor - middle) / size)
     found = level is not None
     if not found:
         level = round(-middle / size)
-    heights = floors.heights(states, level, config.max_step, size) if states.size else None
-    cells = np.full(states.shape[:2], UNKNOWN, dtype=np.int8)
-    probabilities = cells.copy()
-    low = int(np.ceil(np.round(config.min_height / size, 6)))
-    high = int(np.ceil(np.round(config.max_height / size, 6)))
-    for height in np.unique(heights) if states.size else ():
-        columns = heights == height
-        band = slice(*np.clip([height + low, height + high], 0, states.shape[2]))
-        hits, passes = (grid[window].cpu().numpy()[columns, band] for grid in (
-            occupancy.hits, occupancy.passes))
-        cells[columns], probabilities[columns] = _column_states(
-            states[columns, band], hits, passes)
+    bases = floors.heights(tops, ground, level, config.max_step, size)
+    low, high = (int(np.ceil(np.round(height / size, 6)))
+                 for height in (config.min_height, config.max_height))
+    hits, passes = (grid[window].cpu().numpy() for grid in (occupancy.hits, occupancy.passes))
+    cells, shares = columns.judge(states, hits, passes, bases, low, high)
+    probabilities = np.interp(shares, SHARES, PROBABILITIES).astype(np.int8)
     # Whole blocks of the lattice of the world.
     block = max(1, round(BLOCK / size))
     start = (occupancy.first + [x.start, y.start, 0])[:2]
@@ -86,24 +81,6 @@ def project(occupancy, config, floor=None):
     return MapGrid(
         np.ascontiguousarray(whole[0].T), first * resolution, resolution,
         np.ascontiguousarray(whole[1].T), float(middle + level * size), found)
-
-
-def _column_states(states, hits, passes):
-    """Return state and probability (C,) of columns (C, layers) of voxels, the lowest first."""
-    free = states == FREE
-    lower = free[:, : -(-states.shape[1] // 2)].any(-1)
-    enough = free.sum(-1) >= LEAST_FREE * states.shape[1]
-    disputed = (states == UNKNOWN) & (hits > 0)
-    cells = np.full(len(states), UNKNOWN, dtype=np.int8)
-    cells[lower & enough & ~disputed.any(-1)] = FREE
-    cells[(states == OCCUPIED).any(-1)] = OCCUPIED
-    shares = hits / np.maximum(hits.astype(np.float32) + passes, 1)
-    shares[disputed] = shares[disputed].clip(*UNSURE)
-    told = disputed | (states != UNKNOWN)
-    probabilities = np.interp(
-        np.where(told, shares, 0).max(-1, initial=0), SHARES, PROBABILITIES).astype(np.int8)
-    known = (cells != UNKNOWN) | disputed.any(-1)
-    return cells, np.where(known, probabilities, UNKNOWN)
 
 
 def points(occupancy):

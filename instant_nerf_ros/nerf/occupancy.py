@@ -134,9 +134,10 @@ class Occupancy:
     def window(self):
         """Return slices of the voxels that rays may tell of: a box, much smaller than the grid."""
         size = np.array(self.shape)
-        low, high = ((corner.cpu().numpy().astype(int) - self.first).clip(0, size)
+        low, high = (corner.cpu().numpy().astype(int) - self.first
                      for corner in (self.low, self.high))
-        return tuple(slice(*limits) for limits in zip(low, np.maximum(low, high)))
+        low = low.clip(0, size - 1)  # at least one voxel, even if no ray tells of it
+        return tuple(slice(*limits) for limits in zip(low, np.minimum(high, size).clip(low + 1)))
 
     def states(self, window):
         """Return 100 (occupied), 0 (free) or -1 (unknown) for a window of voxels, int8."""

@@ -41,3 +41,11 @@ def select(device):
         logger.warning(
             'the reference backend is in use (%s); numba would make it many times faster', error)
         return importlib.import_module('instant_nerf_ros.nerf.backends.reference')
+
+
+def columns():
+    """Return the module that makes maps of columns of voxels, in numpy on every backend."""
+    try:
+        return importlib.import_module('instant_nerf_ros.nerf.backends.numba_columns')
+    except ImportError:
+        return importlib.import_module('instant_nerf_ros.nerf.backends.reference_columns')
