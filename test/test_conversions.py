@@ -332,6 +332,7 @@ def test_a_translation_must_be_finite():
 class Grid:
     """A MapGrid as the engine gives it."""
 
+    floor = 0.15
     cells = np.array([[-1, 0, 100], [0, 0, -1]], np.int8)
     resolution = float(np.float32(0.05))
     origin = np.array([-200, 40]) * resolution
@@ -344,6 +345,7 @@ def test_the_map_is_as_nav2_wants_it():
     origin = message.info.origin
     quaternion = origin.orientation
     assert (quaternion.x, quaternion.y, quaternion.z, quaternion.w) == (0, 0, 0, 1)
+    assert origin.position.z == 0.15  # where RViz shows it; Nav2 ignores it
     for coordinate in (origin.position.x, origin.position.y):
         assert math.fmod(coordinate, float(np.float32(message.info.resolution))) == 0
     np.testing.assert_array_equal(conversions.cells_from_message(message), Grid.cells)

@@ -252,3 +252,21 @@ def test_what_fills_space_is_published_to_whom_it_may_concern(robot, running):
     assert abs(np.median([point.x for point in cubes.points]) - WALL_DISTANCE) < 0.2
     assert {messages[-1].header.frame_id for messages in found.values()} == {'map'}
     assert found['octomap'][-1].resolution == pytest.approx(cubes.scale.x / 2)
+
+
+def test_the_floor_is_where_the_base_frame_stands(robot):
+    grids = robot.collect(OccupancyGrid, 'standing/map', LATCHED)
+    statuses = robot.collect(DiagnosticArray, '/diagnostics', 10)
+    with mapper('base_frame:=camera', name='standing') as process:
+        process.wait_for('the engine runs on backend')
+        drive_until(robot, lambda: grids)
+        height = robot.pose()[2, 3]
+        assert grids[-1].info.origin.position.z == pytest.approx(height, abs=0.051)  # a voxel
+
+        def told():
+            values = {entry.key: entry.value for status in statuses[-1].status
+                      for entry in status.values}  # fmt: skip
+            return values['floor [m]']
+
+        expected = f'{grids[-1].info.origin.position.z:.2f}'
+        drive_until(robot, lambda: statuses and told() == expected)

@@ -103,7 +103,7 @@ class Rig:
         ready = types.SimpleNamespace(
             take=lambda: self.posed.pop(0) if self.posed else None, wait=time.sleep)
         self.products = types.SimpleNamespace(
-            publish_map=lambda grid, stamp_ns: self.maps.append((grid, stamp_ns)),
+            publish_map=lambda mapper, stamp_ns: self.maps.append((mapper.map(), stamp_ns)),
             publish_view=lambda *view: self.views.append(view[:4]),
             publish_nothing_known=lambda stamp_ns: self.maps.append(('unknown', stamp_ns)),
             publish_volumes=lambda *_: None, views_wanted=lambda: wanted)

@@ -56,6 +56,7 @@ class Mapper:
             config.optimizer.epsilon, config.optimizer.weight_decay)
         self.keyframes = Keyframes(config.keyframes)
         self.occupancy = None  # exists from the first keyframe on, which is its centre
+        self.floor = None  # its height where the robot is [m]; None: it is estimated
         self.steps = 0
         self.discarded = 0  # steps whose loss was not finite; they change nothing
         self.schedule = Schedule()
@@ -144,7 +145,7 @@ class Mapper:
 
     def map(self):
         """Return the MapGrid of the band of heights in which the robot moves."""
-        return grids.project(self._known(), self.config.map)
+        return grids.project(self._known(), self.config.map, self.floor)
 
     def points(self):
         """Return centres (N, 3) float32 and colours (N, 3) uint8 of the occupied voxels."""

@@ -12,6 +12,9 @@ class NodeConfig:
         True, 'configure and activate at the start; false: a lifecycle manager does it',
         change='start')
     map_frame: str = setting('map', 'fixed frame of the map, z up')
+    base_frame: str = setting(
+        '', "frame of the robot that stands on the floor; '' to estimate where the floor is",
+        change='live')
     cameras: tuple = setting(
         ('',), "cameras: the topics of 'front' are front/image, ...; '' has none before them",
         change='start')

@@ -131,6 +131,7 @@ def occupancy_grid_message(grid, stamp_ns, frame_id):
     # Nav2 ignores the orientation of the origin, so the grid is always aligned with the frame.
     message.info.origin.position.x = float(grid.origin[0])
     message.info.origin.position.y = float(grid.origin[1])
+    message.info.origin.position.z = float(grid.floor)  # for the eye: Nav2 ignores it, too
     message.info.origin.orientation.w = 1.0
     message.data = octets_of(grid.cells, 'b')
     return message

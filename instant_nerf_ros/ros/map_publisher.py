@@ -58,6 +58,11 @@ class MapPublisher:
                 occupancy_grid_message(self._known, stamp_ns, self._map_frame))
             self._probabilities = unknown
 
+    def floor(self):
+        """Return the height of the floor [m] in words."""
+        height, found = self._floor or (0.0, False)
+        return f'{height:.2f}' if found else 'not found'
+
     def _publish_whole(self, grid, stamp_ns):
         self._latched_at = self._clock()
         self._latched_to = self._map.get_subscription_count()

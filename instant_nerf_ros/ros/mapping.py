@@ -10,6 +10,7 @@ from tf2_ros import Buffer
 from instant_nerf_ros.nerf import Mapper
 from instant_nerf_ros.ros.camera_inputs import camera_topics, subscribe
 from instant_nerf_ros.ros.drops import label
+from instant_nerf_ros.ros.floor_height import FloorHeight
 from instant_nerf_ros.ros.pose_sources import pose_source
 from instant_nerf_ros.ros.posed_images import PosedImages
 from instant_nerf_ros.ros.products import Products
@@ -50,13 +51,15 @@ class Mapping:
                 self._buffer, settings.cameras[name], topics.image, drops, traffic, self._ready)
             for name, topics in self.topics.items()}
         self._requests = ViewRequests(self._buffer, config, drops)
-        products, way = Products(node, config.map_frame), Way(node, config.map_frame)
-        made.callback(products.close)
+        floor = FloorHeight(self._buffer, settings, node.get_logger().warning)
+        self.products = Products(node, config.map_frame, floor)
+        way = Way(node, config.map_frame)
+        made.callback(self.products.close)
         made.callback(way.close)
-        self._views = Views(self._buffer, config, self._requests, products, drops)
+        self._views = Views(self._buffer, config, self._requests, self.products, drops)
         self.training = Training(
-            lambda: Mapper(settings.engine), settings, self._ready, self._views, products, way,
-            map_services, drops, node.get_logger(), after)
+            lambda: Mapper(settings.engine), settings, self._ready, self._views, self.products,
+            way, map_services, drops, node.get_logger(), after)
 
     def activate(self):
         """Take images and work."""

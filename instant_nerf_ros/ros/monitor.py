@@ -53,6 +53,7 @@ class Monitor:
             'images with depth': progress.depths, 'steps': progress.steps,
             'steps discarded': progress.discarded, 'steps per second': f'{speed:.1f}',
             'loss': f'{progress.loss:.4g}',
+            'floor [m]': mapping.products.floor() if mapping else '',
             'age of the map [s]': f'{self._age(progress):.1f}',
             'wait for TF [s]': f'{self._traffic.mean_wait():.3f}',
             'memory [MB]': f'{memory():.0f}',

@@ -23,9 +23,9 @@ def publisher(node, message_type, topic, qos):
 class Products:
     """Publishers of the map, of what fills space, and of the rendered views."""
 
-    def __init__(self, node, map_frame):
-        """Create the publishers on the node; publish_map, publish_volumes are theirs."""
-        self._node, self._map_frame = node, map_frame
+    def __init__(self, node, map_frame, floor_height):
+        """Create the publishers on the node; floor_height() is a FloorHeight."""
+        self._node, self._map_frame, self._floor_height = node, map_frame, floor_height
         self._publishers = []
 
         def own(message_type, topic, qos):
@@ -33,7 +33,6 @@ class Products:
             return self._publishers[-1]
 
         self._maps = MapPublisher(own, map_frame, node.get_logger())
-        self.publish_map = self._maps.publish
         self._volumes = Volumes(own, map_frame, LATCHED)
         self.publish_volumes = self._volumes.publish
         self._image = own(Image, '~/render/image_raw', RELIABLE)
@@ -45,6 +44,15 @@ class Products:
         """Destroy the publishers."""
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
+
+    def publish_map(self, mapper, stamp_ns):
+        """Publish the map of a Mapper, after telling it where the floor is."""
+        mapper.floor = self._floor_height()
+        self._maps.publish(mapper.map(), stamp_ns)
+
+    def floor(self):
+        """Return the height of the floor [m] in words, as the map has it."""
+        return self._maps.floor()
 
     def publish_nothing_known(self, stamp_ns):
         """Publish that all is unknown, where a map was published: nobody drives by an old one."""

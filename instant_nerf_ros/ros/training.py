@@ -185,7 +185,7 @@ class Training(threading.Thread):
             posed.source, posed.T_map_camera, self._settings.engine.keyframes)
 
     def _publish_map(self):
-        self._products.publish_map(self._mapper.map(), self._fused_ns)
+        self._products.publish_map(self._mapper, self._fused_ns)
 
     def _publish_volumes(self):
         self._products.publish_volumes(
