@@ -1,0 +1,36 @@
+"""Where the GPU backend runs, and how the host learns what it needs to know."""
+import os
+
+import torch
+
+# Triton's own switch: the kernels run in its interpreter, on the processor. For tests.
+INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
+DEVICE = 'cpu' if INTERPRETED else 'cuda'
+
+
+def resident(programs):
+    """Return how many programs to start for so many on each multiprocessor."""
+    if DEVICE == 'cpu':
+        return 2
+    return programs * torch.cuda.get_device_properties(DEVICE).multi_processor_count
+
+
+class Report:
+    """A few numbers on their way to the host, which waits for no other work than theirs."""
+
+    def __init__(self, numbers):
+        pinned = DEVICE == 'cuda'
+        self._host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=pinned)
+        self._done = torch.cuda.Event() if pinned else None
+
+    def send(self, numbers):
+        """Copy numbers once they are there; returns at once."""
+        self._host.copy_(numbers, non_blocking=True)
+        if self._done:
+            self._done.record()
+
+    def read(self):
+        """Return the tensor that was sent."""
+        if self._done:
+            self._done.synchronize()
+        return self._host

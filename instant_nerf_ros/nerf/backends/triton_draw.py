@@ -1,0 +1,75 @@
+"""The Triton kernel that draws rays from keyframes, as rays.draw does."""
+import triton
+import triton.language as tl
+
+COLUMNS, ROWS = tl.constexpr(16), tl.constexpr(12)  # tiles of an image, as in error_map.py
+TILES = tl.constexpr(192)
+TILE_BITS = tl.constexpr(8)  # halvings that find one of so many tiles
+LEAST_COSINE = tl.constexpr(0.05)  # as in rays.py
+MILLIMETRE = tl.constexpr(0.001)
+
+
+@triton.jit
+def _find(sums, first, last, share, bits):
+    """Return the first place in first..last, int32, where increasing sums are not below share."""
+    for _ in range(bits):
+        middle = (first + last) // 2
+        below = tl.load(sums + middle) < share
+        first, last = tl.where(below, tl.minimum(middle + 1, last), first), tl.where(
+            below, last, middle)
+    return first
+
+
+@triton.jit(do_not_specialize=['rays', 'by_error', 'seed', 'count', 'bits'])
+def draw(
+    seed, rays, by_error, count, bits, weights, errors, images, widths, heights, rows, poses,
+    gains, offsets, directions,
+    origins, along, surfaces, pixels, chosen, tiles, recorded, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Draw rays (R,), the first ones, by_error, where the error is.
+
+    Of each of count keyframes: weights, cumulative; errors (TILES,), cumulative; the address of
+    its image: depths (uint16, millimetres), then colours (uint8, RGB); size; row of its first
+    pixel in directions; pose (3, 4); gains and offsets of its colours.
+    """
+    n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    there = n < rays
+    total = tl.load(weights + count - 1)
+    k = tl.zeros_like(n)
+    k = _find(weights, k, k + count - 1, tl.rand(seed, n * 4) * total, bits)
+    width, height = tl.load(widths + k), tl.load(heights + k)
+    across, down = tl.rand(seed, n * 4 + 1), tl.rand(seed, n * 4 + 2)
+    first = k * TILES
+    share = tl.rand(seed, n * 4 + 3) * tl.load(errors + first + TILES - 1)
+    tile = _find(errors, first, first + TILES - 1, share, TILE_BITS) - first
+    u = tl.where(n < by_error, (tile % COLUMNS + across) * width / COLUMNS, across * width)
+    v = tl.where(n < by_error, (tile // COLUMNS + down) * height / ROWS, down * height)
+    u = tl.minimum(u.to(tl.int32), width - 1)
+    v = tl.minimum(v.to(tl.int32), height - 1)
+    tile = v * ROWS // height * COLUMNS + u * COLUMNS // width
+    pixel = v * width + u
+    row = (tl.load(rows + k) + pixel) * 3
+    x, y, z = tl.load(directions + row), tl.load(directions + row + 1), tl.load(
+        directions + row + 2)
+    address = tl.load(images + k)
+    depth = tl.load(address.to(tl.pointer_type(tl.uint16)) + pixel, mask=there, other=0)
+    depth = depth.to(tl.float32) * MILLIMETRE
+    surface = tl.where(z > LEAST_COSINE, depth / tl.maximum(z, LEAST_COSINE), 0.0)
+    tl.store(surfaces + n, surface, mask=there)
+    pose = poses + k * 12
+    for axis in tl.static_range(3):
+        turned = (tl.load(pose + axis * 4) * x + tl.load(pose + axis * 4 + 1) * y
+                  + tl.load(pose + axis * 4 + 2) * z)
+        tl.store(along + n * 3 + axis, turned, mask=there)
+        tl.store(origins + n * 3 + axis, tl.load(pose + axis * 4 + 3), mask=there)
+    colors = address.to(tl.pointer_type(tl.uint8)) + 2 * width * height + 3 * pixel
+    for channel in tl.static_range(3):
+        color = tl.load(colors + channel, mask=there, other=0)
+        tl.store(recorded + n * 3 + channel, color, mask=there)
+        gain = tl.load(gains + k * 3 + channel)
+        offset = tl.load(offsets + k * 3 + channel)
+        changed = (color.to(tl.float32) - 127.5) * gain + 255 * offset + 128
+        changed = tl.minimum(tl.maximum(changed, 0.0), 255.0)
+        tl.store(pixels + n * 3 + channel, changed.to(tl.int32).to(tl.uint8), mask=there)
+    tl.store(chosen + n, k, mask=there)
+    tl.store(tiles + n, tile, mask=there)
