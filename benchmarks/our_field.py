@@ -28,7 +28,7 @@ def make_step(path):
     def learn():
         return lesson.learn(
             mapper.field, batch, mapper.occupancy, mapper.config, mapper.engine, jitter,
-            background, mapper.schedule.stride)
+            background, mapper.schedule.stride, mapper.engine.SAMPLES)
 
     positions = learn().positions.numpy()
     np.savez(path, positions=np.clip(

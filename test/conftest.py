@@ -22,16 +22,21 @@ def _has_modules(*names):
 
 
 def _has_cuda():
-    if not _has_modules('torch', 'tinycudann'):
+    if not _has_modules('torch', 'triton'):
         return False
     import torch
     return torch.cuda.is_available()
 
 
+# Without a GPU the kernels run in Triton's interpreter, if that is set before it is imported.
+if not _has_cuda():
+    os.environ['TRITON_INTERPRET'] = '1'
+
 # The only place where a marker turns into a skip: {marker: why its tests cannot run, or None}.
 MISSING = {
     'ros': None if _has_modules('rclpy', 'sensor_msgs', 'tf2_ros') else 'needs ROS 2',
-    'cuda': None if _has_cuda() else 'needs an NVIDIA GPU and tinycudann',
+    'cuda': None if _has_cuda() else 'needs an NVIDIA GPU',
+    'triton': None if _has_modules('triton') else 'needs Triton',
 }
 
 

@@ -79,6 +79,8 @@ def test_imports_point_down(path):
     names, relative = imports(path), name_of(path)
     roots = {name.split('.')[0] for name in names}
     assert 'tinycudann' not in roots
+    if 'triton' in roots:
+        assert re.fullmatch(r'nerf/backends/(cuda|triton)\w*\.py', relative)
     if 'numba' in roots:
         assert re.fullmatch(r'nerf/backends/(cpu_networks|cpu_threads|numba_\w+)\.py', relative)
     if not relative.startswith('nerf/'):

@@ -63,7 +63,8 @@ class Twins:
         """Return the lessons of both."""
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
-        return [lesson.learn(field, rays, grid, self.config, engine, jitter, background, stride)
+        return [lesson.learn(field, rays, grid, self.config, engine, jitter, background, stride,
+                             self.config.sampling.samples_per_step)
                 for field, grid, engine in zip(self.fields, self.grids, self.engines)]
 
 

@@ -38,7 +38,8 @@ class SamplingConfig:
     """Where the samples of a training step go."""
 
     samples_per_step: int = setting(
-        16384, 'sample budget of one training step', 1024, 2**20, change='live')
+        0, 'sample budget of a training step; 0: what suits the processor', 0, 2**20,
+        change='live')
     error_share: float = setting(
         0.3, 'share of the rays that go where the error is largest', 0.0, 1.0, change='live')
     near: float = setting(0.2, 'distance before which nothing is sampled [m]', 0.0, 10.0)
@@ -87,6 +88,8 @@ class KeyframeConfig:
     adapt_exposure: bool = setting(
         False, 'let brightness and contrast differ between images', change='live')
     budget_mb: int = setting(1024, 'memory for keyframes [MB]', 16, 2**20)
+    gpu_budget_mb: int = setting(
+        1024, 'of it, what a GPU copies to its own memory [MB]', 0, 2**20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Config:
     keyframes: KeyframeConfig = KeyframeConfig()
     map: MapConfig = MapConfig()
     device: str = setting(
-        'auto', 'where the engine runs', choices=('auto', 'cpu', 'reference'))
+        'auto', 'where the engine runs', choices=('auto', 'cuda', 'cpu', 'reference'))
     seed: int = setting(0, 'seed of the random numbers', 0, 2**31 - 1)
 
     def __post_init__(self):

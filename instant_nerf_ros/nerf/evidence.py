@@ -20,7 +20,7 @@ CAUTION = 0.9  # of the way to the first glimmer: the field is as exact as the p
 def tell_measured(keyframes, k, occupancy, generator):
     """Let the depth image of keyframe k, if it has one, vote on the voxels."""
     seen = rays.of_keyframe(keyframes, k, MEASURED, generator)
-    seen = seen.where(seen.surfaces > 0)
+    seen = seen.where(seen.surfaces > 0).to(occupancy.backend.DEVICE)
     if len(seen):
         told = measured(seen, occupancy.voxel_size)
         occupancy.carve(seen, *told, True, keyframes.numbers[k])
@@ -37,6 +37,7 @@ def tell_rendered(keyframes, turn, occupancy, generator, field, config, backend,
         return
     seen = rays.of_keyframe(keyframes, k, RENDERED, generator)
     if not seen.surfaces.any():
+        seen = seen.to(backend.DEVICE)
         shown = render.look(field, seen, occupancy, config, backend, stride)
         told = rendered(field, seen, *shown, occupancy.voxel_size)
         occupancy.carve(seen, *told, False, keyframes.numbers[k])

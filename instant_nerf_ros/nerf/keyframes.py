@@ -36,6 +36,7 @@ class Keyframes:
         self.numbers = np.empty(0, dtype=np.int64)  # how many came before each, gone ones too
         self.count = 0  # of all that ever came
         self.error_map, self.exposure = ErrorMap(), Exposure()
+        self.mirror = None  # what a backend keeps of them
         self.latest = None  # pose of the image kept last
 
     def __len__(self):
@@ -112,8 +113,12 @@ class Keyframes:
         errors = np.abs(colors - pixels / np.float32(255)).mean(-1)
         self.error_map.learn(drawn.keyframes, drawn.tiles, errors)
         if self.config.adapt_exposure:
-            whole = opacities > OPAQUE
-            self.exposure.learn(drawn.keyframes[whole], drawn.pixels[whole], colors[whole])
+            self.learn_exposure(drawn.keyframes, drawn.pixels, colors, opacities)
+
+    def learn_exposure(self, keyframes, pixels, colors, opacities):
+        """Take in what the field showed of pixels (R, 3) uint8, as recorded, of keyframes (R,)."""
+        whole = opacities > OPAQUE
+        self.exposure.learn(keyframes[whole], pixels[whole], colors[whole])
 
     def _free(self, count):
         """Return the first place in the pool with room for count pixels, or None."""

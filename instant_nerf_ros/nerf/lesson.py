@@ -38,13 +38,16 @@ class Lesson:
         return sum(self.terms.values())
 
 
-def learn(field, rays, occupancy, config, engine, jitter, background, stride):
+def learn(field, rays, occupancy, config, engine, jitter, background, stride, budget):
     """Return the Lesson of rays; jitter (R,), background (R, 3) in [0, 1).
+
+    budget is the number of samples that is expected; many more may find no room.
 
     A backend that is WHOLE does the same in one go.
     """
     if engine.WHOLE:
-        return Lesson(*engine.learn(field, rays, occupancy, config, jitter, background, stride))
+        return Lesson(*engine.learn(
+            field, rays, occupancy, config, jitter, background, stride, budget))
     place = functools.partial(
         sample, occupancy=occupancy, config=config.sampling, backend=engine, jitter=jitter,
         stride=stride, visited_only=False)

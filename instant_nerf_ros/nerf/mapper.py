@@ -10,6 +10,7 @@
 
 What a step does between rays and loss is in lesson.py.
 """
+import logging
 import math
 
 import numpy as np
@@ -34,6 +35,8 @@ from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
 TELL_EVERY = 8  # steps between votes of keyframes without depth
+
+logger = logging.getLogger('instant_nerf_ros')
 
 
 class Mapper:
@@ -112,11 +115,16 @@ class Mapper:
         self._known()
         batch, drawn = self._next or self._draw()
         jitter, background = self._uniform(len(batch)), self._uniform(len(batch), 3)
-        learnt = lesson.learn(
-            self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
-            self.schedule.stride)
-        self.schedule.step_taken(
-            len(batch), len(learnt.positions), learnt.loss, self.config.sampling.samples_per_step)
+        budget = self.schedule.budget(
+            self.config.sampling.samples_per_step or self.engine.SAMPLES)
+        try:
+            learnt = lesson.learn(
+                self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
+                self.schedule.stride, budget)
+        except torch.cuda.OutOfMemoryError as error:
+            self._make_room(budget, error)
+            return self.step()
+        self.schedule.step_taken(len(batch), len(learnt.positions), learnt.loss, budget)
         if math.isfinite(learnt.loss):
             rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
             self.engine.together(
@@ -175,8 +183,11 @@ class Mapper:
         return self.occupancy
 
     def _draw(self):
-        return rays.draw(
-            self.keyframes, self.schedule.rays, self.random, self.config.sampling.error_share)
+        how = (self.keyframes, self.schedule.rays, self.random, self.config.sampling.error_share)
+        if self.engine.DRAWS:
+            values, drawn = self.engine.draw(*how)
+            return rays.Rays(*values), drawn
+        return rays.draw(*how)
 
     def _note(self, batch, drawn, learnt):
         """Take in what this step saw, all but the gradients, and draw the rays of the next one.
@@ -184,8 +195,11 @@ class Mapper:
         It does not ask the field, which changes meanwhile.
         """
         self.occupancy.visit(learnt.positions, learnt.densities)
-        shown = (values.numpy() for values in (batch.pixels, learnt.colors, learnt.opacities))
-        self.keyframes.learn(drawn, *shown)
+        shown = batch.pixels, learnt.colors, learnt.opacities
+        if self.engine.DRAWS:
+            self.engine.take_in(self.keyframes, drawn, *shown)
+        else:
+            self.keyframes.learn(drawn, *(values.numpy() for values in shown))
         self._next = self._draw()
 
     def _probe(self, batch, medians):
@@ -194,6 +208,15 @@ class Mapper:
         ends = torch.where(batch.surfaces > 0, batch.surfaces, medians)
         probes = batch.origins + share * ends[:, None] * batch.directions
         self.occupancy.visit(probes, self.field.density(probes))
+
+    def _make_room(self, budget, error):
+        """Go on with smaller steps where the memory of the GPU does not suffice."""
+        if not self.schedule.halve(budget):
+            raise error
+        self._next = None
+        torch.cuda.empty_cache()
+        logger.warning(
+            'the GPU is out of memory: steps have at most %d samples from now on', budget // 2)
 
     def _uniform(self, *shape):
         return torch.rand(shape, generator=self.generator, device=self.engine.DEVICE)

@@ -24,6 +24,10 @@ class Rays:
         """Return the number of rays."""
         return len(self.origins)
 
+    def to(self, device):
+        """Return the rays on a device."""
+        return Rays(*(values.to(device) for values in vars(self).values()))
+
     def where(self, condition):
         """Return the rays where a condition (R,) holds."""
         return Rays(*(values[condition] for values in vars(self).values()))

@@ -6,6 +6,7 @@ import numpy as np
 
 FIRST_RAYS = 512  # of the first step; later steps adapt to the sample budget
 LEAST_RAYS = 64
+LEAST_SAMPLES = 1024  # of a step, where memory is scarce
 SAMPLES_PER_RAY = 24  # more, and the steps along the rays are lengthened
 LARGEST_STRIDE = 8.0
 HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halves
@@ -22,6 +23,7 @@ class Schedule:
         self.rays = FIRST_RAYS
         self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
         self.age = 0  # steps since the last keyframe
+        self._share = 1.0  # of the samples wanted that there is memory for
         self._sum = 0.0  # of the losses of this window
         self._means = []  # of the last windows
 
@@ -41,6 +43,15 @@ class Schedule:
         if self.age % WINDOW == 0:
             self._means = [*self._means[-1:], self._sum / WINDOW]
             self._sum = 0.0
+
+    def budget(self, wanted):
+        """Return how many samples a step should have, of those wanted."""
+        return max(int(wanted * self._share), LEAST_SAMPLES)
+
+    def halve(self, budget):
+        """Halve a budget for good; return False if it is too small for that."""
+        self._share, self.rays = self._share / 2, max(self.rays // 2, LEAST_RAYS)
+        return budget > LEAST_SAMPLES
 
     def learning_rate(self, full):
         """Return Adam's step size: the full one while images arrive, less as they are learnt."""

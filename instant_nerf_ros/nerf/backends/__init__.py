@@ -10,13 +10,19 @@ A backend takes and returns bare tensors and imports no class of ours. It define
     Optimiser of the two: ``step(learning_rate)``.
 ``WHOLE``
     Whether it takes a training step, and a view, in one go: ``learn(field, rays, occupancy,
-    config, jitter, background, stride)`` and ``look(field, rays, occupancy, sampling, stride)``,
-    which return the values of a Lesson, and what render.look does. Else it has ``march``,
-    ``composite``, ``median_distance``: rays to flat samples, samples to pixels.
+    config, jitter, background, stride, budget)``, ``look(field, rays, occupancy, sampling,
+    stride)``, which return the values of a Lesson, and what render.look does. Else it has
+    ``march``, ``composite``, ``median_distance``: rays to flat samples, samples to pixels.
 ``visit``, ``carve``, ``states``
     What the samples and rays say of the voxels, written in place, and what follows from it.
 ``together``
     Calls two functions, at the same time where there are cores for that.
+``DRAWS``
+    Whether it draws the rays itself, from its own copy of the keyframes: ``draw(keyframes, count,
+    generator, error_share)`` and ``take_in(keyframes, drawn, pixels, colors, opacities)``, which
+    do what rays.draw and Keyframes.learn do.
+``DEVICE``, ``SAMPLES``
+    Where its tensors lie, and the samples of a step that suit it.
 ``NAME``
     What the logs call it.
 
@@ -25,27 +31,46 @@ Signatures and meaning are those of `reference`. The state_dict of the networks 
 import importlib
 import logging
 
+import torch
+
 logger = logging.getLogger('instant_nerf_ros')
 
 
 def select(device):
-    """Return the backend module for a device: 'cpu', 'reference', or 'auto' for the fastest.
+    """Return the backend module for a device: 'cuda', 'cpu', 'reference', or 'auto': the fastest.
 
-    Raises ImportError if a backend was named and what it needs is missing.
+    'auto' says in one line of the log which it is, and what would be faster. Raises ImportError,
+    with what is missing, if a backend was named that cannot run here.
     """
     if device != 'auto':
-        return importlib.import_module(f'instant_nerf_ros.nerf.backends.{device}')
+        return _load(device)
     try:
-        return importlib.import_module('instant_nerf_ros.nerf.backends.cpu')
+        if not torch.cuda.is_available():
+            raise ImportError('there is no NVIDIA GPU that this PyTorch can use')
+        backend = _load('cuda')
+        logger.info('the cuda backend is in use: %s', backend.about())
+        return backend
+    except ImportError as error:
+        no_gpu = error
+    try:
+        backend = _load('cpu')
+        logger.info('the cpu backend is in use; a GPU would be faster (%s)', no_gpu)
+        return backend
     except ImportError as error:
         logger.warning(
             'the reference backend is in use (%s); numba would make it many times faster', error)
-        return importlib.import_module('instant_nerf_ros.nerf.backends.reference')
+        return _load('reference')
 
 
 def columns():
     """Return the module that makes maps of columns of voxels, in numpy on every backend."""
     try:
-        return importlib.import_module('instant_nerf_ros.nerf.backends.numba_columns')
+        return _load('numba_columns')
     except ImportError:
-        return importlib.import_module('instant_nerf_ros.nerf.backends.reference_columns')
+        return _load('reference_columns')
+
+
+def _load(name):
+    if name == 'cuda':  # without a GPU it says that, and not what else is missing then
+        importlib.import_module('instant_nerf_ros.nerf.backends.cuda_device')
+    return importlib.import_module(f'instant_nerf_ros.nerf.backends.{name}')

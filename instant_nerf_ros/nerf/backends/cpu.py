@@ -12,13 +12,14 @@ from instant_nerf_ros.nerf.backends.cpu_networks import ColorNetwork, GeometryNe
 from instant_nerf_ros.nerf.backends.cpu_threads import together
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'WHOLE',
+    'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
     'carve', 'learn', 'look', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'cpu'
 DEVICE = 'cpu'
-WHOLE = True
+SAMPLES = 2**14  # of a step, if the settings leave that to the backend
+WHOLE, DRAWS = True, False
 
 
 def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):

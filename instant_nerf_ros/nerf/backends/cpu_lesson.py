@@ -39,11 +39,11 @@ class Room:
                 gradient[:] = 0
 
 
-def learn(field, rays, occupancy, config, jitter, background, stride):
+def learn(field, rays, occupancy, config, jitter, background, stride, budget):
     """See lesson.learn; returns the values of a Lesson in their order."""
     geometry = field.geometry
     if geometry.room is None:
-        geometry.room = Room(geometry, max(MOST, 4 * config.sampling.samples_per_step))
+        geometry.room = Room(geometry, max(MOST, 4 * budget))
     room, count = geometry.room, len(rays)
     room.clear()
     shown = _shown(count)

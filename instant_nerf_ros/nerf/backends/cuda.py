@@ -8,23 +8,27 @@ import triton
 
 from instant_nerf_ros.nerf.backends import triton_voxels
 from instant_nerf_ros.nerf.backends.cuda_adam import Adam
-from instant_nerf_ros.nerf.backends.cuda_device import DEVICE, INTERPRETED
+from instant_nerf_ros.nerf.backends.cuda_device import DEVICE
+from instant_nerf_ros.nerf.backends.cuda_keyframes import draw, take_in
 from instant_nerf_ros.nerf.backends.cuda_lesson import learn, look
 from instant_nerf_ros.nerf.backends.cuda_networks import ColorNetwork, GeometryNetwork
 from instant_nerf_ros.nerf.backends.reference import states, together
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'WHOLE',
-    'carve', 'learn', 'look', 'states', 'together', 'visit',
+    'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
+    'about', 'carve', 'draw', 'learn', 'look', 'states', 'take_in', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'cuda'
-WHOLE = True
+SAMPLES = 2**18  # of a step, if the settings leave that to the backend: as instant-ngp has it
+WHOLE, DRAWS = True, True
 VISITED, CARVED = 128, 64  # positions and rays of a program
-_met = {}  # voxel grid's shape -> zeros, that `carve` counts in
 
-if not INTERPRETED and not torch.cuda.is_available():
-    raise ImportError('there is no NVIDIA GPU, or this PyTorch was built without CUDA')
+
+
+def about():
+    """Return the GPU in use, for the log."""
+    return torch.cuda.get_device_name() if DEVICE == 'cuda' else 'the interpreter of Triton'
 
 
 def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):
@@ -42,24 +46,21 @@ def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, 
 
 
 def carve(
-    origins, directions, distances, measured, pixels,
-    hits, passes, colors, voxels, grid_origin, voxel_size,
+    origins, directions, distances, reaches, measured, pixels, stamp,
+    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
 ):  # fmt: skip
-    """See reference.carve; of the rays of a call that end in a voxel, one gives it a colour."""
-    met = _zeros(hits.shape)
-    most = triton_voxels.MOST.value
-    rays = (x.split(most) for x in (origins, directions, distances, measured, pixels))
-    for part in zip(*rays):
-        count = len(part[0])
-        for settle in (False, True):
-            triton_voxels.carve[(triton.cdiv(count, CARVED),)](
-                *part, count, hits, passes, colors, voxels, met, grid_origin, *hits.shape,
-                voxel_size, settle, CARVED)
-
-
-def _zeros(shape):
-    """Return int32 zeros for `carve`, which leaves zeros: they are made once for a grid."""
-    if shape not in _met:
-        _met.clear()
-        _met[shape] = torch.zeros(shape, dtype=torch.int32, device=DEVICE)
-    return _met[shape]
+    """See reference.carve; of the rays that end in a voxel, any one may be that which votes."""
+    count = len(origins)
+    programs = (triton.cdiv(count, CARVED),)
+    if not count:
+        return
+    aside = torch.zeros(CARVED, dtype=torch.int32, device=DEVICE)
+    # Directions begin nowhere: after the corner follow three zeros.
+    corner = torch.cat([grid_origin, torch.zeros_like(grid_origin)])
+    place = hits, passes, stamps
+    space = aside, corner, *hits.shape, voxel_size
+    triton_voxels.end[programs](
+        origins, directions, distances, pixels, count, stamp, *place, colors, *space, CARVED)
+    triton_voxels.cross[programs](
+        origins, directions, reaches, count, stamp, *place, voxels, *space, bool(measured),
+        CARVED)

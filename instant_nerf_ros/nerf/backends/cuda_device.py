@@ -6,6 +6,10 @@ import torch
 # Triton's own switch: the kernels run in its interpreter, on the processor. For tests.
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
+if not INTERPRETED and not torch.cuda.is_available():
+    raise ImportError(
+        f'there is no NVIDIA GPU that torch {torch.__version__} can use: install its driver and '
+        "a PyTorch for CUDA (https://pytorch.org/get-started), or set 'device' to auto or cpu")
 
 
 def resident(programs):

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 import triton
 
+from instant_nerf_ros.nerf.backends import triton_draw
 from instant_nerf_ros.nerf.backends.cuda_device import DEVICE
-from instant_nerf_ros.nerf.backends.triton_draw import TILES, draw as draw_kernel
 
-TILES = TILES.value
+TILES = triton_draw.TILES.value
 RATE, FLOOR = 0.1, 0.1  # as in error_map.py
 DRAWN = 128  # rays of a program
 EXPOSURE_EVERY, WITNESSES = 8, 4096  # steps between looks at the exposure, and their rays
@@ -95,7 +95,7 @@ def draw(store, count, generator, error_share):
     surfaces = torch.empty(count, device=DEVICE)
     pixels, recorded = torch.empty(2, count, 3, dtype=torch.uint8, device=DEVICE)
     chosen, tiles = torch.empty(2, count, dtype=torch.int32, device=DEVICE)
-    draw_kernel[(triton.cdiv(count, DRAWN),)](
+    triton_draw.draw[(triton.cdiv(count, DRAWN),)](
         int(generator.integers(2**31)), count, int(error_share * count), len(weights),
         len(weights).bit_length(), _to_device(weights.cumsum().astype(np.float32)), errors,
         *mirror.of_each, mirror.gains, mirror.offsets, mirror.directions,
@@ -106,8 +106,6 @@ def draw(store, count, generator, error_share):
 def take_in(store, drawn, pixels, colors, opacities):
     """See Keyframes.learn."""
     mirror = store.mirror
-    if len(mirror.errors) != len(store):
-        return  # the rays are from before the last keyframe
     flat = mirror.errors.view(-1)
     places = drawn.keyframes.long() * TILES + drawn.tiles
     found = (colors - pixels / 255).abs().mean(-1)

@@ -12,7 +12,6 @@ from instant_nerf_ros.nerf.backends.cuda_device import DEVICE, Report, resident
 from instant_nerf_ros.nerf.backends.reference import FEATURES, GEOMETRY
 from instant_nerf_ros.nerf.backends.triton_trace import SAMPLE, trace
 
-SAMPLES = 2**18  # of a step, if the settings leave that to the backend: as instant-ngp has it
 NAMES = 'color', 'distortion', 'opacity', 'depth', 'free_space'  # of the terms of the loss
 UNMEASURED, TERMS = 3, 5  # of any ray, of all
 GAIN = 128.0  # of the gradients of a ray, so that they fit into half precision
@@ -40,10 +39,10 @@ class Room:
         self.taken = True  # by Adam: the gradients are zero
 
 
-def learn(field, rays, occupancy, config, jitter, background, stride):
+def learn(field, rays, occupancy, config, jitter, background, stride, budget):
     """See lesson.learn; returns the values of a Lesson in their order."""
     geometry, color = field.geometry, field.color
-    room = _room(geometry, 2 * (config.sampling.samples_per_step or SAMPLES))
+    room = _room(geometry, 2 * budget)
     geometry.refresh()
     if not room.taken:
         for slopes in (geometry.slopes, geometry.matrices.slopes, color.matrices.slopes):
@@ -56,7 +55,7 @@ def learn(field, rays, occupancy, config, jitter, background, stride):
     _trace(field, rays, occupancy, config.sampling, jitter, stride, room,
            colors, distances, opacities, medians, ends, look=False)
     counted = room.count, room.capacity
-    widths = dict(HIDDEN=color.hidden2.shape[0], WIDTH=geometry.width)
+    widths = {'HIDDEN': color.hidden2.shape[0], 'WIDTH': geometry.width}
     seen = room.links, rays.directions, room.geometries
     weights = color.hidden1, color.hidden2, color.output
     triton_networks.color[(resident(4),)](

@@ -10,13 +10,14 @@ from instant_nerf_ros.nerf.backends.reference_rays import composite, march, medi
 from instant_nerf_ros.nerf.backends.reference_voxels import carve, states, visit
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'WHOLE',
+    'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
     'carve', 'composite', 'march', 'median_distance', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'reference'
 DEVICE = 'cpu'
-WHOLE = False
+SAMPLES = 2**14  # of a step, if the settings leave that to the backend
+WHOLE, DRAWS = False, False
 FEATURES = 4  # per level and entry, as instant-ngp has it today
 GEOMETRY = 16  # outputs of the geometry network: log density and what the colour depends on
 HARMONICS = 16  # real spherical harmonics up to degree 3

@@ -7,9 +7,9 @@ from instant_nerf_ros.nerf.backends.triton_grid import FEATURES
 
 @triton.jit
 def _finite(terms):
-    """Tell whether the loss of the step is a number: if not, the step changes nothing."""
+    """Return 1 if the loss of the step is a number, else 0: then the step changes nothing."""
     total = tl.sum(tl.load(terms + tl.arange(0, 8), mask=tl.arange(0, 8) < 5, other=0.0), 0)
-    return total - total == 0
+    return (total - total == 0).to(tl.int32)
 
 
 @triton.jit
@@ -35,8 +35,8 @@ def grid(
     inside = (n < size)[:, None]
     slope = tl.load(slopes + place, mask=inside, other=0.0).to(tl.float32)
     touched = tl.max((slope != 0).to(tl.int32), 1) > 0
-    sound = tl.min((slope - slope == 0).to(tl.int32), 1) > 0
-    changed = touched & sound & _finite(terms)
+    sound = tl.min((slope - slope == 0).to(tl.int32), 1) * _finite(terms)
+    changed = touched & (sound > 0)
     steps = tl.load(updates + n, mask=changed, other=0) + 1
     tl.store(updates + n, steps, mask=changed)
     steps = steps.to(tl.float32)[:, None]
@@ -69,8 +69,7 @@ def matrices(
     inside = n < size
     slope = tl.load(slopes + n, mask=inside, other=0.0)
     tl.store(slopes + n, tl.zeros_like(slope), mask=inside)
-    sound = tl.min((slope - slope == 0).to(tl.int32), 0) > 0
-    if _finite(terms) & sound:
+    if tl.min((slope - slope == 0).to(tl.int32), 0) * _finite(terms) > 0:
         steps = tl.load(updates + tl.program_id(0)) + 1
         tl.store(updates + tl.program_id(0), steps)
         steps = steps.to(tl.float32)

@@ -34,8 +34,8 @@ def add_slopes(slopes, sums, outputs, inputs, stride):
 
 @triton.jit
 def relu(values):
-    """Return the positive part, in half precision."""
-    return tl.where(values > 0, values, 0.0).to(tl.float16)
+    """Return the positive part, in half precision; NaN stays NaN."""
+    return tl.where(values <= 0, 0.0, values).to(tl.float16)
 
 
 @triton.jit

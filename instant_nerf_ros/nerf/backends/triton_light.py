@@ -34,7 +34,8 @@ def compare(
 
     Walks the list of each ray twice, from its end. slopes (N, 4) are those of the colours before
     their sigmoid and of the log density, of gain times the sum over all rays; terms (5,) are
-    means, in the order of loss.terms, and measurements (1,) int32 counts the rays with a surface. Rays that were left out show nothing and teach nothing.
+    means, in the order of loss.terms; measurements (1,) int32 counts the rays with a surface.
+    Rays that were left out show nothing and teach nothing.
     """
     ray = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = ray < rays

@@ -1,20 +1,16 @@
 """Triton kernels of voxels: what samples and rays say of them, many at a time.
 
 Where several meet in a voxel, they come after one another in some order, as in
-reference_voxels.py: `visit` exchanges what is stored only if nobody else has changed it
-meanwhile, and `carve` first counts how many rays of a call meet in a voxel, of whom the first one
-that asks settles it for all.
+reference_voxels.py: what is stored is exchanged only if nobody else has changed it meanwhile. Of
+the rays of a keyframe that meet in a voxel, the one that leaves the stamp votes.
 """
 import triton
 import triton.language as tl
 
 from instant_nerf_ros.nerf.backends.triton_march import EMPTY, SOLID, UNVISITED
 
-MIN_EVIDENCE = tl.constexpr(3)
-# What the rays of a call do in a voxel, counted in one int32: ten bits of passes, ten of hits,
-# ten of passes of measured rays.
-PASS, HIT, SURE = tl.constexpr(1), tl.constexpr(1 << 10), tl.constexpr(1 << 20)
-MOST = tl.constexpr(1023)
+MIN_VOTES, MEMORY = tl.constexpr(3), tl.constexpr(16)  # as in reference_voxels.py
+TOUCH = tl.constexpr(1e-5)  # metres or less, in which a ray only touches: float32 has no more
 
 
 @triton.jit
@@ -66,10 +62,74 @@ def judge(
 
 
 @triton.jit
-def _grown(counts, others, more):
-    """Count more, at most 127, one by one; return both, halved where the first was full."""
-    full = counts + more > 255
-    return counts + more - tl.where(full, 128, 0), tl.where(full, others // 2, others)
+def _claim(cell, here, stamps, stamp, aside):
+    """Return which lanes are the first of this stamp in their voxels, and leave it there.
+
+    Four stamps share a word, the smallest that can be exchanged if nobody else has changed it.
+    Lanes that claim nothing exchange something that lies aside, each its own.
+    """
+    word = (stamps.to(tl.pointer_type(tl.int32))) + cell // 4
+    shift = (cell % 4) * 8
+    won = here & (cell < 0)  # none
+    waiting = here & (tl.load(stamps + cell, mask=here, other=0).to(tl.int32) != stamp)
+    while tl.max(waiting.to(tl.int32), 0) > 0:
+        place = tl.where(waiting, word, aside)
+        old = tl.load(place)
+        new = (old & ~(255 << shift)) | (stamp << shift)
+        open_yet = waiting & (((old >> shift) & 255) != stamp)
+        found = tl.atomic_cas(place, old, tl.where(open_yet, new, old), sem='relaxed')
+        done = open_yet & (found == old)
+        won = won | done
+        waiting = open_yet & (done == 0)
+    return won
+
+
+@triton.jit
+def _votes(cell, mine, hits, passes):
+    """Return the hits and passes of voxels, halved where there are many: old votes fade."""
+    hit = tl.load(hits + cell, mask=mine, other=0).to(tl.int32)
+    passed = tl.load(passes + cell, mask=mine, other=0).to(tl.int32)
+    full = hit + passed >= MEMORY
+    return tl.where(full, hit // 2, hit), tl.where(full, passed // 2, passed)
+
+
+@triton.jit(do_not_specialize=['rays', 'stamp', 'nx', 'ny', 'nz'])
+def end(
+    origins, directions, distances, pixels, rays, stamp, hits, passes, stamps, colors, aside,
+    corner, nx, ny, nz, voxel_size, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Count a hit where rays end; aside (BLOCK,) int32 is room."""
+    lane = tl.arange(0, BLOCK)
+    ray = tl.program_id(0) * BLOCK + lane
+    there = ray < rays
+    distance = tl.load(distances + ray, mask=there, other=0.0)
+    x, y, z = _start(origins, ray, there, corner, voxel_size)
+    ax, ay, az = _start(directions, ray, there, corner + 3, voxel_size)
+    x = tl.floor(x + ax * distance).to(tl.int32)
+    y = tl.floor(y + ay * distance).to(tl.int32)
+    z = tl.floor(z + az * distance).to(tl.int32)
+    inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
+    here = there & (distance > 0) & inside
+    cell = tl.where(here, (x * ny + y) * nz + z, 0)
+    mine = _claim(cell, here, stamps, stamp, aside + lane)
+    hit, passed = _votes(cell, mine, hits, passes)
+    tl.store(hits + cell, (hit + 1).to(tl.uint8), mask=mine)
+    tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
+    for channel in tl.static_range(3):
+        pixel = tl.load(pixels + ray * 3 + channel, mask=mine, other=0).to(tl.int32)
+        old = tl.load(colors + cell * 3 + channel, mask=mine, other=0).to(tl.int32)
+        new = tl.where(hit > 0, (3 * old + pixel + 2) // 4, pixel)
+        tl.store(colors + cell * 3 + channel, new.to(tl.uint8), mask=mine)
+
+
+@triton.jit
+def _start(vectors, ray, there, corner, voxel_size):
+    """Return vectors (R, 3) from a corner, in voxels."""
+    return ((tl.load(vectors + ray * 3, mask=there, other=0.0) - tl.load(corner)) / voxel_size,
+            (tl.load(vectors + ray * 3 + 1, mask=there, other=0.0)
+             - tl.load(corner + 1)) / voxel_size,
+            (tl.load(vectors + ray * 3 + 2, mask=there, other=0.0)
+             - tl.load(corner + 2)) / voxel_size)
 
 
 @triton.jit
@@ -84,87 +144,43 @@ def _face(start, along):
             tl.where(along > 0, 1, -1))
 
 
-@triton.jit(do_not_specialize=['rays', 'nx', 'ny', 'nz'])
-def carve(
-    origins, directions, distances, measured, pixels, rays, hits, passes, colors, voxels, met,
-    corner, nx, ny, nz, voxel_size, SETTLE: tl.constexpr, BLOCK: tl.constexpr,
+@triton.jit(do_not_specialize=['rays', 'stamp', 'nx', 'ny', 'nz'])
+def cross(
+    origins, directions, reaches, rays, stamp, hits, passes, stamps, voxels, aside,
+    corner, nx, ny, nz, voxel_size, MEASURED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Walk the voxels that rays cross (Amanatides and Woo 1987), at most MOST rays in a call.
-
-    First without SETTLE, which counts who meets in met (nx, ny, nz) int32, zero at first; then
-    with it, which takes that into hits and passes, and leaves zeros in met.
-    """
-    ray = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    """Count passes, walking from voxel to voxel (Amanatides and Woo 1987)."""
+    lane = tl.arange(0, BLOCK)
+    ray = tl.program_id(0) * BLOCK + lane
     there = ray < rays
-    length = tl.load(distances + ray, mask=there, other=0.0)
-    going = there & (length > 0)
-    sx = (tl.load(origins + ray * 3, mask=there, other=0.0) - tl.load(corner)) / voxel_size
-    sy = (tl.load(origins + ray * 3 + 1, mask=there, other=0.0) - tl.load(corner + 1)) / voxel_size
-    sz = (tl.load(origins + ray * 3 + 2, mask=there, other=0.0) - tl.load(corner + 2)) / voxel_size
-    ax = tl.load(directions + ray * 3, mask=there, other=0.0) / voxel_size
-    ay = tl.load(directions + ray * 3 + 1, mask=there, other=0.0) / voxel_size
-    az = tl.load(directions + ray * 3 + 2, mask=there, other=0.0) / voxel_size
-    ex = tl.floor(sx + ax * length).to(tl.int32)
-    ey = tl.floor(sy + ay * length).to(tl.int32)
-    ez = tl.floor(sz + az * length).to(tl.int32)
-    last = (ex * ny + ey) * nz + ez
-    ends = going & (ex >= 0) & (ey >= 0) & (ez >= 0) & (ex < nx) & (ey < ny) & (ez < nz)
+    reach = tl.load(reaches + ray, mask=there, other=0.0)
+    sx, sy, sz = _start(origins, ray, there, corner, voxel_size)
+    ax, ay, az = _start(directions, ray, there, corner + 3, voxel_size)
     x, y, z = tl.floor(sx).to(tl.int32), tl.floor(sy).to(tl.int32), tl.floor(sz).to(tl.int32)
     tx, every_x, way_x = _face(sx, ax)
     ty, every_y, way_y = _face(sy, ay)
     tz, every_z, way_z = _face(sz, az)
-    sure = tl.load(measured + ray, mask=there, other=0) != 0
-    one = tl.where(sure, SURE + PASS, PASS)
-    t = tl.zeros_like(length)
-    walking = going & (t < length - voxel_size)
+    t = tl.zeros_like(reach)
+    walking = there & (t < reach)
     while tl.max(walking.to(tl.int32), 0) > 0:
+        leave = tl.minimum(tx, tl.minimum(ty, tz))
         inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
-        here = walking & inside & ((x != ex) | (y != ey) | (z != ez))
-        cell = (x * ny + y) * nz + z
-        if SETTLE:
-            _settle(cell, here, hits, passes, voxels, met)
-        else:
-            tl.atomic_add(met + cell, one, mask=here, sem='relaxed')
-        t = tl.minimum(tx, tl.minimum(ty, tz))
-        along_x = tx == t
-        along_y = (ty == t) & (along_x == 0)
+        here = walking & inside & (tl.minimum(leave, reach) - t > TOUCH)
+        cell = tl.where(here, (x * ny + y) * nz + z, 0)
+        mine = _claim(cell, here, stamps, stamp, aside + lane)
+        hit, passed = _votes(cell, mine, hits, passes)
+        passed += 1
+        tl.store(hits + cell, hit.to(tl.uint8), mask=mine)
+        tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
+        if MEASURED:
+            free = (hit + passed >= MIN_VOTES) & (19 * hit < passed)
+            empty = (tl.zeros_like(cell) + EMPTY).to(tl.uint8)
+            tl.store(voxels + cell, empty, mask=mine & free)
+        t = leave
+        along_x = tx == leave
+        along_y = (ty == leave) & (along_x == 0)
         along_z = (along_x == 0) & (along_y == 0)
         x, tx = tl.where(along_x, x + way_x, x), tl.where(along_x, tx + every_x, tx)
         y, ty = tl.where(along_y, y + way_y, y), tl.where(along_y, ty + every_y, ty)
         z, tz = tl.where(along_z, z + way_z, z), tl.where(along_z, tz + every_z, tz)
-        walking = walking & (t < length - voxel_size)
-    if SETTLE:
-        # Of the rays that end in a voxel one gives it a colour.
-        first = _settle(last, ends, hits, passes, voxels, met) >= HIT
-        many = tl.load(hits + last, mask=first, other=0).to(tl.int32) > 1
-        for channel in tl.static_range(3):
-            pixel = tl.load(pixels + ray * 3 + channel, mask=first, other=0).to(tl.int32)
-            old = tl.load(colors + last * 3 + channel, mask=first, other=0).to(tl.int32)
-            new = tl.where(many, (3 * old + pixel + 2) // 4, pixel)
-            tl.store(colors + last * 3 + channel, new.to(tl.uint8), mask=first)
-    else:
-        tl.atomic_add(met + last, tl.zeros_like(last) + HIT, mask=ends, sem='relaxed')
-
-
-@triton.jit
-def _settle(cell, here, hits, passes, voxels, met):
-    """Take who met in voxels into their counts: return that, 0 where another ray has done it."""
-    who = tl.atomic_xchg(met + cell, tl.zeros_like(cell), mask=here, sem='relaxed')
-    mine = here & (who != 0)
-    who = tl.where(mine, who, 0)
-    hit = tl.load(hits + cell, mask=mine, other=0).to(tl.int32)
-    passed = tl.load(passes + cell, mask=mine, other=0).to(tl.int32)
-    more, ended = who & MOST, (who >> 10) & MOST
-    while tl.max(more + ended, 0) > 0:
-        part = tl.minimum(more, 127)
-        passed, hit = _grown(passed, hit, part)
-        more -= part
-        part = tl.minimum(ended, 127)
-        hit, passed = _grown(hit, passed, part)
-        ended -= part
-    tl.store(hits + cell, hit.to(tl.uint8), mask=mine)
-    tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
-    free = (hit + passed >= MIN_EVIDENCE) & (20 * hit < hit + passed)
-    empty = (tl.zeros_like(cell) + EMPTY).to(tl.uint8)
-    tl.store(voxels + cell, empty, mask=mine & free & (who >= SURE))
-    return who
+        walking = walking & (t < reach)

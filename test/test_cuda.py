@@ -1,0 +1,258 @@
+"""The GPU backend: each kernel against the reference, on a GPU, or else in Triton's interpreter.
+
+What these tests prove without a GPU is what the kernels compute, not that they run on one, nor
+how fast: test_cuda_compiled builds them for several GPUs, the tests marked cuda want a real one.
+"""
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from randomness import floats, generator, unit
+
+from instant_nerf_ros.nerf import Config, backends, lesson, replace
+from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.field import Field
+from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.rays import Rays
+from instant_nerf_ros.nerf.render import look
+
+pytestmark = pytest.mark.triton
+
+CONFIG = replace(Config(), {
+    'field.levels': 5, 'field.log2_table': 10, 'field.hidden': 24, 'field.finest_cell': 0.1,
+    'occupancy.voxel_size': 0.2, 'occupancy.length': 6.0, 'occupancy.width': 5.0,
+    'occupancy.height': 4.0, 'sampling.near': 0.1, 'sampling.far': 2.0, 'sampling.min_step': 0.1,
+    'loss.depth_weight': 0.7, 'loss.free_space_weight': 0.9, 'loss.distortion_weight': 0.6,
+    'loss.opacity_weight': 0.5,
+})  # fmt: skip
+SHOWN = 'colors', 'distances', 'opacities', 'medians'
+BUDGET = 4096
+
+
+@pytest.fixture(scope='module')
+def cuda():
+    return backends.select('cuda')
+
+
+@pytest.fixture(autouse=True)
+def few_lanes(cuda, monkeypatch):
+    """Let a program of the interpreter carry few rays, so that lanes take new ones."""
+    from instant_nerf_ros.nerf.backends import cuda_lesson
+    if cuda.DEVICE == 'cpu':
+        monkeypatch.setattr(cuda_lesson, 'TRACED', 16)
+
+
+class Twins:
+    """Two fields with the same parameters in the same grid, one for each backend."""
+
+    def __init__(self, cuda, random, density):
+        self.engines = cuda, reference
+        self.fields = [Field(CONFIG.field, engine) for engine in self.engines]
+        state = {name: 0.4 * floats(random.normal(size=parameter.shape))
+                 for name, parameter in self.fields[1].state().items()}  # fmt: skip
+        state['geometry.output'][0] *= 3
+        # A hidden unit adds to the log density what makes its middle the given one.
+        state['geometry.table'][0] = state['geometry.table'][0].abs()
+        state['geometry.hidden'][0] = 0
+        state['geometry.hidden'][0, :4] = 1.0
+        state['geometry.output'][0, 0] = np.log(density)
+        for field in self.fields:
+            field.load(state)
+        self.grids = [Occupancy(CONFIG.occupancy, [0, 0, 1], engine) for engine in self.engines]
+        for grid in self.grids:
+            grid.voxels.fill_(SOLID)
+        settings = CONFIG.optimizer
+        self.optimizers = [
+            engine.Adam(field.geometry, field.color, settings.beta1, settings.beta2, 1e-6, 0.01)
+            for engine, field in zip(self.engines, self.fields)]
+
+    def learn(self, rays, stride, random, budget=BUDGET):
+        """Return the lessons of both, the first with its tensors on the processor."""
+        jitter = floats(random.random(len(rays)))
+        background = floats(random.random((len(rays), 3)))
+        found, expected = (
+            lesson.learn(field, on(engine, rays), grid, CONFIG, engine, jitter.to(engine.DEVICE),
+                         background.to(engine.DEVICE), stride, budget)
+            for field, grid, engine in zip(self.fields, self.grids, self.engines))
+        return lesson.Lesson(found.terms, *(
+            value.cpu() for name, value in vars(found).items() if name != 'terms')), expected
+
+    def gradients(self):
+        """Return {name: gradient} of both."""
+        geometry, color = self.fields[0].geometry, self.fields[0].color
+        slopes = [geometry.slopes, *geometry.matrices.split(geometry.matrices.slopes),
+                  *color.matrices.split(color.matrices.slopes)]
+        found = {name: slope.float().cpu() / geometry.room.gain
+                 for name, slope in zip(self.fields[0].state(), slopes)}  # fmt: skip
+        networks = self.fields[1].geometry, self.fields[1].color
+        expected = [p.grad for network in networks for p in network.parameters()]
+        return found, dict(zip(found, expected))
+
+
+def on(engine, rays):
+    return Rays(*(values.to(engine.DEVICE) for values in vars(rays).values()))
+
+
+def random_rays(random, count, measured):
+    """Return rays from in and around the grid, a share of them with a measured surface."""
+    surfaces = random.uniform(0.05, 2.5, count) * (random.random(count) < measured)
+    return Rays(
+        floats(random.uniform(-3.5, 3.5, (count, 3))), unit(random, count), floats(surfaces),
+        torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
+
+
+def assert_alike(actual, expected, tolerance, what):
+    error = (actual - expected).norm() / expected.norm().clamp(min=1e-12)
+    assert error < tolerance, (what, error)
+
+
+def test_the_geometry_is_that_of_the_reference_everywhere(cuda):
+    random = generator()
+    twins = Twins(cuda, random, 1.0)
+    positions = floats(random.uniform(-0.1, 1.1, (300, 3)))
+    positions[:100] = 0.5 + 0.01 * (positions[:100] - 0.5)  # where maps are
+    positions[-3:] = torch.tensor([[-30.0, 0.5, 0.5], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    found = twins.fields[0].geometry(positions.to(cuda.DEVICE)).cpu()
+    assert_alike(found, twins.fields[1].geometry(positions).detach(), 5e-3, 'geometry')
+    positions[0] = torch.nan
+    found = twins.fields[0].geometry(positions.to(cuda.DEVICE))
+    assert found[0].isnan().all() and not found[1:].isnan().any()
+    assert twins.fields[0].geometry(positions[:0]).shape == (0, 16)
+
+
+@pytest.mark.parametrize('density, measured', [(0.05, 0.0), (2.0, 0.6), (40.0, 1.0)])
+def test_a_lesson_is_that_of_the_reference(cuda, density, measured):
+    random = generator()
+    twins = Twins(cuda, random, density)
+    found, expected = twins.learn(random_rays(random, 80, measured), 1.0, random)
+    assert found.terms.keys() == expected.terms.keys()
+    for name in found.terms:
+        assert found.terms[name] == pytest.approx(expected.terms[name], rel=5e-3, abs=1e-5)
+    for name in SHOWN:
+        error = (getattr(found, name) - getattr(expected, name)).abs().reshape(80, -1).amax(-1)
+        # A sample on the face of a voxel may be one's and not the other's.
+        assert (error > 5e-3).sum() <= 2, name
+    assert len(expected.positions) > 40
+    assert len(found.positions) == pytest.approx(len(expected.positions), rel=0.02)
+    assert torch.allclose(
+        found.densities.sort().values[:30], expected.densities.sort().values[:30], rtol=0.02)
+    for name, gradient in twins.gradients()[0].items():
+        assert_alike(gradient, twins.gradients()[1][name], 0.03, name)
+
+
+def test_rays_that_miss_the_grid_teach_nothing(cuda):
+    random = generator()
+    twins = Twins(cuda, random, 1.0)
+    rays = random_rays(random, 5, 0.0)
+    rays.origins[:] = 50.0
+    found, expected = twins.learn(rays, 1.0, random)
+    assert len(found.positions) == 0 and not found.opacities.any() and not found.medians.any()
+    assert found.terms == pytest.approx(expected.terms)
+    assert not any(gradient.any() for gradient in twins.gradients()[0].values())
+
+
+def test_rays_that_find_no_room_are_left_out(cuda):
+    random = generator()
+    twins = Twins(cuda, random, 0.05)
+    found, expected = twins.learn(random_rays(random, 60, 0.0), 1.0, random, budget=100)
+    assert len(found.positions) == 200 < len(expected.positions)
+    left_out = (found.opacities == 0) & (expected.opacities > 0)
+    assert 0 < left_out.sum() < 60
+    taught = ~left_out
+    for name in SHOWN:
+        error = (getattr(found, name) - getattr(expected, name))[taught].abs()
+        assert (error > 5e-3).sum() <= 4
+    assert found.terms['color'] < expected.terms['color']
+    # Their samples have no gradient: one that went on would have changed it.
+    assert all(gradient.isfinite().all() for gradient in twins.gradients()[0].values())
+
+
+def test_a_step_of_adam_is_that_of_the_reference(cuda):
+    random = generator()
+    twins = Twins(cuda, random, 3.0)
+    for _ in range(2):
+        twins.learn(random_rays(random, 12, 0.5), 2.0, random)
+        # The very same gradients: the sign of a small one would be the direction of a step.
+        gain = twins.fields[0].geometry.room.gain
+        geometry, color = twins.fields[1].geometry, twins.fields[1].color
+        half = (geometry.table.grad * gain).half()
+        geometry.table.grad = half.float() / gain
+        twins.fields[0].geometry.slopes.copy_(half)
+        for network, other in ((twins.fields[0].geometry, geometry),
+                               (twins.fields[0].color, color)):  # fmt: skip
+            parameters = [p for p in other.parameters() if p.ndim == 2]
+            network.matrices.slopes.copy_(
+                torch.cat([p.grad.flatten() for p in parameters]) * gain)
+        before = twins.fields[0].state()['geometry.table'].clone()
+        touched = (geometry.table.grad != 0).any(-1)
+        for optimizer in twins.optimizers:
+            optimizer.step(0.02)
+        found, expected = (field.state() for field in twins.fields)
+        assert 0 < touched.sum() < touched.numel()
+        untouched = ~touched.to(cuda.DEVICE)
+        assert torch.equal(found['geometry.table'][untouched], before[untouched])
+        for name, value in found.items():
+            torch.testing.assert_close(value.cpu(), expected[name], rtol=1e-3, atol=1e-4)
+        network = twins.fields[0].geometry
+        assert torch.equal(network.half, network.table.half())
+        assert not network.slopes.any() and not network.matrices.slopes.any()
+
+
+def test_a_loss_that_is_no_number_changes_nothing_and_what_overflowed_is_forgotten(cuda):
+    random = generator()
+    twins = Twins(cuda, random, 3.0)
+    field, optimizer = twins.fields[0], twins.optimizers[0]
+    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
+    before = {name: value.clone() for name, value in field.state().items()}
+    field.geometry.room.terms[1] = torch.nan
+    optimizer.step(0.02)
+    assert all(torch.equal(value, before[name]) for name, value in field.state().items())
+    assert not field.geometry.slopes.any()
+    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
+    level, entry = 0, 5
+    field.geometry.slopes[level, entry, 2] = torch.inf
+    optimizer.step(0.02)
+    table = field.state()['geometry.table']
+    assert torch.equal(table[level, entry], before['geometry.table'][level, entry])
+    assert table.isfinite().all() and not torch.equal(table, before['geometry.table'])
+    assert not field.geometry.slopes.any()
+
+
+def test_gradients_that_nobody_took_are_not_added_to_the_next(cuda):
+    random = generator()
+    twins = Twins(cuda, random, 3.0)
+    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
+    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
+    for name, gradient in twins.gradients()[0].items():
+        assert_alike(gradient, twins.gradients()[1][name], 0.05, name)
+
+
+@pytest.mark.parametrize('density', [0.05, 30.0])
+def test_a_view_is_that_of_the_reference(cuda, density):
+    random = generator()
+    twins = Twins(cuda, random, density)
+    voxels = floats(random.choice([EMPTY, SOLID, UNVISITED], twins.grids[0].shape)).byte()
+    for grid in twins.grids:
+        grid.voxels.copy_(voxels)
+    rays = random_rays(random, 60, 0.0)
+    found, expected = (
+        look(field, on(engine, rays), grid, CONFIG.sampling, engine, 1.5)
+        for field, grid, engine in zip(twins.fields, twins.grids, twins.engines))
+    assert expected[0].any()
+    for actual, wanted in zip(found, expected):
+        error = (actual.cpu() - wanted.detach()).abs().reshape(60, -1).amax(-1)
+        assert (error > 1e-2).sum() <= 3
+
+
+def test_device_cuda_without_a_gpu_says_what_to_do():
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    code = "from instant_nerf_ros.nerf import *; Mapper(replace(Config(), {'device': 'cuda'}))"
+    result = subprocess.run(
+        [sys.executable, '-c', code], env={'TRITON_INTERPRET': '0'}, capture_output=True,
+        text=True, timeout=120)
+    assert result.returncode != 0
+    assert 'there is no NVIDIA GPU' in result.stderr and "set 'device'" in result.stderr
