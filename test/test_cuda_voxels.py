@@ -51,48 +51,68 @@ def test_visits_outside_of_the_grid_of_nothing_and_of_no_number_change_nothing(c
         assert not found[0].any() and not found[1].any()
 
 
-def carved(engine, rays, times=1):
-    grids = [torch.zeros(SHAPE, dtype=torch.uint8, device=engine.DEVICE) for _ in range(3)]
+def carved(engine, *votes):
+    """Return hits, passes, voxels, colours and stamps after (rays, measured, stamp) each."""
+    hits, passes, voxels, stamps = (
+        torch.zeros(SHAPE, dtype=torch.uint8, device=engine.DEVICE) for _ in range(4))
     colors = torch.zeros(*SHAPE, 3, dtype=torch.uint8, device=engine.DEVICE)
-    rays = [values.to(engine.DEVICE) for values in rays]
-    for _ in range(times):
-        engine.carve(*rays, *grids[:2], colors, grids[2],
+    for rays, measured, stamp in votes:
+        *lines, pixels = (values.to(engine.DEVICE) for values in rays)
+        engine.carve(*lines, measured, pixels, stamp, hits, passes, stamps, colors, voxels,
                      torch.zeros(3, device=engine.DEVICE), VOXEL)  # fmt: skip
-    return [grid.cpu() for grid in (*grids, colors)]
+    return [grid.cpu() for grid in (hits, passes, voxels, stamps, colors)]
 
 
-def test_rays_carve_what_the_reference_carves(cuda):
+def random_votes(random, count):
+    """Return rays: origins, directions, distances, reaches, pixels."""
+    distances = random.uniform(-1, 5, count)
+    reaches = np.clip(distances - 0.5, 0, None) * (random.random(count) < 0.8)
+    return (floats(random.uniform(-1, 6, (count, 3))), unit(random, count), floats(distances),
+            floats(reaches), torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
+
+
+def test_keyframes_vote_as_the_reference_lets_them(cuda):
     random = generator()
-    count = 150
-    origins = random.uniform(-1, 6, (count, 3))
-    origins[:100] = random.uniform(2.05, 2.45, (100, 3))  # many from one voxel
-    rays = (
-        floats(origins), unit(random, count),
-        floats(random.uniform(-1, 5, count)), torch.from_numpy(random.random(count) < 0.5),
-        torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
-    found, expected = (carved(engine, rays) for engine in (cuda, reference))
+    votes = [(random_votes(random, 90), stamp % 2 == 0, stamp) for stamp in (1, 2, 255, 4, 6)]
+    found, expected = (carved(engine, *votes) for engine in (cuda, reference))
     assert expected[0].any() and expected[1].any() and (expected[2] == EMPTY).any()
     # In float32 a ray through an edge may pass on the other side of it.
-    for ours, theirs in zip(found[:3], expected[:3]):
+    for ours, theirs in zip(found[:4], expected[:4]):
         assert (ours != theirs).float().mean() < 0.01
-    alone = (expected[0] == 1) & (found[0] == 1)
-    assert alone.any() and torch.equal(found[3][alone], expected[3][alone])
+    assert found[4].any()
 
 
-def test_many_rays_in_a_voxel_fill_its_counts_as_one_after_the_other_does(cuda):
-    count = 1100  # more than are counted at a time
+def test_one_ray_gives_its_voxel_its_colour_and_others_move_it(cuda):
+    def ray(value):
+        return (torch.tensor([[0.2, 1.2, 1.2]]), torch.tensor([[1.0, 0.0, 0.0]]),
+                torch.tensor([2.0]), torch.tensor([1.5]),
+                torch.tensor([[value, 0, 255]], dtype=torch.uint8))
+
+    votes = [(ray(value), True, 1 + k) for k, value in enumerate((200, 0, 40))]
+    found, expected = (carved(engine, *votes) for engine in (cuda, reference))
+    for ours, theirs in zip(found, expected):
+        assert torch.equal(ours, theirs)
+    assert expected[0].max() == 3 and expected[1].max() == 3
+
+
+def test_many_rays_of_a_keyframe_have_one_vote_and_old_votes_fade(cuda):
+    count = 200
     rays = (
         torch.tensor([[0.2, 1.2, 1.2]]).repeat(count, 1),
         torch.tensor([[1.0, 0.0, 0.0]]).repeat(count, 1), torch.full((count,), 2.0),
-        torch.full((count,), True), torch.full((count, 3), 77, dtype=torch.uint8))
-    found, expected = (carved(engine, rays) for engine in (cuda, reference))
+        torch.full((count,), 1.0), torch.full((count, 3), 77, dtype=torch.uint8))
+    once = carved(cuda, (rays, True, 9), (rays, True, 9))
+    assert once[0].max() == 1 and once[0].sum() == 1 and once[1].sum() == 3
+    few = tuple(values[:20] for values in rays)
+    votes = [(few, True, 1 + k % 2) for k in range(20)]  # more than a voxel remembers
+    found, expected = (carved(engine, *votes) for engine in (cuda, reference))
     for ours, theirs in zip(found, expected):
         assert torch.equal(ours, theirs)
-    assert expected[1].max() > 100
+    assert expected[0].max() < 20
 
 
 def test_no_rays_and_rays_that_end_nowhere_carve_nothing(cuda):
     for count in (0, 3):
         rays = (torch.ones(count, 3), torch.eye(3)[:count], torch.zeros(count),
-                torch.ones(count, dtype=torch.bool), torch.zeros(count, 3, dtype=torch.uint8))
-        assert not any(grid.any() for grid in carved(cuda, rays))
+                torch.zeros(count), torch.zeros(count, 3, dtype=torch.uint8))
+        assert not any(grid.any() for grid in carved(cuda, (rays, True, 1)))

@@ -10,7 +10,6 @@
 
 What a step does between rays and loss is in lesson.py.
 """
-import logging
 import math
 
 import numpy as np
@@ -35,8 +34,6 @@ from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
 TELL_EVERY = 8  # steps between votes of keyframes without depth
-
-logger = logging.getLogger('instant_nerf_ros')
 
 
 class Mapper:
@@ -122,7 +119,9 @@ class Mapper:
                 self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
                 self.schedule.stride, budget)
         except torch.cuda.OutOfMemoryError as error:
-            self._make_room(budget, error)
+            self.schedule.make_room(budget, error)
+            torch.cuda.empty_cache()
+            self._next = None
             return self.step()
         self.schedule.step_taken(len(batch), len(learnt.positions), learnt.loss, budget)
         if math.isfinite(learnt.loss):
@@ -208,15 +207,6 @@ class Mapper:
         ends = torch.where(batch.surfaces > 0, batch.surfaces, medians)
         probes = batch.origins + share * ends[:, None] * batch.directions
         self.occupancy.visit(probes, self.field.density(probes))
-
-    def _make_room(self, budget, error):
-        """Go on with smaller steps where the memory of the GPU does not suffice."""
-        if not self.schedule.halve(budget):
-            raise error
-        self._next = None
-        torch.cuda.empty_cache()
-        logger.warning(
-            'the GPU is out of memory: steps have at most %d samples from now on', budget // 2)
 
     def _uniform(self, *shape):
         return torch.rand(shape, generator=self.generator, device=self.engine.DEVICE)

@@ -2,7 +2,11 @@
 
 There is no last step in a drive: everything follows from what came of late.
 """
+import logging
+
 import numpy as np
+
+logger = logging.getLogger('instant_nerf_ros')
 
 FIRST_RAYS = 512  # of the first step; later steps adapt to the sample budget
 LEAST_RAYS = 64
@@ -48,10 +52,13 @@ class Schedule:
         """Return how many samples a step should have, of those wanted."""
         return max(int(wanted * self._share), LEAST_SAMPLES)
 
-    def halve(self, budget):
-        """Halve a budget for good; return False if it is too small for that."""
+    def make_room(self, budget, error):
+        """Halve a budget for good, as memory does not suffice; raise error if it is too small."""
+        if budget <= LEAST_SAMPLES:
+            raise error
         self._share, self.rays = self._share / 2, max(self.rays // 2, LEAST_RAYS)
-        return budget > LEAST_SAMPLES
+        logger.warning(
+            'the GPU is out of memory: steps have %d samples at most from now on', budget // 2)
 
     def learning_rate(self, full):
         """Return Adam's step size: the full one while images arrive, less as they are learnt."""
