@@ -60,7 +60,8 @@ def carve(
     place = hits, passes, stamps
     space = aside, corner, *hits.shape, voxel_size
     triton_voxels.end[programs](
-        origins, directions, distances, pixels, count, stamp, *place, colors, *space, CARVED)
+        origins, directions, distances, pixels, count, int(stamp), *place, colors, *space,
+        CARVED)
     triton_voxels.cross[programs](
-        origins, directions, reaches, count, stamp, *place, voxels, *space, bool(measured),
+        origins, directions, reaches, count, int(stamp), *place, voxels, *space, bool(measured),
         CARVED)

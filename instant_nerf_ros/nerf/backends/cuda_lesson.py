@@ -117,7 +117,8 @@ def _trace(
         geometry.half, geometry.scales, geometry.entries, geometry.hidden, geometry.output,
         color.hidden1, color.hidden2, color.output, field.extent, *buffers,
         colors, distances, opacities, medians, ends,
-        geometry.levels, geometry.slots, geometry.hidden.shape[0], geometry.width, look, TRACED)
+        geometry.levels, geometry.slots, geometry.hidden.shape[0], geometry.width, look, TRACED,
+        num_warps=8)
 
 
 def _room(geometry, capacity):
