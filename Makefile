@@ -54,5 +54,5 @@ docs: $(DOCS_VENV)/.ready
 	@echo 'The pages are in build/docs/index.html'
 
 clean:
-	rm -rf .venv .docs-venv benchmarks/.peer-venv benchmarks/results .pytest_cache .ruff_cache install log demo_output
+	rm -rf .venv .docs-venv benchmarks/.*-venv benchmarks/results .pytest_cache .ruff_cache install log demo_output
 	find . \( -name build -o -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -r {} +

@@ -1,16 +1,14 @@
 """Our field against nerfstudio's in torch: same machine, same batch, in turns."""
 import contextlib
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from environments import interpreter
 from report import Table
 from workers import Worker
 
 ROUNDS = 5
-ENVIRONMENT = Path(__file__).parent / '.peer-venv'
 # What importing the fields needs; nerfstudio as a whole asks for some hundred packages more.
 COMPLETE = 'torch==2.13.0', 'numpy', 'jaxtyping', 'rich', 'msgspec', 'websockets'
 ALONE = 'nerfstudio==1.1.5', 'nerfacc==0.5.2', 'viser==0.2.7', 'imageio'
@@ -18,7 +16,8 @@ ALONE = 'nerfstudio==1.1.5', 'nerfacc==0.5.2', 'viser==0.2.7', 'imageio'
 
 def measure(options):
     """Return the table of all, with how many times faster we are."""
-    theirs = {'python': _environment(), 'isolated': True}
+    python = interpreter('.peer-venv', COMPLETE, ('--no-deps', *ALONE))
+    theirs = {'python': python, 'isolated': True}
     with contextlib.ExitStack() as stack:
         batch = Path(stack.enter_context(tempfile.TemporaryDirectory())) / 'batch.npz'
         workers = {
@@ -40,18 +39,3 @@ def measure(options):
             for name, took in zip(workers, times)]
     return [Table([f'forward, backward, Adam on {count:,} samples', 'ms', 'samples/s',
                    'times our time'], rows)]
-
-
-def _environment():
-    """Return the interpreter of the peer's environment, made when first asked for."""
-    python = ENVIRONMENT / 'bin' / 'python'
-    ready = ENVIRONMENT / '.ready'
-    if not ready.exists():
-        print('installing nerfstudio ...', flush=True)
-        subprocess.run([sys.executable, '-m', 'venv', '--clear', ENVIRONMENT], check=True)
-        install = python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'
-        subprocess.run([*install, *COMPLETE], check=True)
-        subprocess.run([*install, '--no-deps', *ALONE], check=True)
-        (ENVIRONMENT / '.gitignore').write_text('*\n')
-        ready.touch()
-    return python

@@ -40,7 +40,7 @@ def measure_online(options):
         scene.trained()  # compiles
         runs = []
         for seed in range(options.seeds):
-            online, seconds = _drive(scene, seed)
+            online, seconds = drive(scene, seed)
             runs.append([*judge(online, scene.held_out),
                          *next(_learn(scene, seed, [seconds]))])
         online, online_depth, offline, offline_depth = zip(*runs)
@@ -49,6 +49,17 @@ def measure_online(options):
             spread(np.subtract(online, offline)), spread(online_depth), spread(offline_depth)])
     return [Table(['scene', 'drive [s]', 'PSNR online [dB]', 'offline [dB]', 'difference [dB]',
                    'depth L1 online [cm]', 'offline [cm]'], rows)]
+
+
+def drive(scene, seed):
+    """Return a mapper that got the images at their times, and the seconds of that."""
+    mapper, begin = scene.mapper(seed), time.monotonic()
+    for frame in scene.train:
+        due = begin + (frame.stamp - scene.train[0].stamp) / 1e9
+        while time.monotonic() < due:
+            mapper.step()
+        scene.give(frame, mapper)
+    return mapper, time.monotonic() - begin
 
 
 def _learn(scene, seed, marks):
@@ -64,16 +75,6 @@ def _learn(scene, seed, marks):
         yield judge(mapper, scene.held_out)
         begin = time.monotonic()
 
-
-def _drive(scene, seed):
-    """Return a mapper that got the images at their times, and the seconds of that."""
-    mapper, begin = scene.mapper(seed), time.monotonic()
-    for frame in scene.train:
-        due = begin + (frame.stamp - scene.train[0].stamp) / 1e9
-        while time.monotonic() < due:
-            mapper.step()
-        scene.give(frame, mapper)
-    return mapper, time.monotonic() - begin
 
 
 def _columns(judged):

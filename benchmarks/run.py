@@ -16,7 +16,8 @@ BENCHMARKS = {
     'memory': render.measure_memory,
     'online': quality.measure_online,
     'quality': quality.measure,
-    'maps': maps.measure,
+    'maps-kitchen': maps.measure_kitchen,
+    'maps-flat': maps.measure_flat,
 }
 
 

@@ -1,0 +1,54 @@
+"""Paths of a robot over a map, planned by OMPL; a script for an environment with it."""
+import pickle
+import sys
+
+import numpy as np
+from ompl import base, geometric, util
+
+SECONDS = 2.0  # to find a path
+SHORTEN = 0.2  # s, to shorten it
+STEP = 0.01  # m, between the places of a path that are checked
+
+
+def plan(request):
+    """Return for each pair a path (N, 2) [m], or None where none was found.
+
+    request: fits (nx, ny) bool, where the middle of the robot may be; origin (2,), the corner of
+    fits[0, 0] [m]; size of its cells [m]; pairs (P, 2, 2), starts and goals [m].
+    """
+    util.setLogLevel(util.LOG_NONE)
+    util.RNG.setSeed(1)
+    fits, size = request['fits'].tolist(), request['size']  # lists are faster, cell by cell
+    (x0, y0), (nx, ny) = request['origin'].tolist(), request['fits'].shape
+    space = base.RealVectorStateSpace(2)
+    bounds = base.RealVectorBounds(2)
+    for axis, (low, count) in enumerate(((x0, nx), (y0, ny))):
+        bounds.setLow(axis, low)
+        bounds.setHigh(axis, low + count * size)
+    space.setBounds(bounds)
+    setup = geometric.SimpleSetup(space)
+    setup.setStateValidityChecker(
+        lambda state: fits[min(int((state[0] - x0) / size), nx - 1)][
+            min(int((state[1] - y0) / size), ny - 1)])
+    information = setup.getSpaceInformation()
+    information.setStateValidityCheckingResolution(STEP / space.getMaximumExtent())
+    setup.setPlanner(geometric.RRTConnect(information))
+    return [_path(setup, space, *pair) for pair in request['pairs']]
+
+
+def _path(setup, space, start, goal):
+    """Return the path between two places, shortened as OMPL does by default."""
+    setup.clear()
+    ends = space.allocState(), space.allocState()
+    for state, place in zip(ends, (start, goal)):
+        state[0], state[1] = map(float, place)
+    setup.setStartAndGoalStates(*ends)
+    setup.solve(SECONDS)
+    if not setup.haveExactSolutionPath():
+        return None
+    setup.simplifySolution(SHORTEN)
+    return np.array([[state[0], state[1]] for state in setup.getSolutionPath().getStates()])
+
+
+if __name__ == '__main__':
+    pickle.dump(plan(pickle.load(sys.stdin.buffer)), sys.stdout.buffer)

@@ -1,0 +1,82 @@
+"""What is true of a place: its voxels, what of them can be seen, and what a robot can hit."""
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+from datasets import DATA
+from scipy import ndimage
+
+from instant_nerf_ros.data.flat import Flat
+from instant_nerf_ros.data.frames import load_reference
+from instant_nerf_ros.data.metrics import OCCUPIED, grown, measured, project
+from instant_nerf_ros.nerf.config import MapConfig
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'examples'))
+from scenes import SimulatedFlat  # noqa: E402
+
+BESIDE = 5  # pixels, whose depths count for the one in their middle
+BAND = MapConfig().min_height, MapConfig().max_height
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """The voxels of a place, on the lattice of the mapper."""
+
+    states: np.ndarray  # (nx, ny, nz) int8, as far as surfaces can be seen; all that is judged
+    solid: np.ndarray  # the same with the inside of walls and furniture
+    origin: np.ndarray  # (3,) m, the corner of voxel [0, 0, 0]
+    size: float  # m
+    boxes: np.ndarray  # (N, 2, 2) m: lower and upper (x, y) of what stands in a robot's way
+
+    @property
+    def plan(self):
+        """Return the states (nx, ny) of the band in which a robot drives, of what can be seen."""
+        return project(self.states, self.origin, self.size, *BAND).T
+
+    @property
+    def solid_plan(self):
+        """Return the same of all solids."""
+        return project(self.solid, self.origin, self.size, *BAND).T
+
+
+def truth_of(name):
+    """Return the Truth of the kitchen or the flat.
+
+    Of the kitchen all that is known is what was measured, so its occupied cells are what a robot
+    can hit. The boxes of the flat are known exactly.
+    """
+    if name != 'flat':
+        states, origin, size = load_reference(DATA / name)
+        cells = np.argwhere(project(states, origin, size, *BAND).T == OCCUPIED)
+        lows = origin[:2] + cells * size
+        return Truth(states, states, origin, size, np.stack([lows, lows + size], axis=1))
+    states, origin, size = SimulatedFlat(True, 1.0, 320).reference()
+    flat = Flat()
+    boxes = [[box.low[:2], box.high[:2]] for box in flat.boxes
+             if box.low[2] < BAND[1] and box.high[2] > BAND[0]]
+    return Truth(states, flat.occupancy(size)[0], origin, size, np.array(boxes))
+
+
+def never_seen(truth, frames):
+    """Return which voxels (nx, ny, nz) no frame with depth can have seen.
+
+    Seen is a voxel whose middle is in an image and at most a voxel further than what was measured
+    there or a few pixels beside, or where nothing was; and those around it.
+    """
+    middles = truth.origin + (np.indices(truth.states.shape).reshape(3, -1).T + 0.5) * truth.size
+    seen = np.zeros(len(middles), bool)
+    for frame in frames:
+        T_camera_world = np.linalg.inv(frame.T_world_camera)
+        x, y, z = T_camera_world[:3, :3] @ middles.T + T_camera_world[:3, 3:]
+        camera = frame.camera
+        with np.errstate(divide='ignore', invalid='ignore'):
+            u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
+        inside = ((z > 0) & (u > -0.5) & (u < camera.width - 0.5)
+                  & (v > -0.5) & (v < camera.height - 0.5))
+        index = np.flatnonzero(inside)
+        reach = ndimage.maximum_filter(
+            np.where(measured(frame.depth), frame.depth, np.inf), BESIDE) + truth.size
+        row, column = v[index].round().astype(int), u[index].round().astype(int)
+        seen[index] |= z[index] <= reach[row, column]
+    return ~grown(seen.reshape(truth.states.shape))
