@@ -1,113 +1,157 @@
-"""config/nav2.yaml: parameters that Nav2 has, laid over those of its user."""
-import copy
-from pathlib import Path
+"""Nav2 takes what we publish and what we save, and reads in it what we meant."""
+import dataclasses
+import functools
+import types
 
+import nav2_rules
+import numpy as np
 import pytest
-import yaml
+import torch
+from nav2_rules import FREE, LETHAL, NO_INFORMATION
 
-from instant_nerf_ros.nerf import Config
-from instant_nerf_ros.ros.nav2 import layer, nav2_parameters
+from instant_nerf_ros.nerf import backends, grids
+from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
+from instant_nerf_ros.nerf.exports import write_map
+from instant_nerf_ros.nerf.occupancy import Occupancy
 
-OURS = yaml.safe_load((Path(__file__).parents[1] / 'config/nav2.yaml').read_text())
-COSTMAPS = ('global_costmap', 'local_costmap')
-# The names that Nav2 knows, from Humble to Lyrical: an unknown one is ignored without a word.
-OF_COSTMAPS = {
-    'global_frame', 'lethal_cost_threshold', 'plugins', 'robot_base_frame', 'rolling_window',
-    'track_unknown_space', 'trinary_costmap', 'unknown_cost_value', 'use_maximum'}
-OF_LAYERS = {
-    'nav2_costmap_2d::StaticLayer': {
-        'enabled', 'footprint_clearing_enabled', 'map_subscribe_transient_local', 'map_topic',
-        'subscribe_to_updates', 'transform_tolerance'},
-    'nav2_costmap_2d::VoxelLayer': {
-        'combination_method', 'enabled', 'footprint_clearing_enabled', 'mark_threshold',
-        'max_obstacle_height', 'min_obstacle_height', 'observation_sources', 'origin_z',
-        'publish_voxel_map', 'unknown_threshold', 'z_resolution', 'z_voxels'},
-    'nav2_costmap_2d::InflationLayer': {
-        'cost_scaling_factor', 'enabled', 'inflate_around_unknown', 'inflate_unknown',
-        'inflation_radius'},
-}
-OF_SOURCES = {
-    'clearing', 'data_type', 'expected_update_rate', 'inf_is_valid', 'marking',
-    'max_obstacle_height', 'min_obstacle_height', 'observation_persistence',
-    'obstacle_max_range', 'obstacle_min_range', 'raytrace_max_range', 'raytrace_min_range',
-    'sensor_frame', 'topic'}
-THEIRS = {
-    'planner_server': {'ros__parameters': {'expected_planner_frequency': 20.0}},
-    'global_costmap': {'global_costmap': {'ros__parameters': {
-        'update_frequency': 1.0, 'track_unknown_space': False,
-        'plugins': ['static_layer', 'obstacle_layer', 'inflation_layer'],
-        'static_layer': {'plugin': 'nav2_costmap_2d::StaticLayer', 'enabled': False},
-        'inflation_layer': {'inflation_radius': 0.55}}}},
-    'local_costmap': {'local_costmap': {'ros__parameters': {
-        'plugins': ['obstacle_layer', 'inflation_layer'],
-        'voxel_layer': {'observation_sources': 'scan depth', 'scan': {'topic': '/scan'}}}}},
-}
+STAMP_NS = 1_700_000_000_123_456_789
+PLACES = [((0.0, 0.0, 1.0), 0.05), ((12.34, -7.89, 0.5), 0.05), ((-187.3, 214.9, 1.0), 0.1),
+          ((0.3, -0.1, 1.2), 0.03)]
 
 
-def parameters(tree, costmap):
-    """Return the ros__parameters of a costmap."""
-    return tree[costmap][costmap]['ros__parameters']
+@functools.lru_cache(maxsize=None)
+def grid_at(center, voxel_size):
+    """Return the MapGrid of a place about which rays say all kinds of things."""
+    config = OccupancyConfig(voxel_size=voxel_size, length=3.0, width=2.0, height=2.0)
+    occupancy = Occupancy(config, center, backends.select('reference'))
+    occupancy.low, occupancy.high = occupancy.first, occupancy.first + occupancy.shape
+    random, shape = np.random.default_rng(0), tuple(occupancy.shape)
+    for counts, most, share in ((occupancy.hits, 14, 0.01), (occupancy.passes, 14, 1.0)):
+        counts[:] = torch.from_numpy(
+            random.integers(0, most, shape) * (random.random(shape) < share))
+    occupancy.passes[: shape[0] // 4] = 0  # nobody looked there
+    return grids.project(occupancy, MapConfig(min_height=0.1, max_height=1.5))
 
 
-@pytest.mark.parametrize('costmap', COSTMAPS)
-def test_every_name_is_one_that_nav2_knows(costmap):
-    ours = parameters(OURS, costmap)
-    assert set(ours) - set(ours['plugins']) <= OF_COSTMAPS
-    for name in ours['plugins']:
-        options = dict(ours[name])
-        known = OF_LAYERS[options.pop('plugin')]
-        sources = options.get('observation_sources', '').split()
-        for source in sources:
-            assert set(options.pop(source)) <= OF_SOURCES
-        assert set(options) <= known, name
-    assert ours['plugins'][-1] == 'inflation_layer'
+def message_of(grid):
+    conversions = pytest.importorskip('instant_nerf_ros.ros.conversions')
+    return conversions.occupancy_grid_message(grid, STAMP_NS, 'map')
 
 
-def test_the_map_stays_what_it_says():
-    costmap = parameters(OURS, 'global_costmap')
-    assert costmap['track_unknown_space'] is True
-    assert costmap['lethal_cost_threshold'] == 100
-    assert costmap['static_layer']['map_subscribe_transient_local'] is True
+@pytest.mark.ros
+@pytest.mark.parametrize(('center', 'voxel_size'), PLACES)
+def test_maps_of_all_places_are_taken(center, voxel_size):
+    message = message_of(grid_at(center, voxel_size))
+    assert nav2_rules.refusal(message) is None
+    position, orientation = message.info.origin.position, message.info.origin.orientation
+    assert nav2_rules.misalignment((position.x, position.y), message.info.resolution) <= 1e-5
+    # A turned origin would be shown by RViz and ignored by Nav2.
+    assert (orientation.x, orientation.y, orientation.z, orientation.w) == (0, 0, 0, 1)
 
 
-def test_the_voxel_layer_takes_the_band_of_the_map():
-    band, voxels = Config().map, layer(OURS, 'local_costmap', 'voxel_layer')
-    source = voxels['nerf']
-    assert source['min_obstacle_height'] == band.min_height
-    assert source['max_obstacle_height'] == band.max_height
-    assert voxels['z_voxels'] <= 16  # more are refused
-    assert voxels['origin_z'] + voxels['z_voxels'] * voxels['z_resolution'] >= band.max_height
-    assert source['sensor_frame'] != ''  # else ranges count from the origin of the map
+@pytest.mark.ros
+@pytest.mark.parametrize(('center', 'voxel_size'), PLACES[:2])
+def test_the_costmap_has_the_three_states(center, voxel_size):
+    grid = grid_at(center, voxel_size)
+    data = message_of(grid).data
+    assert set(data) == {-1, 0, 100}
+    costs = nav2_rules.costs(data).reshape(grid.cells.shape)
+    for state, cost in ((100, LETHAL), (0, FREE), (-1, NO_INFORMATION)):
+        np.testing.assert_array_equal(costs == cost, grid.cells == state)
+    # The default of a costmap; docs tell to set track_unknown_space.
+    np.testing.assert_array_equal(
+        nav2_rules.costs(data, track_unknown=False) == LETHAL, grid.cells.ravel() == 100)
 
 
-def test_what_the_user_has_stays_and_what_the_map_needs_wins():
-    before = copy.deepcopy(THEIRS)
-    merged = nav2_parameters(THEIRS, OURS)
-    assert before == THEIRS
-    assert merged['planner_server'] == THEIRS['planner_server']
-    costmap = parameters(merged, 'global_costmap')
-    assert costmap['update_frequency'] == 1.0
-    assert costmap['track_unknown_space'] is True
-    assert costmap['plugins'] == ['static_layer', 'obstacle_layer', 'inflation_layer']
-    assert costmap['static_layer']['enabled'] is False
-    assert costmap['inflation_layer']['inflation_radius'] == 0.55
-    costmap = parameters(merged, 'local_costmap')
-    assert costmap['plugins'] == ['voxel_layer', 'obstacle_layer', 'inflation_layer']
-    assert costmap['voxel_layer']['observation_sources'] == 'nerf scan depth'
-    assert costmap['voxel_layer']['scan'] == {'topic': '/scan'}
+def test_probabilities_are_a_map_too_where_65_is_lethal():
+    grid = grid_at(*PLACES[0])
+    assert len(np.unique(grid.probabilities)) > 10
+    # Any other negative number would be lethal, read without its sign.
+    assert grid.probabilities.min() == -1 and grid.probabilities.max() <= 100
+    costs = nav2_rules.costs(grid.probabilities.ravel(), lethal=65).reshape(grid.cells.shape)
+    assert (costs[grid.cells == 100] == LETHAL).all()
+    assert (costs[grid.cells == 0] == FREE).all()
+    assert not (costs[grid.cells == -1] == LETHAL).any()
 
 
-def test_over_nothing_it_is_the_file_itself():
-    assert nav2_parameters({}, OURS) == OURS
+@pytest.mark.parametrize('position', [(1700.0, 0.0, 1.0), (0.0, -1700.0, 1.0)])
+def test_a_map_with_more_cells_than_nav2_takes_is_refused_before(position):
+    assert 1700 / OccupancyConfig().voxel_size > nav2_rules.LARGEST
+    occupancy = Occupancy(OccupancyConfig(), np.zeros(3), backends.select('reference'))
+    with pytest.raises(ValueError, match='voxels'):
+        occupancy.include(position)
 
 
-@pytest.mark.parametrize(('namespace', 'map_topic', 'expected', 'points'), [
-    ('', 'map', '/map', '/instant_nerf/points'),
-    ('robot', 'map', '/robot/map', '/robot/instant_nerf/points'),
-    ('/fleet/robot/', 'nerf/map', '/fleet/robot/nerf/map', '/fleet/robot/instant_nerf/points'),
-    ('robot', '/shared/map', '/shared/map', '/robot/instant_nerf/points'),
-])
-def test_topics_are_those_of_the_namespace(namespace, map_topic, expected, points):
-    merged = nav2_parameters(THEIRS, OURS, namespace, map_topic)
-    assert layer(merged, 'global_costmap', 'static_layer')['map_topic'] == expected
-    assert layer(merged, 'local_costmap', 'voxel_layer')['nerf']['topic'] == points
+@pytest.mark.parametrize('humble', [False, True])
+@pytest.mark.parametrize(('center', 'voxel_size'), PLACES)
+def test_map_server_reads_the_map_from_its_files(tmp_path, center, voxel_size, humble):
+    grid = grid_at(center, voxel_size)
+    assert set(np.unique(grid.cells)) == {-1, 0, 100}
+    write_map(tmp_path, grid.cells, grid.origin, grid.resolution)
+    cells, resolution, origin = nav2_rules.load_map(tmp_path / 'map.yaml', humble)
+    np.testing.assert_array_equal(cells, grid.cells)
+    assert np.float32(resolution) == np.float32(grid.resolution)
+    assert origin == [*grid.origin, 0.0]
+    assert nav2_rules.misalignment(origin, resolution) <= 1e-5
+
+
+def test_a_map_is_the_right_way_up_in_a_picture_viewer(tmp_path):
+    cells = np.full((3, 5), -1, np.int8)
+    cells[0, 4] = 100  # the lowest y, the highest x: bottom right of a plan
+    write_map(tmp_path, cells, np.zeros(2), 0.05)
+    with nav2_rules.Image.open(tmp_path / 'map.pgm') as image:
+        assert image.size == (5, 3) and image.getpixel((4, 2)) == 0
+        assert image.getpixel((0, 0)) == 205  # as map_saver writes unknown
+
+
+@pytest.mark.ros
+def test_costmaps_that_come_late_get_the_map_and_then_its_patches():
+    rclpy = pytest.importorskip('rclpy')
+    from map_msgs.msg import OccupancyGridUpdate
+    from nav_msgs.msg import OccupancyGrid
+    from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_system_default
+    from ros_helpers import wait_until
+
+    from instant_nerf_ros.ros.map_publisher import MapPublisher
+
+    latched = [QoSProfile(depth=depth, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+               for depth in (1, 3)]  # StaticLayer and AMCL up to Kilted; from Lyrical on
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('nav2_rules', context=context)
+    executor = rclpy.executors.SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    def spun_until(condition):
+        wait_until(lambda: executor.spin_once(timeout_sec=0.01) or condition(), 10.0)
+
+    try:
+        said = types.SimpleNamespace(info=print, warning=print)
+        publisher = MapPublisher(
+            lambda kind, topic, qos: node.create_publisher(kind, f'nav2_test/{topic.strip("~/")}',
+                                                           qos), 'map', said)
+        grid = grid_at(*PLACES[0])
+        publisher.publish(grid, STAMP_NS)
+        maps, patches = [[] for _ in latched], [[], []]
+        for received, qos in zip(maps, latched):
+            node.create_subscription(OccupancyGrid, 'nav2_test/map', received.append, qos)
+        for received, qos in zip(patches, (qos_profile_system_default, QoSProfile(depth=10))):
+            node.create_subscription(
+                OccupancyGridUpdate, 'nav2_test/map_updates', received.append, qos)
+        topics = 'nav2_test/map', 'nav2_test/map_updates'
+        spun_until(lambda: all(maps) and all(node.count_subscribers(name) == 2 for name in topics))
+        publisher.publish(grid, STAMP_NS)  # a whole map, since there are new ones
+        cells = grid.cells.copy()
+        cells[7:9, 3:6] = 50 + cells[7:9, 3:6]
+        publisher.publish(dataclasses.replace(grid, cells=cells), STAMP_NS + 1)
+        spun_until(lambda: all(patches))
+        for (whole, *_), (patch, *_) in zip(maps, patches):
+            assert nav2_rules.refusal(whole) is None
+            assert patch.header.frame_id == whole.header.frame_id
+            assert 0 <= patch.x <= patch.x + patch.width <= whole.info.width
+            assert 0 <= patch.y <= patch.y + patch.height <= whole.info.height
+            assert len(patch.data) == patch.width * patch.height
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)

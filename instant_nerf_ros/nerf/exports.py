@@ -15,12 +15,13 @@ def write_map(folder, cells, origin, resolution):
     header = f'P5\n{width} {height}\n255\n'.encode()
     # An image begins with its top row, a grid with its lowest.
     (folder / 'map.pgm').write_bytes(header + np.flipud(pixels).tobytes())
-    # 205 is 0.19608 occupied: above this free_thresh, so that unknown stays unknown.
+    # 205 is 0.19608 occupied: above this free_thresh, so that unknown stays unknown. Nav2 compares
+    # the origin with multiples of the resolution, so that no digit is left out.
     (folder / 'map.yaml').write_text(
         'image: map.pgm\n'
         'mode: trinary\n'
-        f'resolution: {resolution:.6g}\n'
-        f'origin: [{origin[0]:.6f}, {origin[1]:.6f}, 0.0]\n'
+        f'resolution: {float(resolution)!r}\n'
+        f'origin: [{float(origin[0])!r}, {float(origin[1])!r}, 0.0]\n'
         'negate: 0\n'
         'occupied_thresh: 0.65\n'
         'free_thresh: 0.196\n')
