@@ -59,14 +59,19 @@ def judge(paths, possible, boxes):
     """
     planned = [path for path, true in zip(paths, possible)
                if path is not None and true is not None]
-    clear = np.array([clearance(path, boxes) for path in planned])
-    collisions = np.count_nonzero(clear < RADIUS - TOLERANCE)
+    collisions = sum(collides(path, boxes) for path in planned)
     allowed = sum(path is not None for path in possible)
     return {
         'possible on the truth': allowed, 'planned on the map': len(planned),
         'collisions': collisions,
-        'deepest [cm]': 100 * (RADIUS - clear.min()) if collisions else None,
+        'deepest [cm]': 100 * (RADIUS - min(clearance(path, boxes) for path in planned))
+        if collisions else None,
         'success [%]': share(len(planned) - collisions, allowed)}
+
+
+def collides(path, boxes):
+    """Return whether the robot touches a box (B, 2, 2) on the way along a path (N, 2) [m]."""
+    return clearance(path, boxes) < RADIUS - TOLERANCE
 
 
 def clearance(path, boxes):

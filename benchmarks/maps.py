@@ -4,16 +4,18 @@ import time
 
 import drives
 import numpy as np
+import pictures
 from agreement import agreement, aligned, distances
 from datasets import load
 from environments import ask, interpreter
 from quality import drive
-from report import Table
+from report import ROOT, Table
 from truths import BAND, never_seen, truth_of
 
 from instant_nerf_ros.data.metrics import UNKNOWN, measured, project
 
 SETTLE = 20.0  # s after the last image
+SETTLED = f'{SETTLE:.0f} s later'
 TOOLS = 'numpy', 'ompl==2.0.1', 'octomap-python==1.10.0.0'
 
 
@@ -29,15 +31,15 @@ class Result:
 
 def measure_kitchen(options):
     """Return the tables of the kitchen."""
-    return _measure('kitchen')
+    return _measure('kitchen', draw=not options.dry)
 
 
 def measure_flat(options):
     """Return the tables of the simulated flat."""
-    return _measure('flat')
+    return _measure('flat', draw=not options.dry)
 
 
-def _measure(name):
+def _measure(name, draw):
     scenes = [load(name, with_depth) for with_depth in (True, False)]
     if None in scenes:
         return []
@@ -48,7 +50,10 @@ def _measure(name):
     unseen = never_seen(truth, scenes[0].train)
     results = [result for scene in scenes for result in _online(scene, truth)]
     results.append(_octomap(scenes[0].train, truth, python))
-    return [*_tables(name, results, truth, unseen), _driven(results, truth, python)]
+    driven, paths = _drive(results, truth, python)
+    if draw:
+        _draw(name, results, truth, paths)
+    return [*_tables(name, results, truth, unseen), driven]
 
 
 def _online(scene, truth):
@@ -59,7 +64,7 @@ def _online(scene, truth):
     begin = time.monotonic()
     while time.monotonic() - begin < SETTLE:
         mapper.step()
-    yield _result(f'{scene.title}, {SETTLE:.0f} s later', mapper, truth, seconds + SETTLE)
+    yield _result(f'{scene.title}, {SETTLED}', mapper, truth, seconds + SETTLE)
 
 
 def _result(title, mapper, truth, seconds):
@@ -107,16 +112,33 @@ def _tables(name, results, truth, unseen):
         for what, columns in tables]
 
 
-def _driven(results, truth, python):
-    """Return the table of the drives, each planned twice: without and with a margin."""
-    margins = 0.0, truth.size / 2
+def _drive(results, truth, python):
+    """Return the table of the drives, planned without and with a margin, and the former paths."""
+    margins = truth.size / 2, 0.0
     rooms = [drives.Room(truth.solid_plan, truth, margin) for margin in margins]
-    ends = rooms[0].places(2 * drives.PAIRS).reshape(drives.PAIRS, 2, 2)
+    ends = rooms[-1].places(2 * drives.PAIRS).reshape(drives.PAIRS, 2, 2)
     rows = []
     for margin, room in zip(margins, rooms):
         possible = room.paths(ends, python)
-        for result in results:
-            paths = drives.Room(result.plan, truth, margin).paths(ends, python)
-            figures = drives.judge(paths, possible, truth.boxes)
-            rows.append([result.title, 100 * margin, *figures.values()])
-    return Table([f'{drives.PAIRS} drives', 'margin [cm]', *figures], rows)
+        paths = [drives.Room(result.plan, truth, margin).paths(ends, python)
+                 for result in results]
+        judged = [drives.judge(of_map, possible, truth.boxes) for of_map in paths]
+        rows = [[result.title, 100 * margin, *figures.values()]
+                for result, figures in zip(results, judged)] + rows
+    table = Table([f'{drives.PAIRS} drives', 'margin [cm]', *judged[0]], rows)
+    return table, [possible, *paths]
+
+
+def _draw(name, results, truth, paths):
+    """Draw the maps beside their truth, with the drives, and the voxels."""
+    panels = [('truth', truth.solid_plan), *((result.title, result.plan) for result in results)]
+    shown = []
+    for panel, of_map in zip(panels, paths):
+        found = [path for path in of_map if path is not None]
+        shown.append((*panel, found, [drives.collides(path, truth.boxes) for path in found]))
+    pictures.save(ROOT / 'docs' / 'images' / f'{name}_maps.png', pictures.plans(
+        f'The {name} from above', shown, truth.origin[:2], truth.size))
+    pictures.save(ROOT / 'docs' / 'images' / f'{name}_voxels.png', pictures.spaces(
+        f'The {name} in voxels', [('truth', truth.states), *(
+            (result.title, result.states) for result in results if SETTLED in result.title)],
+        truth.size))

@@ -26,7 +26,7 @@ def draw_map(cells, origin, resolution, path, title, subtitles):
     high = np.minimum(known.max(axis=0) + edge + 1, cells.shape)
     crop = np.flipud(cells[low[0]:high[0], low[1]:high[1]])
     zoom = max(1, round(MAP_SIZE / max(crop.shape)))
-    plan = _plan(crop, zoom)
+    plan = plan_picture(crop, zoom)
     if len(path) > 1:
         left, top = origin[0] + low[1] * resolution, origin[1] + high[0] * resolution
         points = np.stack([np.array(path)[:, 0] - left, top - np.array(path)[:, 1]], axis=1)
@@ -34,9 +34,9 @@ def draw_map(cells, origin, resolution, path, title, subtitles):
 
     header = MARGIN + TITLE + len(subtitles) * (TEXT + 10) + 24
     canvas = _canvas(plan.shape[1] + 2 * MARGIN, header + plan.shape[0] + 80)
-    _write(canvas, title, MARGIN, MARGIN + TITLE, TITLE, INK, weight=600)
+    write(canvas, title, MARGIN, MARGIN + TITLE, TITLE, INK, weight=600)
     for number, line in enumerate(subtitles, start=1):
-        _write(canvas, line, MARGIN, MARGIN + TITLE + number * (TEXT + 10), TEXT, FAINT)
+        write(canvas, line, MARGIN, MARGIN + TITLE + number * (TEXT + 10), TEXT, FAINT)
     canvas[header:header + plan.shape[0], MARGIN:-MARGIN] = plan
     _draw_legend(canvas, header + plan.shape[0] + 40, zoom / resolution)
     return canvas
@@ -54,9 +54,9 @@ def draw_views(views, title):
     canvas = _canvas(
         2 * MARGIN + len(heads) * (width + COLUMN_GAP) - COLUMN_GAP,
         header + len(views) * (height + COLUMN_GAP) + MARGIN)
-    _write(canvas, title, MARGIN, MARGIN + TITLE, TITLE, INK, weight=600)
+    write(canvas, title, MARGIN, MARGIN + TITLE, TITLE, INK, weight=600)
     for column, head in enumerate(heads):
-        _write(canvas, head, MARGIN + column * (width + COLUMN_GAP), header - 10, TEXT, FAINT)
+        write(canvas, head, MARGIN + column * (width + COLUMN_GAP), header - 10, TEXT, FAINT)
     for row, (frame, color, depth, label) in enumerate(views):
         tiles = [frame.image, color.copy()]
         _tag(tiles[1], label)
@@ -76,7 +76,8 @@ def save(path, picture):
     cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1]))
 
 
-def _plan(crop, zoom):
+def plan_picture(crop, zoom):
+    """Return a picture of the states (ny, nx) of a map, row 0 on top, zoom pixels a cell."""
     def enlarge(image):
         return image.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
@@ -108,15 +109,15 @@ def _draw_legend(canvas, middle, pixels_per_metre):
         corners = (left, middle - 10), (left + 20, middle + 10)
         cv2.rectangle(canvas, *corners, color, -1)
         cv2.rectangle(canvas, *corners, FAINT, 1)
-        left = 32 + _write(canvas, text, left + 30, middle + 7, TEXT, INK)
+        left = 32 + write(canvas, text, left + 30, middle + 7, TEXT, INK)
     cv2.line(canvas, (left, middle), (left + 30, middle), PATH_COLOR, PATH_WIDTH, cv2.LINE_AA)
-    _write(canvas, 'camera', left + 40, middle + 7, TEXT, INK)
+    write(canvas, 'camera', left + 40, middle + 7, TEXT, INK)
     right = canvas.shape[1] - MARGIN
     begin = round(right - pixels_per_metre)
     for ends in (((begin, middle), (right, middle)),
                  *(((x, middle - 7), (x, middle + 7)) for x in (begin, right))):
         cv2.line(canvas, *ends, INK, 2)
-    _write(canvas, '1 m', begin - 44, middle + 7, TEXT, INK)
+    write(canvas, '1 m', begin - 44, middle + 7, TEXT, INK)
 
 
 def _limits(depths):
@@ -135,10 +136,10 @@ def _depth_picture(depth, limits):
 
 def _tag(tile, text):
     """Write a text on a dark band in the lower left corner."""
-    end = _write(np.zeros((1, 1, 3), np.uint8), text, 8, 0, 16, PAPER)
+    end = write(np.zeros((1, 1, 3), np.uint8), text, 8, 0, 16, PAPER)
     corner = tile[-26:, :end + 8]
     corner[:] = corner * 0.35 + np.array(INK) * 0.3
-    _write(tile, text, 8, tile.shape[0] - 8, 16, PAPER)
+    write(tile, text, 8, tile.shape[0] - 8, 16, PAPER)
 
 
 def _canvas(width, height):
@@ -147,7 +148,7 @@ def _canvas(width, height):
     return canvas
 
 
-def _write(canvas, text, left, baseline, size, color, weight=400):
+def write(canvas, text, left, baseline, size, color, weight=400):
     """Write a text; return where it ends [pixels]."""
     if hasattr(cv2, 'FontFace'):
         face = cv2.FontFace('sans')
