@@ -24,7 +24,8 @@ def grid_at(center, voxel_size):
     """Return the MapGrid of a place about which rays say all kinds of things."""
     config = OccupancyConfig(voxel_size=voxel_size, length=3.0, width=2.0, height=2.0)
     occupancy = Occupancy(config, center, backends.select('reference'))
-    occupancy.low, occupancy.high = occupancy.first, occupancy.first + occupancy.shape
+    occupancy.low, occupancy.high = map(
+        torch.as_tensor, (occupancy.first, occupancy.first + occupancy.shape))
     random, shape = np.random.default_rng(0), tuple(occupancy.shape)
     for counts, most, share in ((occupancy.hits, 14, 0.01), (occupancy.passes, 14, 1.0)):
         counts[:] = torch.from_numpy(
