@@ -1,14 +1,20 @@
 """What is mapped: recorded scenes where they are there, and a simulated one that always is."""
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
+from truths import BAND, Truth
 
 from instant_nerf_ros.data.flat import Flat
-from instant_nerf_ros.data.frames import Frame, holdout, load_folder
+from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_reference
+from instant_nerf_ros.data.metrics import OCCUPIED, project
 from instant_nerf_ros.data.tour import Tour
 from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'examples'))
+from scenes import SimulatedFlat  # noqa: E402
 
 DATA = Path(os.environ.get(
     'INSTANT_NERF_DATA', Path(__file__).resolve().parents[2] / 'shared' / 'data'))
@@ -74,6 +80,24 @@ def load(name, with_depth):
 def load_rgbd():
     """Return the RGB-D scene of the figures of speed: the kitchen, or else the flat."""
     return load('kitchen', True) or load('flat', True)
+
+
+def load_truth(name):
+    """Return the Truth of the kitchen or the flat.
+
+    Of the kitchen all that is known is what was measured, so its occupied cells are what a robot
+    can hit. The boxes of the flat are known exactly.
+    """
+    if name != 'flat':
+        states, origin, size = load_reference(DATA / name)
+        cells = np.argwhere(project(states, origin, size, *BAND).T == OCCUPIED)
+        lows = origin[:2] + cells * size
+        return Truth(states, states, origin, size, np.stack([lows, lows + size], axis=1))
+    states, origin, size = SimulatedFlat(True, 1.0, 320).reference()
+    flat = Flat()
+    boxes = [[box.low[:2], box.high[:2]] for box in flat.boxes
+             if box.low[2] < BAND[1] and box.high[2] > BAND[0]]
+    return Truth(states, flat.occupancy(size)[0], origin, size, np.array(boxes))
 
 
 def _flat():

@@ -6,11 +6,11 @@ import drives
 import numpy as np
 import pictures
 from agreement import agreement, aligned, distances
-from datasets import load
+from datasets import load, load_truth
 from environments import ask, interpreter
 from quality import drive
 from report import ROOT, Table
-from truths import BAND, never_seen, truth_of
+from truths import BAND, never_seen
 
 from instant_nerf_ros.data.metrics import UNKNOWN, measured, project
 
@@ -46,7 +46,7 @@ def _measure(name, draw):
     # Views are not judged here, so that no image is held out.
     scenes = [dataclasses.replace(scene, held_out=[], train=sorted(
         scene.train + scene.held_out, key=lambda frame: frame.stamp)) for scene in scenes]
-    python, truth = interpreter('.maps-venv', TOOLS), truth_of(name)
+    python, truth = interpreter('.maps-venv', TOOLS), load_truth(name)
     unseen = never_seen(truth, scenes[0].train)
     results = [result for scene in scenes for result in _online(scene, truth)]
     results.append(_octomap(scenes[0].train, truth, python))

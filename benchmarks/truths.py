@@ -1,19 +1,11 @@
 """What is true of a place: its voxels, what of them can be seen, and what a robot can hit."""
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
-from datasets import DATA
 from scipy import ndimage
 
-from instant_nerf_ros.data.flat import Flat
-from instant_nerf_ros.data.frames import load_reference
-from instant_nerf_ros.data.metrics import OCCUPIED, grown, measured, project
+from instant_nerf_ros.data.metrics import grown, measured, project
 from instant_nerf_ros.nerf.config import MapConfig
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / 'examples'))
-from scenes import SimulatedFlat  # noqa: E402
 
 BESIDE = 5  # pixels, whose depths count for the one in their middle
 BAND = MapConfig().min_height, MapConfig().max_height
@@ -38,24 +30,6 @@ class Truth:
     def solid_plan(self):
         """Return the same of all solids."""
         return project(self.solid, self.origin, self.size, *BAND).T
-
-
-def truth_of(name):
-    """Return the Truth of the kitchen or the flat.
-
-    Of the kitchen all that is known is what was measured, so its occupied cells are what a robot
-    can hit. The boxes of the flat are known exactly.
-    """
-    if name != 'flat':
-        states, origin, size = load_reference(DATA / name)
-        cells = np.argwhere(project(states, origin, size, *BAND).T == OCCUPIED)
-        lows = origin[:2] + cells * size
-        return Truth(states, states, origin, size, np.stack([lows, lows + size], axis=1))
-    states, origin, size = SimulatedFlat(True, 1.0, 320).reference()
-    flat = Flat()
-    boxes = [[box.low[:2], box.high[:2]] for box in flat.boxes
-             if box.low[2] < BAND[1] and box.high[2] > BAND[0]]
-    return Truth(states, flat.occupancy(size)[0], origin, size, np.array(boxes))
 
 
 def never_seen(truth, frames):
