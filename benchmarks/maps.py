@@ -115,7 +115,7 @@ def _tables(name, results, truth, unseen):
 def _drive(results, truth, python):
     """Return the table of the drives, planned without and with a margin, and the former paths."""
     margins = truth.size / 2, 0.0
-    rooms = [drives.Room(truth.solid_plan, truth, margin) for margin in margins]
+    rooms = [drives.Room(truth.ground, truth, margin) for margin in margins]
     ends = rooms[-1].places(2 * drives.PAIRS).reshape(drives.PAIRS, 2, 2)
     rows = []
     for margin, room in zip(margins, rooms):
@@ -131,7 +131,7 @@ def _drive(results, truth, python):
 
 def _draw(name, results, truth, paths):
     """Draw the maps beside their truth, with the drives, and the voxels."""
-    panels = [('truth', truth.solid_plan), *((result.title, result.plan) for result in results)]
+    panels = [('truth', truth.ground), *((result.title, result.plan) for result in results)]
     shown = []
     for panel, of_map in zip(panels, paths):
         found = [path for path in of_map if path is not None]

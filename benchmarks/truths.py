@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from instant_nerf_ros.data.metrics import grown, measured, project
+from instant_nerf_ros.data.metrics import FREE, UNKNOWN, grown, measured, project
 from instant_nerf_ros.nerf.config import MapConfig
 
 BESIDE = 5  # pixels, whose depths count for the one in their middle
@@ -30,6 +30,17 @@ class Truth:
     def solid_plan(self):
         """Return the same of all solids."""
         return project(self.solid, self.origin, self.size, *BAND).T
+
+    @property
+    def ground(self):
+        """Return where a robot could drive (nx, ny): free are cells where nothing solid is.
+
+        Unknown is a cell of which nothing was seen in the lower half of the band: something may
+        stand there, behind what hides it.
+        """
+        plan, free = self.solid_plan, np.where(self.solid == FREE, FREE, UNKNOWN)
+        lower = project(free, self.origin, self.size, BAND[0], sum(BAND) / 2).T
+        return np.where(plan == FREE, lower, plan)
 
 
 def never_seen(truth, frames):
