@@ -27,6 +27,7 @@ class Result:
     states: np.ndarray  # (nx, ny, nz)
     plan: np.ndarray  # (nx, ny)
     seconds: float  # from the first image on, or of computing
+    steps: int  # of training; None where nothing is trained
 
 
 def measure_kitchen(options):
@@ -72,7 +73,8 @@ def _result(title, mapper, truth, seconds):
     voxels, grid = mapper.voxels(), mapper.map()
     return Result(
         title, aligned(voxels.states, voxels.origin, (truth.states, truth.origin, truth.size)),
-        aligned(grid.cells.T, grid.origin, (truth.plan, truth.origin[:2], truth.size)), seconds)
+        aligned(grid.cells.T, grid.origin, (truth.plan, truth.origin[:2], truth.size)),
+        seconds, mapper.steps)
 
 
 def _octomap(frames, truth, python):
@@ -88,7 +90,7 @@ def _octomap(frames, truth, python):
         'clouds': clouds, 'origin': truth.origin, 'shape': truth.states.shape,
         'size': truth.size})
     return Result('OctoMap, depth', states,
-                  project(states, truth.origin, truth.size, *BAND).T, seconds)
+                  project(states, truth.origin, truth.size, *BAND).T, seconds, None)
 
 
 def _tables(name, results, truth, unseen):
@@ -97,7 +99,7 @@ def _tables(name, results, truth, unseen):
         agreement(result.states, truth.states)
         | distances(result.states, truth.states, truth.size)
         | {'known though never seen [voxels]': int((result.states[unseen] != UNKNOWN).sum()),
-           'time [s]': result.seconds}
+           'time [s]': result.seconds, 'steps of training': result.steps}
         for result in results]
     tables = [('3D', space),
               ('2D', [agreement(result.plan, truth.plan) for result in results])]
