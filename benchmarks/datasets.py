@@ -42,18 +42,19 @@ class Scene:
         """Return the name and what is used of the scene."""
         return f'{self.name} {"RGB-D" if self.with_depth else "RGB"}'
 
-    def mapper(self, seed=0):
-        """Return a new Mapper with the settings for this scene."""
-        return Mapper(replace(Config(), {**SETTINGS[self.name], 'seed': seed}))
+    def mapper(self, seed=0, settings=None):
+        """Return a new Mapper with the settings for this scene, and others {name: value}."""
+        return Mapper(replace(
+            Config(), {**SETTINGS[self.name], 'seed': seed, **(settings or {})}))
 
     def give(self, frame, mapper):
         """Add a frame to a mapper."""
         mapper.add(frame.image, frame.camera, frame.T_world_camera,
                    frame.depth if self.with_depth else None)
 
-    def trained(self, seed=0, steps=3):
+    def trained(self, steps=3, settings=None):
         """Return a Mapper that has all frames and has taken some steps: all is compiled."""
-        mapper = self.mapper(seed)
+        mapper = self.mapper(settings=settings)
         for frame in self.train:
             self.give(frame, mapper)
         for _ in range(steps):

@@ -14,13 +14,14 @@ from workers import serve
 from instant_nerf_ros.nerf import lesson, rays
 
 EXTENT = 20.0  # metres that are [0, 1], so that the finest cells of the peer are about ours: 1 cm
+SAMPLES = 16384
 STEPS = 600  # until few samples are in empty space
 REPEATS = 10
 
 
 def make_step(path):
     """Return a function that takes one training step, and write where its samples are."""
-    mapper = load_rgbd().trained(steps=STEPS)
+    mapper = load_rgbd().trained(STEPS, {'sampling.samples_per_step': SAMPLES})
     batch, _ = rays.draw(
         mapper.keyframes, mapper.schedule.rays, mapper.random, mapper.config.sampling.error_share)
     jitter, background = torch.rand(len(batch)), torch.rand(len(batch), 3)

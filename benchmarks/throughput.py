@@ -15,23 +15,31 @@ from workers import Worker
 
 from instant_nerf_ros.nerf import lesson
 
+BUDGETS = 8192, 16384  # the default, and as many as the peer gets
 ROUNDS = 3
 SHOWN = 0.005  # share of a step below which a stage is not listed
 
 
 class Counter:
-    """Counts what a mapper does from now on."""
+    """Counts what a mapper does, while its context lasts."""
 
     def __init__(self, mapper):
-        self.mapper, self.positions, learn = mapper, None, lesson.learn
+        self.mapper, self.positions, self._learn = mapper, None, lesson.learn
+        self.reset()
 
+    def __enter__(self):
+        """Return it."""
         def counted(*arguments):
-            learnt = learn(*arguments)
+            learnt = self._learn(*arguments)
             self.samples += len(learnt.positions)
             self.positions = learnt.positions
             return learnt
         lesson.learn = counted
-        self.reset()
+        return self
+
+    def __exit__(self, *_):
+        """Stop counting."""
+        lesson.learn = self._learn
 
     def reset(self):
         """Count from zero."""
@@ -60,51 +68,52 @@ class Counter:
 
 
 def measure(options):
-    """Return the tables of the figures and of the stages."""
-    scene = load_rgbd()
-    mapper = scene.trained()
-    counter = Counter(mapper)
-    counter.run(options.seconds)  # until occupancy and sample budget have settled
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'step.npz'
-        counter.write_step(path)
-        floors = []
-        with Worker('floors.py', path) as worker:
-            counter.reset()
-            for _ in range(ROUNDS):
-                counter.run(options.seconds / ROUNDS)
-                floors.append(worker.measure())
-    figures = _figures(scene, counter, floors)
-    speed = counter.samples / counter.seconds
-    with _busy_core():
-        counter.reset()
-        counter.run(options.seconds / ROUNDS)
-    busy = counter.samples / counter.seconds
-    figures.append(['samples/s with one core busy / idle', busy / speed])
-    return [Table(['figure', 'value'], figures), _stages(mapper, options.seconds),
+    """Return the tables of the figures, of the stages and of the kernels."""
+    scene, columns = load_rgbd(), []
+    for budget in BUDGETS:
+        mapper = scene.trained(settings={'sampling.samples_per_step': budget})
+        with Counter(mapper) as counter:
+            counter.run(options.seconds)  # until occupancy and sample budget have settled
+            columns.append(_figures(counter, options.seconds))
+    names = [f'{budget:,} samples a step' for budget in BUDGETS]
+    rows = [[name, *values] for name, *values in zip(columns[0], *(c.values() for c in columns))]
+    return [Table([scene.title, *names], rows), _stages(mapper, options.seconds),
             kernels.measure(mapper)]
 
 
-def _figures(scene, counter, floors):
+def _figures(counter, seconds):
+    floors = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'step.npz'
+        counter.write_step(path)
+        with Worker('floors.py', path) as worker:
+            counter.reset()
+            for _ in range(ROUNDS):
+                counter.run(seconds / ROUNDS)
+                floors.append(worker.measure())
     speed, count = counter.samples / counter.seconds, counter.samples / counter.steps
+    rays, steps = counter.rays / counter.seconds, counter.steps / counter.seconds
     (products, products_alone), (gathers, _) = (
         np.min([floor[name] for floor in floors], axis=0) for name in ('products', 'gathers'))
     ratio = speed * products / count
     if products > products_alone:
         print('no ratio to the floor: all threads take longer than one, so the cores are busy')
         ratio = None
-    return [
-        ['scene', scene.title],
-        ['steps/s', counter.steps / counter.seconds],
-        ['rays/s', counter.rays / counter.seconds],
-        ['samples/s', speed],
-        ['step [ms]', 1e3 * counter.seconds / counter.steps],
-        ['floor: float32 matrix products of the step [ms]', 1e3 * products],
-        ['the same with one thread [ms]', 1e3 * products_alone],
-        ['floor: gathers from the hash grid [ms]', 1e3 * gathers],
-        ['samples/s of the float32 floor', count / products],
-        ['end to end / float32 floor', ratio],
-    ]
+    with _busy_core():
+        counter.reset()
+        counter.run(seconds / ROUNDS)
+    return {
+        'steps/s': steps,
+        'rays/s': rays,
+        'samples/s': speed,
+        'step [ms]': 1e3 / steps,
+        'floor: float32 matrix products of the step [ms]': 1e3 * products,
+        'the same with one thread [ms]': 1e3 * products_alone,
+        'floor: gathers from the hash grid [ms]': 1e3 * gathers,
+        'samples/s of the float32 floor': count / products,
+        'end to end / float32 floor': ratio,
+        'samples/s with one core busy / idle': counter.samples / counter.seconds / speed,
+    }
 
 
 def _stages(mapper, seconds):

@@ -18,7 +18,7 @@ __all__ = [
 
 NAME = 'cpu'
 DEVICE = 'cpu'
-SAMPLES = 2**14  # of a step, if the settings leave that to the backend
+SAMPLES = 2**13  # of a step, if the settings leave that to the backend: more steps teach more
 WHOLE, DRAWS = True, False
 
 

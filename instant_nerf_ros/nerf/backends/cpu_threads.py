@@ -27,7 +27,11 @@ def on_all_cores(work):
 
 
 def together(first, second):
-    """Call two functions, at the same time if there is more than one core: return both results."""
+    """Call two functions, at the same time if there is more than one core: return both results.
+
+    The thread that has called the second one helps with the first one after that: there are never
+    more threads than cores.
+    """
     threads = numba.get_num_threads()
     if threads == 1:
         return first(), second()
@@ -37,4 +41,4 @@ def together(first, second):
 
 @functools.lru_cache(maxsize=1)
 def _pool(threads):
-    return concurrent.futures.ThreadPoolExecutor(threads, 'kernels')
+    return concurrent.futures.ThreadPoolExecutor(threads - 1, 'kernels')  # and the caller's

@@ -16,7 +16,7 @@ __all__ = [
 
 NAME = 'reference'
 DEVICE = 'cpu'
-SAMPLES = 2**14  # of a step, if the settings leave that to the backend
+SAMPLES = 2**13  # of a step, if the settings leave that to the backend
 WHOLE, DRAWS = False, False
 FEATURES = 4  # per level and entry, as instant-ngp has it today
 GEOMETRY = 16  # outputs of the geometry network: log density and what the colour depends on
