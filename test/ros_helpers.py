@@ -250,3 +250,8 @@ class LifecycleClient:
     def state(self):
         """Return the id of the state."""
         return self.timed_state()[0]
+
+
+def value_of(status, key):
+    """Return a value of a DiagnosticStatus, a string."""
+    return next(pair.value for pair in status.values if pair.key == key)

@@ -24,7 +24,7 @@ from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.monitor import memory
 from instant_nerf_ros.ros.pose_sources import PoseTopic
 from instant_nerf_ros.ros.posed_images import PosedImages
-from instant_nerf_ros.ros.ready_images import ReadyImages
+from instant_nerf_ros.ros.ready import Ready
 from instant_nerf_ros.ros.traffic import Traffic
 from instant_nerf_ros.ros.view_requests import MOST, ViewRequests
 
@@ -110,7 +110,7 @@ class Rig:
     def __init__(self):
         self.now, self.buffer, self.drops = 0.0, tf2_ros.Buffer(), Drops(lambda _: None)
         self.config = dataclasses.replace(NodeConfig(), tf_timeout=0.5)
-        self.ready = ReadyImages(50, lambda posed: self.drops.add('engine busy', ''))
+        self.ready = Ready(50, lambda posed: self.drops.add('engine busy', ''))
         self.images = PosedImages(
             self.buffer, self.config, 'image', self.drops, Traffic(), self.ready,
             lambda: self.now)

@@ -9,19 +9,31 @@ pytest.importorskip('tf2_ros')
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from nav_msgs.msg import Odometry, Path
-from ros_helpers import CAMERA, Robot, drive_until, mapper, statuses_of, wait_until
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from nav_msgs.msg import OccupancyGrid, Odometry, Path
+from ros_helpers import (
+    CAMERA,
+    R_MAP_OPTICAL,
+    WALL_DISTANCE,
+    Robot,
+    drive_until,
+    mapper,
+    statuses_of,
+    value_of,
+    wait_until,
+)
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan
 from tf2_ros import StaticTransformBroadcaster
 
+from instant_nerf_ros.ros.clouds import point_cloud_message
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
+    cells_from_message,
     header_message,
     image_message,
     pose_message,
     transform_message,
 )
-from instant_nerf_ros.ros.encodings import decode_color
+from instant_nerf_ros.ros.encodings import decode_color, decode_depth
 from instant_nerf_ros.ros.products import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros
@@ -115,6 +127,51 @@ def test_lost_images_are_noticed_by_the_rate_of_camera_info(robot):
             if count % 8 == 0:
                 robot.send_image(now)
             time.sleep(0.04)
+
+
+def wall_scan(stamp_ns):
+    """Return what a lidar at the camera sees of the wall: a fan in the plane of its height."""
+    angles = np.linspace(-0.7, 0.7, 141)
+    return LaserScan(
+        header=header_message(stamp_ns, 'lidar'), angle_min=-0.7, angle_increment=0.01,
+        range_min=0.1, range_max=10.0, ranges=(WALL_DISTANCE / np.cos(angles)).tolist())
+
+
+def wall_cloud(stamp_ns):
+    """Return what it would see with many planes."""
+    y, z = (grid.ravel() for grid in np.meshgrid(*2 * [np.linspace(-1.2, 1.2, 50)]))
+    points = np.stack([np.full_like(y, WALL_DISTANCE), y, z], axis=-1)
+    return point_cloud_message(points, np.zeros_like(points), stamp_ns, 'lidar')
+
+
+@pytest.mark.parametrize(('parameter', 'topic', 'message'), [
+    ('scans', 'scan', wall_scan), ('clouds', 'cloud', wall_cloud)])
+def test_a_lidar_tells_a_camera_without_depth_where_the_wall_is(robot, parameter, topic, message):
+    name = f'with_{topic}'
+    statuses = statuses_of(robot, name)
+    depths = robot.collect(Image, f'{name}/render/depth/image_raw', RELIABLE)
+    grids = robot.collect(OccupancyGrid, f'{name}/map', LATCHED)
+    publisher = robot.node.create_publisher(type(message(0)), topic, 10)
+    T_camera_lidar = np.eye(4)
+    T_camera_lidar[:3, :3] = R_MAP_OPTICAL.T
+    static = StaticTransformBroadcaster(robot.node)
+    static.sendTransform(transform_message(T_camera_lidar, 0, 'camera', 'lidar'))
+
+    def scan():
+        publisher.publish(message(robot.node.get_clock().now().nanoseconds))
+
+    def sees_the_wall():
+        if not depths:
+            return False
+        middle = decode_depth(depths[-1])[10:14]  # rows in the plane of the scan
+        return abs(np.nanmedian(middle) - WALL_DISTANCE) < 0.05
+
+    with mapper(f'{parameter}:=[{topic}]', 'use_depth:=false', name=name) as process:
+        drive_until(robot, sees_the_wall, process.text, each=scan)
+        # Evidence that a camera before a wall without texture does not have.
+        drive_until(robot, lambda: (cells_from_message(grids[-1]) == 100).any(), each=scan)
+        wait_until(lambda: int(value_of(statuses[-1], 'scans')) > 0, 5.0, process.text)
+        assert int(value_of(statuses[-1], 'images with depth')) == 0
 
 
 def test_jpegs_are_rendered_from_a_frame_with_the_virtual_camera(robot):

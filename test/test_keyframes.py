@@ -137,11 +137,12 @@ def test_moved_by_a_distance_or_an_angle(motion, kept):
     assert keyframes.moved(start @ motion) == kept
 
 
-def test_motion_counts_from_the_image_kept_last():
+def test_motion_counts_from_all_images():
     keyframes = Keyframes(CONFIG)
     for x in (0.0, 5.0):
         add(keyframes, SMALL, 0, pose(x))
-    assert keyframes.moved(pose(0.0)) and not keyframes.moved(pose(5.05))
+    assert not keyframes.moved(pose(0.05)) and not keyframes.moved(pose(5.05))
+    assert keyframes.moved(pose(2.5)) and not keyframes.moved(pose(2.5), pose(2.45)[None])
 
 
 def test_depth_is_kept_to_half_a_millimetre_and_what_is_none_becomes_none():

@@ -14,7 +14,7 @@ from instant_nerf_ros.nerf.backends import cpu_lesson, numba_grid, numba_light
 from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.rays import Rays
+from instant_nerf_ros.nerf.rays import NO_COLOR, Rays
 from instant_nerf_ros.nerf.render import look
 
 CONFIG = replace(Config(), {
@@ -69,11 +69,16 @@ class Twins:
 
 
 def random_rays(random, count, measured):
-    """Return rays from in and around the grid, a share of them with a measured surface."""
+    """Return rays from in and around the grid, a share of them with a measured surface.
+
+    A fifth of those with a surface have no colour.
+    """
     surfaces = random.uniform(0.05, 6.0, count) * (random.random(count) < measured)
+    pixels = random.integers(0, 256, (count, 3)).astype(np.int16)
+    pixels[(surfaces > 0) & (random.random(count) < 0.2)] = NO_COLOR
     return Rays(
         floats(random.uniform(-3.5, 3.5, (count, 3))), unit(random, count), floats(surfaces),
-        torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
+        torch.from_numpy(pixels))
 
 
 def gradients_of_cpu(twins):

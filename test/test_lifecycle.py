@@ -19,6 +19,7 @@ from ros_helpers import (
     drive_until,
     mapper,
     statuses_of,
+    value_of,
     wait_until,
 )
 from sensor_msgs.msg import PointCloud2
@@ -53,10 +54,6 @@ class Client(LifecycleClient):
         parameter = Parameter(name=name, value=ParameterValue(type=kind, **{field: value}))
         (result,) = self.call(SetParameters, 'set_parameters', parameters=[parameter])[0].results
         return result.successful, result.reason
-
-
-def value_of(status, key):
-    return next(pair.value for pair in status.values if pair.key == key)
 
 
 def test_each_transition_ten_times_over_while_the_engine_starts_and_works(robot):

@@ -48,7 +48,7 @@ class Grids:
         reaches = distances - VOXEL if reaches is None else torch.as_tensor(reaches).float()
         backend.carve(
             origins.float(), directions.float(), distances, reaches, measured,
-            torch.tensor([pixel] * len(origins), dtype=torch.uint8), stamp, self.hits,
+            torch.tensor([pixel] * len(origins), dtype=torch.int16), stamp, self.hits,
             self.passes, self.stamps, self.colors, self.voxels, torch.zeros(3), VOXEL)  # fmt: skip
         return self
 
@@ -199,6 +199,17 @@ def test_the_first_hit_colours_a_voxel_and_later_ones_move_it_by_a_quarter(backe
             backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, stamp=stamp + 1)
         np.testing.assert_allclose(grids.colors[4, 2, 2].tolist(), expected, atol=1)
     assert (grids.colors != 0).any(-1).sum() == 1
+
+
+def test_a_ray_without_colour_votes_but_colours_nothing(backend):
+    grids, none = Grids(), (-1, -1, -1)
+    for stamp, (pixel, expected) in enumerate((
+            (none, (0, 0, 0)), ((200, 0, 100), (200, 0, 100)), (none, (200, 0, 100)),
+            ((100, 200, 100), (175, 50, 100)))):  # fmt: skip
+        grids.carve(
+            backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, stamp=stamp + 1)
+        np.testing.assert_allclose(grids.colors[4, 2, 2].tolist(), expected, atol=1)
+    assert grids.hits[4, 2, 2] == 4
 
 
 def test_only_measured_rays_clear_the_voxels_of_the_field(backend):

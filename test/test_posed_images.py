@@ -22,7 +22,7 @@ from instant_nerf_ros.ros.conversions import (
 )
 from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.posed_images import PosedImages
-from instant_nerf_ros.ros.ready_images import ReadyImages
+from instant_nerf_ros.ros.ready import Ready
 from instant_nerf_ros.ros.traffic import Traffic
 
 pytestmark = pytest.mark.ros
@@ -41,7 +41,7 @@ class Rig:
         self.buffer = tf2_ros.Buffer()
         self.drops = Drops(self.warnings.append, clock=lambda: self.now)
         config = dataclasses.replace(NodeConfig(tf_timeout=TIMEOUT), **settings)
-        self.ready = ReadyImages(config.queue_size, lambda posed: self.drops.add(
+        self.ready = Ready(config.queue_size, lambda posed: self.drops.add(
             'engine busy', str(posed.stamp_ns)))
         self.traffic = Traffic()
         self.images = PosedImages(

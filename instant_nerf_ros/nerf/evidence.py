@@ -8,6 +8,7 @@ RENDERED = 1024  # rays of a look at a keyframe without depth
 LEARNT = 1024  # rays drawn from a keyframe before what the field shows of it tells anything
 NOISE = 0.005  # [1/m], times the distance squared: three sigmas of a structured-light camera
 # (Nguyen, Izadi and Lovell 2012, "Modeling Kinect sensor noise", eq. 3)
+SCAN_NOISE = 0.05  # metres, of a lidar
 LARGEST_ERROR = 0.1  # of a colour channel
 LEAST_OPACITY = 0.95
 PLACES, BEYOND = 24, 1.2  # where a ray is probed: so often, up to so many times the median
@@ -24,6 +25,13 @@ def tell_measured(keyframes, k, occupancy, generator):
     if len(seen):
         told = measured(seen, occupancy.voxel_size)
         occupancy.carve(seen, *told, True, keyframes.numbers[k])
+
+
+def tell_scan(seen, occupancy, number):
+    """Let the Rays of a scan of a range sensor vote, as a keyframe of that number."""
+    seen = seen.to(occupancy.backend.DEVICE)
+    reaches = (seen.surfaces - occupancy.voxel_size - SCAN_NOISE).clamp(min=0)
+    occupancy.carve(seen, seen.surfaces, reaches, True, number)
 
 
 def tell_rendered(keyframes, turn, occupancy, generator, field, config, backend, stride):

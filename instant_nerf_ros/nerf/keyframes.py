@@ -8,6 +8,7 @@ from instant_nerf_ros.nerf.exposure import Exposure
 MILLIMETRE = 0.001  # unit of the stored depths
 BYTES_PER_PIXEL = 5  # three of colour, two of depth
 OPAQUE = 0.95  # opacity from which the colour of a ray is that of a surface
+NO_POSES = np.empty((0, 4, 4))
 DRAW_PRIOR = 2000  # draws that a new keyframe counts as having had, see `draw_weights`
 
 
@@ -28,16 +29,15 @@ class Keyframes:
         self.depths = np.zeros(capacity, dtype=np.uint16)
         self.directions = np.empty((0, 3), dtype=np.float32)
         self.cameras = {}  # Camera -> first row in directions
-        self.T_world_camera = np.empty((0, 4, 4))
+        self.T_world_camera = NO_POSES
         self.first = np.empty(0, dtype=np.int64)
         self.first_direction = np.empty(0, dtype=np.int64)
         self.widths, self.heights = np.empty((2, 0), dtype=np.int64)  # of each keyframe
         self.draws = np.empty(0)  # rays drawn from each keyframe
         self.numbers = np.empty(0, dtype=np.int64)  # how many came before each, gone ones too
-        self.count = 0  # of all that ever came
+        self.count = 0  # of all that ever came, scans too
         self.error_map, self.exposure = ErrorMap(), Exposure()
         self.mirror = None  # what a backend keeps of them
-        self.latest = None  # pose of the image kept last
 
     def __len__(self):
         """Return the number of keyframes."""
@@ -48,14 +48,13 @@ class Keyframes:
         """Return the number of pixels (K,) of each keyframe."""
         return self.widths * self.heights
 
-    def moved(self, T_world_camera):
-        """Tell whether a pose is far enough from that of the image kept last."""
-        if self.latest is None:
-            return True
-        translation, angle = _motion(self.latest[None], T_world_camera)
-        return bool(
-            translation[0] >= self.config.min_translation
-            or np.degrees(angle[0]) >= self.config.min_rotation)
+    def moved(self, T_world_camera, others=NO_POSES):
+        """Tell whether a pose is far enough from those of all keyframes, and others (N, 4, 4)."""
+        known = np.concatenate([self.T_world_camera, others])
+        translation, angle = _motion(known, T_world_camera)
+        return bool((
+            (translation >= self.config.min_translation)
+            | (np.degrees(angle) >= self.config.min_rotation)).all())
 
     def check(self, camera):
         """Raise ValueError if an image of a camera can never fit."""
@@ -83,11 +82,14 @@ class Keyframes:
         self.widths = np.append(self.widths, camera.width)
         self.heights = np.append(self.heights, camera.height)
         self.draws = np.append(self.draws, 0.0)
-        self.numbers = np.append(self.numbers, self.count)
-        self.count += 1
+        self.numbers = np.append(self.numbers, self.take_number())
         self.error_map.append()
         self.exposure.append()
-        self.latest = T_world_camera
+
+    def take_number(self):
+        """Return the next number, of a keyframe or a scan."""
+        self.count += 1
+        return self.count - 1
 
     def image(self, k):
         """Return Camera, image (H, W, 3) uint8, depth (H, W) uint16 [mm] of a keyframe."""
@@ -106,10 +108,12 @@ class Keyframes:
         return weights / weights.sum()
 
     def learn(self, drawn, pixels, colors, opacities):
-        """Take in what the field showed of rays that were Drawn.
+        """Take in what the field showed of rays, the first of which were Drawn.
 
         pixels (R, 3) uint8, as corrected; colors (R, 3) in [0, 1], over black; opacities (R,).
         """
+        own = len(drawn.keyframes)  # the others are not of keyframes
+        pixels, colors, opacities = pixels[:own], colors[:own], opacities[:own]
         errors = np.abs(colors - pixels / np.float32(255)).mean(-1)
         self.error_map.learn(drawn.keyframes, drawn.tiles, errors)
         if self.config.adapt_exposure:

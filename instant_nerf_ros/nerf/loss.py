@@ -8,7 +8,7 @@ LEAST_OPACITY = 1e-3  # below it a ray has no opacity to speak of
 def terms(pixels, samples, rays, background, config, band):
     """Return the terms of the loss, each a mean over the rays, already weighted.
 
-    color: Huber between the rendered colour over background (R, 3) and the pixel.
+    color: Huber between the rendered colour over background (R, 3) and the pixel, if it has one.
     distortion: how far apart the light of a ray comes from, see _distortion.
     opacity: -o ln o of a ray's opacity o: it ends on a surface, or nothing is there.
     depth: Huber between the rendered and the measured distance, where there is one.
@@ -16,6 +16,7 @@ def terms(pixels, samples, rays, background, config, band):
     """
     rendered = pixels.colors + (1 - pixels.opacities)[:, None] * background
     wanted = rays.pixels.float() / 255
+    wanted = torch.where(wanted < 0, rendered, wanted)  # without colour, all is as it should be
     opacities = pixels.opacities.clamp(min=LEAST_OPACITY)
     result = {
         'color': _huber(rendered, wanted, config),

@@ -7,29 +7,21 @@
                                             occupancy <-> grids                   (map)
                                                       |
                                                       render                      (render)
-
-What a step does between rays and loss is in lesson.py.
 """
 import math
 
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import (
-    backends,
-    distances,
-    evidence,
-    files,
-    grids,
-    lesson,
-    octree,
-    rays,
-    render,
-)
+from instant_nerf_ros.nerf import distances, evidence, files, grids, lesson, octree, render
+from instant_nerf_ros.nerf.backends import select
+from instant_nerf_ros.nerf.batches import draw, take_in
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field
+from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.ranges import Ranges
 from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
@@ -45,7 +37,7 @@ class Mapper:
 
     def __init__(self, config=Config()):
         self.config = config
-        self.engine = backends.select(config.device)
+        self.engine = select(config.device)
         self.random = np.random.default_rng(config.seed)
         self.generator = torch.Generator(self.engine.DEVICE).manual_seed(config.seed)
         with torch.random.fork_rng():
@@ -55,10 +47,10 @@ class Mapper:
             self.field.geometry, self.field.color, config.optimizer.beta1, config.optimizer.beta2,
             config.optimizer.epsilon, config.optimizer.weight_decay)
         self.keyframes = Keyframes(config.keyframes)
+        self.ranges, self.held_out = Ranges(), HeldOut()
         self.occupancy = None  # exists from the first keyframe on, which is its centre
         self.floor = None  # its height where the robot is [m]; None: it is estimated
-        self.steps = 0
-        self.discarded = 0  # steps whose loss was not finite; they change nothing
+        self.steps = self.discarded = 0  # discarded are those that change nothing: loss not finite
         self.schedule = Schedule()
         self._next = None  # rays of the next step, if they are drawn already
 
@@ -79,7 +71,7 @@ class Mapper:
 
     def moved(self, T_world_camera):
         """Tell whether an image at a pose (4, 4) would be kept, to decode it only then."""
-        return self.keyframes.moved(T_world_camera)
+        return self.keyframes.moved(T_world_camera, self.held_out.T_world_camera)
 
     def add(self, image, camera, T_world_camera, depth=None):
         """Take a posed image, and tell whether it was kept: it is if the camera moved enough.
@@ -92,23 +84,23 @@ class Mapper:
         if not self.moved(T_world_camera):
             return False
         self.keyframes.check(camera)
-        position = T_world_camera[:3, 3]
-        occupancy = self.occupancy
-        if occupancy is None:
-            occupancy = Occupancy(self.config.occupancy, position, self.engine)
-        occupancy.include(position)
-        self.occupancy = occupancy
+        self._include(T_world_camera[:3, 3])
         self.keyframes.add(image, camera, T_world_camera, depth)
-        evidence.tell_measured(self.keyframes, -1, occupancy, self.random)
+        evidence.tell_measured(self.keyframes, -1, self.occupancy, self.random)
         self.schedule.keyframe_came()
         self._next = None
         return True
 
-    def step(self):
-        """Take one step of optimisation, and return the terms of the loss and their sum.
+    def add_ranges(self, origins, points):
+        """Take points (N, 3) that a range sensor at origins (3,) or (N, 3) saw; see Ranges.add."""
+        scan = self.ranges.add(origins, points, self.random)
+        if len(scan):
+            self._include(scan.origins[-1].numpy().astype(np.float64))
+            evidence.tell_scan(scan, self.occupancy, self.keyframes.take_number())
+            self.schedule.keyframe_came()
 
-        Raises RuntimeError before the first keyframe.
-        """
+    def step(self):
+        """Take a step, and return the terms of the loss and their sum; needs a keyframe."""
         self._known()
         batch, drawn = self._next or self._draw()
         jitter, background = self._uniform(len(batch)), self._uniform(len(batch), 3)
@@ -181,31 +173,26 @@ class Mapper:
             raise RuntimeError('there is no keyframe yet: add an image first')
         return self.occupancy
 
+    def _include(self, position):
+        """Let the voxels go as far as a sensor at a position (3,); ValueError if they cannot."""
+        if self.occupancy is None:
+            self.occupancy = Occupancy(self.config.occupancy, position, self.engine)
+        self.occupancy.include(position)
+
     def _draw(self):
-        how = (self.keyframes, self.schedule.rays, self.random, self.config.sampling.error_share)
-        if self.engine.DRAWS:
-            values, drawn = self.engine.draw(*how)
-            return rays.Rays(*values), drawn
-        return rays.draw(*how)
+        return draw(self.keyframes, self.ranges, self.engine, self.schedule.rays, self.random,
+                    self.config.sampling.error_share)
 
     def _note(self, batch, drawn, learnt):
-        """Take in what this step saw, all but the gradients, and draw the rays of the next one.
-
-        It does not ask the field, which changes meanwhile.
-        """
+        """Take in what this step saw without asking the field, and draw the rays of the next."""
         self.occupancy.visit(learnt.positions, learnt.densities)
-        shown = batch.pixels, learnt.colors, learnt.opacities
-        if self.engine.DRAWS:
-            self.engine.take_in(self.keyframes, drawn, *shown)
-        else:
-            self.keyframes.learn(drawn, *(values.numpy() for values in shown))
+        take_in(self.keyframes, self.engine, drawn, batch.pixels, learnt.colors, learnt.opacities)
         self._next = self._draw()
 
     def _probe(self, batch, medians):
         """Look at skipped voxels again, or what was missed once would stay so."""
-        share = self._uniform(len(batch), 1)
         ends = torch.where(batch.surfaces > 0, batch.surfaces, medians)
-        probes = batch.origins + share * ends[:, None] * batch.directions
+        probes = batch.origins + self._uniform(len(batch), 1) * ends[:, None] * batch.directions
         self.occupancy.visit(probes, self.field.density(probes))
 
     def _uniform(self, *shape):

@@ -8,6 +8,7 @@ import torch
 from instant_nerf_ros.nerf import error_map
 from instant_nerf_ros.nerf.keyframes import MILLIMETRE
 
+NO_COLOR = -1  # of the pixels of a ray along which only a range was measured
 LEAST_COSINE = 0.05  # between a ray with depth and the optical axis
 
 
@@ -18,7 +19,7 @@ class Rays:
     origins: torch.Tensor  # (R, 3) metres, world
     directions: torch.Tensor  # (R, 3) unit, world
     surfaces: torch.Tensor  # (R,) metres along the ray to the measured surface; 0 = not measured
-    pixels: torch.Tensor  # (R, 3) uint8 RGB, as if all keyframes were exposed alike
+    pixels: torch.Tensor  # (R, 3) RGB, as if all keyframes were exposed alike; or NO_COLOR, int16
 
     def __len__(self):
         """Return the number of rays."""
@@ -31,6 +32,11 @@ class Rays:
     def where(self, condition):
         """Return the rays where a condition (R,) holds."""
         return Rays(*(values[condition] for values in vars(self).values()))
+
+    def followed_by(self, others):
+        """Return these and then other rays, where these are."""
+        others = others.to(self.origins.device)
+        return Rays(*map(torch.cat, zip(vars(self).values(), vars(others).values())))
 
 
 @dataclasses.dataclass(frozen=True)

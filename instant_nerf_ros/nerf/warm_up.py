@@ -21,6 +21,9 @@ def warm_up():
     mapper.add(image, camera, pose)
     for _ in range(2):
         mapper.step()
+    mapper.add_ranges(np.zeros(3), np.ones((1, 3)))
+    for _ in range(2):
+        mapper.step()
     mapper.render(camera, pose)
     mapper.map()
     mapper.points()

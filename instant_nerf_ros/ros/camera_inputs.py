@@ -1,9 +1,9 @@
-"""Subscriptions to the topics of a camera."""
+"""Subscriptions to the topics of cameras and range sensors."""
 import dataclasses
 
 from rclpy.qos import QoSPresetProfiles, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
 # Those that decide whether a publisher and a subscriber can talk, and how much is kept.
 OVERRIDES = QoSOverridingOptions((
@@ -42,33 +42,43 @@ def camera_topics(node, name, config):
         resolve('depth_camera_info') if config.use_depth else '')
 
 
-def subscribe(node, topics, config, images, traffic, wanted):
-    """Subscribe PosedImages to CameraTopics; return the subscriptions.
+def range_topics(node, config):
+    """Return {resolved topic: message type} of the range sensors of a NodeConfig."""
+    return {
+        node.resolve_topic_name(name): message_type
+        for names, message_type in ((config.scans, LaserScan), (config.clouds, PointCloud2))
+        for name in names if name}
 
-    Messages are counted in a Traffic; images and depths are passed on if wanted() is true.
+
+def subscribe(node, message_type, topic, callback, traffic, wanted=lambda: True):
+    """Subscribe a topic as those who read sensors do; return the subscription.
+
+    Messages are counted in a Traffic, and passed on to callback(message) if wanted() is true.
     """
-    def subscription(message_type, topic, callback, always=False):
-        traffic.expect(topic)
+    traffic.expect(topic)
 
-        def count_and_call(message):
-            traffic.count(topic)
-            if always or wanted():
-                callback(message)
+    def count_and_call(message):
+        traffic.count(topic)
+        if wanted():
+            callback(message)
 
-        return node.create_subscription(
-            message_type, topic, count_and_call, sensor_qos(),
-            qos_overriding_options=OVERRIDES)
+    return node.create_subscription(
+        message_type, topic, count_and_call, sensor_qos(), qos_overriding_options=OVERRIDES)
 
+
+def subscribe_camera(node, topics, config, images, traffic, wanted):
+    """Subscribe PosedImages to CameraTopics, images and depths if wanted(); see subscribe."""
     def type_of(transport):
         return Image if transport == 'raw' else CompressedImage
 
     subscriptions = [
-        subscription(type_of(config.image_transport), topics.image, images.add_image),
-        subscription(CameraInfo, topics.camera_info, images.add_camera_info, True),
-    ]
+        subscribe(node, type_of(config.image_transport), topics.image, images.add_image, traffic,
+                  wanted),
+        subscribe(node, CameraInfo, topics.camera_info, images.add_camera_info, traffic)]
     if config.use_depth:
         subscriptions += [
-            subscription(type_of(config.depth_transport), topics.depth, images.add_depth),
-            subscription(
-                CameraInfo, topics.depth_camera_info, images.add_depth_camera_info, True)]
+            subscribe(node, type_of(config.depth_transport), topics.depth, images.add_depth,
+                      traffic, wanted),
+            subscribe(node, CameraInfo, topics.depth_camera_info, images.add_depth_camera_info,
+                      traffic)]
     return subscriptions

@@ -18,6 +18,10 @@ class NodeConfig:
     cameras: tuple = setting(
         ('',), "cameras: the topics of 'front' are front/image, ...; '' has none before them",
         change='start')
+    scans: tuple = setting(
+        ('',), "topics of LaserScan that tell distances, like scan; '' for none")
+    clouds: tuple = setting(
+        ('',), "topics of PointCloud2 that tell distances, like cloud; '' for none")
     image_transport: str = setting(
         'raw', "'compressed' subscribes image/compressed", choices=('raw', 'compressed'))
     use_depth: bool = setting(True, 'use the depth images, where there are any')

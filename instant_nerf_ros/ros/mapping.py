@@ -8,13 +8,20 @@ from rclpy.qos import QoSProfile
 from tf2_ros import Buffer
 
 from instant_nerf_ros.nerf import Mapper
-from instant_nerf_ros.ros.camera_inputs import camera_topics, subscribe
+from instant_nerf_ros.ros.camera_inputs import (
+    camera_topics,
+    range_topics,
+    subscribe,
+    subscribe_camera,
+)
 from instant_nerf_ros.ros.drops import label
 from instant_nerf_ros.ros.floor_height import FloorHeight
+from instant_nerf_ros.ros.intake import Intake
 from instant_nerf_ros.ros.pose_sources import pose_source
 from instant_nerf_ros.ros.posed_images import PosedImages
 from instant_nerf_ros.ros.products import Products
-from instant_nerf_ros.ros.ready_images import ReadyImages
+from instant_nerf_ros.ros.range_scans import RangeScans
+from instant_nerf_ros.ros.ready import Ready
 from instant_nerf_ros.ros.training import Training
 from instant_nerf_ros.ros.view_requests import ViewRequests
 from instant_nerf_ros.ros.views import Views
@@ -40,8 +47,8 @@ class Mapping:
             self._node, self._settings, self._traffic, self._settings.node)
         self._buffer = Buffer(Duration(seconds=config.tf_buffer))
         made.callback(pose_source(node, self._buffer, config, drops).unregister)
-        self._ready = ReadyImages(config.queue_size, lambda posed: drops.add(
-            'engine busy', f"{label(posed.message, 'image')}: images come faster than the engine "
+        self._ready = Ready(config.queue_size, lambda posed: drops.add(
+            'engine busy', f"{label(posed.message, 'message')}: they come faster than the engine "
             'takes them'))
         self.topics = {
             name: camera_topics(node, name, of_camera)
@@ -50,6 +57,10 @@ class Mapping:
             name: PosedImages(
                 self._buffer, settings.cameras[name], topics.image, drops, traffic, self._ready)
             for name, topics in self.topics.items()}
+        self.range_topics = range_topics(node, config)
+        self._scans = {
+            topic: RangeScans(self._buffer, config, drops, self._ready)
+            for topic in self.range_topics}
         self._requests = ViewRequests(self._buffer, config, drops)
         floor = FloorHeight(self._buffer, settings, node.get_logger().warning)
         self.products = Products(node, config.map_frame, floor)
@@ -58,16 +69,23 @@ class Mapping:
         made.callback(way.close)
         self._views = Views(self._buffer, config, self._requests, self.products, drops)
         self.training = Training(
-            lambda: Mapper(settings.engine), settings, self._ready, self._views, self.products,
-            way, map_services, drops, node.get_logger(), after)
+            lambda: Mapper(settings.engine), settings,
+            Intake(settings, self._ready, way, traffic, drops), self._views, self.products, way,
+            map_services, node.get_logger(), after)
 
     def activate(self):
         """Take images and work."""
-        node = self._node
+        node, traffic = self._node, self._traffic
+
+        def wanted():
+            return not self.training.paused
+
         for name, topics in self.topics.items():
-            self._subscriptions += subscribe(
-                node, topics, self._settings.cameras[name], self._images[name], self._traffic,
-                lambda: not self.training.paused)
+            self._subscriptions += subscribe_camera(
+                node, topics, self._settings.cameras[name], self._images[name], traffic, wanted)
+        for topic, message_type in self.range_topics.items():
+            self._subscriptions.append(subscribe(
+                node, message_type, topic, self._scans[topic].add, traffic, wanted))
         self._subscriptions.append(node.create_subscription(
             PoseStamped, '~/render/pose', self._requests.add, QoSProfile(depth=100)))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
@@ -95,7 +113,8 @@ class Mapping:
         """Take over the settings that changed."""
         for name, images in self._images.items():
             images.config = self._settings.cameras[name]
-        self._requests.config = self._views.config = self._settings.node
+        for waiting in (self._requests, self._views, *self._scans.values()):
+            waiting.config = self._settings.node
 
     def time_jumped(self):
         """Forget what cannot be compared with stamps from now on."""
@@ -105,12 +124,11 @@ class Mapping:
             self.training.forget()
 
     def _clear(self):
-        for images in self._images.values():
-            images.clear()
+        for waiting in (*self._images.values(), *self._scans.values()):
+            waiting.clear()
         self._ready.clear()
         self._requests.clear()
 
     def _poll(self):
-        for images in self._images.values():
-            images.poll()
-        self._requests.poll()
+        for waiting in (*self._images.values(), *self._scans.values(), self._requests):
+            waiting.poll()

@@ -50,9 +50,10 @@ class Monitor:
         state = _state_of(label, training, progress)
         self._publish(state, findings, {
             'state': state, 'backend': progress.backend, 'keyframes': progress.keyframes,
-            'images with depth': progress.depths, 'steps': progress.steps,
+            'images with depth': progress.depths, 'scans': progress.scans,
+            'steps': progress.steps,
             'steps discarded': progress.discarded, 'steps per second': f'{speed:.1f}',
-            'loss': f'{progress.loss:.4g}',
+            'loss': f'{progress.loss:.4g}', 'held-out PSNR [dB]': f'{progress.psnr:.1f}',
             'floor [m]': mapping.products.floor() if mapping else '',
             'age of the map [s]': f'{self._age(progress):.1f}',
             'wait for TF [s]': f'{self._traffic.mean_wait():.3f}',

@@ -49,7 +49,7 @@ class PosedImages:
     """
 
     def __init__(self, buffer, config, image_topic, drops, traffic, ready, clock=time.monotonic):
-        """Keep a tf2_ros Buffer, a NodeConfig, where to report, ReadyImages and a clock [s]."""
+        """Keep a tf2_ros Buffer, a NodeConfig, where to report, Ready and a clock [s]."""
         self.config = config
         self._buffer, self._drops, self._traffic, self._clock = buffer, drops, traffic, clock
         self._ready = ready

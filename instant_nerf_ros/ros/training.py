@@ -4,9 +4,9 @@ import threading
 import time
 import traceback
 
-from instant_nerf_ros.ros.motion import Motion
 from instant_nerf_ros.ros.periodic import Periodic
 
+PSNR_RATE = 0.2  # Hz
 RESTING_PERIOD = 10.0  # s between publications of what does not change any more
 
 
@@ -19,7 +19,9 @@ class Progress:
     discarded: int = 0  # steps whose loss was not finite
     keyframes: int = 0
     depths: int = 0  # images with depth among those that became keyframes
+    scans: int = 0  # of range sensors
     loss: float = float('nan')
+    psnr: float = float('nan')  # of views against images that are not learnt from [dB]
     fused_ns: int = 0  # stamp of the newest image in the map
 
 
@@ -31,27 +33,23 @@ class Training(threading.Thread):
     """
 
     def __init__(
-        self, make_mapper, settings, ready, views, products, way, map_services, drops, logger,
-        after,
+        self, make_mapper, settings, intake, views, products, way, map_services, logger, after,
     ):  # fmt: skip
         """Keep what the thread works with: make_mapper() -> Mapper is called in the thread.
 
-        settings is a Settings, ready the ReadyImages; after is the Training before this one,
-        whose end it waits for, or None. An exception is logged and kept in error.
+        after is the Training before this one, whose end it waits for, or None. An exception is
+        logged and kept in error.
         """
         super().__init__(name='training')
         self._make_mapper, self._settings = make_mapper, settings
-        self._ready, self._views, self._products, self._way = ready, views, products, way
-        self._map_services = map_services
-        self._drops, self._logger, self._after = drops, logger, after
+        self._intake, self._views, self._products, self._way = intake, views, products, way
+        self._map_services, self._logger, self._after = map_services, logger, after
         self._ending = threading.Event()
         self._forgetting = threading.Event()
         self.active = False  # to be set by the owner, as the node is activated
         self.paused = False  # neither takes images nor optimises, but still shows the map
         self.resting = False  # for want of anything new
-        self._latest = None  # PosedImage
-        self._motion = Motion()
-        self._depths, self._fused_ns, self._loss = 0, 0, float('nan')
+        self._loss = self._psnr = float('nan')
         self._mapper = None
         self.progress = Progress()
         self.error = None
@@ -96,6 +94,7 @@ class Training(threading.Thread):
             Periodic(lambda: config.node.points_rate, self._publish_volumes),
             Periodic(lambda: config.node.keyframes_rate, self._publish_way),
             Periodic(lambda: config.node.render_rate, self._publish_latest_view),
+            Periodic(lambda: PSNR_RATE, self._measure),
         )
         while not self._ending.is_set():
             if self._forgetting.is_set() and self.active:  # or nobody would be told
@@ -108,26 +107,27 @@ class Training(threading.Thread):
                 self._ending.wait(0.05)
             self.progress = Progress(
                 self._mapper.backend, self._mapper.steps, self._mapper.discarded,
-                self._mapper.keyframe_count, self._depths, self._loss, self._fused_ns)
+                self._mapper.keyframe_count, self._intake.depths, self._intake.scans, self._loss,
+                self._psnr, self._intake.fused_ns)
 
     def _work_once(self, products):
         if not self.paused:
-            self._add_images()
+            self._intake.feed(self._mapper, self._ending)
         self._serve()
         if not self._mapper.keyframe_count:
-            self._ready.wait(0.1)
+            self._intake.wait(0.1)
             return
         if self.paused:
             self._ending.wait(0.02)
         elif self._mapper.settled:
-            self._ready.wait(0.1)
+            self._intake.wait(0.1)
         else:
             self._loss = self._mapper.step()['loss']
         self._note_rest(self._mapper.settled)
         for product in products:
             product.run_if_due(RESTING_PERIOD if self.resting else 0.0)
-        if self._latest is not None:  # a loaded map may be there before the first image
-            self._views.answer_one_request(self._mapper, self._latest)
+        if self._intake.latest is not None:  # a loaded map may be there before the first image
+            self._views.answer_one_request(self._mapper, self._intake.latest)
         time.sleep(0.001)  # without the GIL: the executor's turn
 
     def _note_rest(self, resting):
@@ -143,57 +143,35 @@ class Training(threading.Thread):
 
     def _forget(self):
         self._start()
-        self._motion.clear()
-        self._latest, self._depths, self._loss = None, 0, float('nan')
-        self._products.publish_nothing_known(self._fused_ns)
-        self._way.clear(self._fused_ns)
-        self._fused_ns = 0
+        stamp_ns = self._intake.fused_ns
+        self._intake.forget(None)
+        self._loss = self._psnr = float('nan')
+        self._products.publish_nothing_known(stamp_ns)
+        self._way.clear(stamp_ns)
         self._logger.info('the map is forgotten')
 
     def _serve(self):
-        mapper, stamp_ns = self._map_services.serve(self._mapper, self._fused_ns)
+        mapper, stamp_ns = self._map_services.serve(self._mapper, self._intake.fused_ns)
         if mapper is self._mapper:
             return
-        self._mapper, self._fused_ns = mapper, stamp_ns
-        self._depths, self._loss = 0, float('nan')
-        self._motion.clear()
+        self._mapper = mapper
+        self._loss = self._psnr = float('nan')
         self._way.clear(stamp_ns)
-        for T_map_camera in mapper.keyframes.T_world_camera:
-            self._way.add(T_map_camera, stamp_ns)
+        self._intake.forget(mapper, stamp_ns)
 
-    def _add_images(self):
-        while (posed := self._ready.take()) is not None and not self._ending.is_set():
-            self._latest = posed
-            if not self._wanted(posed):
-                continue
-            decoded = posed.source.decode(posed)
-            if decoded is None:
-                continue
-            image, depth = decoded
-            try:
-                self._mapper.add(image, posed.camera, posed.T_map_camera, depth)
-            except ValueError as error:
-                self._drops.add('refused by the engine', str(error))
-            else:
-                self._fused_ns = posed.stamp_ns
-                self._depths += depth is not None
-                self._motion.keep(posed.source, posed.T_map_camera)
-                self._way.add(posed.T_map_camera, posed.stamp_ns)
-
-    def _wanted(self, posed):
-        return self._mapper.moved(posed.T_map_camera) and self._motion.moved(
-            posed.source, posed.T_map_camera, self._settings.engine.keyframes)
+    def _measure(self):
+        self._psnr = self._mapper.held_out.psnr(self._mapper)
 
     def _publish_map(self):
-        self._products.publish_map(self._mapper, self._fused_ns)
+        self._products.publish_map(self._mapper, self._intake.fused_ns)
 
     def _publish_volumes(self):
         self._products.publish_volumes(
-            self._mapper, self._settings.node.distance_height, self._fused_ns)
+            self._mapper, self._settings.node.distance_height, self._intake.fused_ns)
 
     def _publish_way(self):
-        self._way.publish(self._mapper.keyframes.T_world_camera, self._fused_ns)
+        self._way.publish(self._mapper.keyframes.T_world_camera, self._intake.fused_ns)
 
     def _publish_latest_view(self):
-        if self._latest is not None:
-            self._views.publish_latest(self._mapper, self._latest)
+        if self._intake.latest is not None:
+            self._views.publish_latest(self._mapper, self._intake.latest)

@@ -9,7 +9,7 @@ COLOR, DISTORTION, OPACITY, DEPTH, FREE_SPACE, LIT = range(6)  # columns of coun
 UNMEASURED, TERMS, COUNTS = 3, 5, 6  # the first ones are terms of the loss, of any ray or all
 LEAST_OPACITY = np.float32(1e-3)  # as in loss.py
 
-# What the rays should show: pixels (R, 3) in [0, 1], background (R, 3).
+# What the rays should show: pixels (R, 3) in [0, 1], negative without colour; background (R, 3).
 Wanted = namedtuple('Wanted', 'pixels background')
 # Weights of the loss, see loss.terms.
 Loss = namedtuple('Loss', [
@@ -62,7 +62,8 @@ def compare(ray, order, rays, wanted, loss, band, shown, chunk, work, counts):
     for channel in range(3):
         light = wanted.background[ray, channel]
         rendered = shown.colors[ray, channel] + (one - shown.opacities[ray]) * light
-        term, slope = _huber(rendered - wanted.pixels[ray, channel], loss.huber_delta)
+        pixel = wanted.pixels[ray, channel]
+        term, slope = _huber(rendered - pixel if pixel >= 0 else zero, loss.huber_delta)
         counts[COLOR] += term * share / np.float32(3)
         by_color[channel] = slope * share / np.float32(3)
         by_opacity -= by_color[channel] * light

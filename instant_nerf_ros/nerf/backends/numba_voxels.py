@@ -97,9 +97,12 @@ def _end(
     if stamps[x, y, z] == stamp:
         return
     _vote(hits, hits, passes, stamps, (x, y, z), stamp)
+    red, green, blue = colors[x, y, z]
     for channel in range(3):
         value = np.int32(pixel[channel])
-        if hits[x, y, z] > 1:
+        if value < 0:
+            return
+        if hits[x, y, z] > 1 and (red or green or blue):
             value = (3 * np.int32(colors[x, y, z, channel]) + value + 2) // 4
         colors[x, y, z, channel] = value
 

@@ -35,11 +35,13 @@ def carve(
     A keyframe has one vote on a voxel: a hit if a ray ends there, else a pass if one crosses it
     within its reach; none if the last one was its own, as stamps say. With MEMORY votes in a voxel
     both counts are halved before the next, so that old votes fade. The colour of a voxel moves by
-    a quarter towards the pixel of each hit. A voxel that measured rays pass becomes EMPTY, if that
-    leaves its state free (see `state`): no sample needs to ask what a sensor has answered.
+    a quarter towards the pixel of each hit that has a colour; black stands for none yet. A voxel
+    that measured rays pass becomes EMPTY, if that leaves its state free (see `state`): no sample
+    needs to ask what a sensor has answered.
 
     Args: origins, directions (R, 3); distances (R,) of the ends, 0 = unknown; reaches (R,) up to
-    which the rays crossed nothing; measured, by a sensor; pixels (R, 3) uint8; stamp, 1 to 255.
+    which the rays crossed nothing; measured, by a sensor; pixels (R, 3), negative without
+    colour; stamp, 1 to 255.
     Writes hits, passes, stamps, voxels (nx, ny, nz) uint8 and colors (nx, ny, nz, 3) uint8.
     """
     shape = hits.shape
@@ -50,10 +52,11 @@ def carve(
         end = tuple(math.floor(s + a * distance) for s, a in zip(start, along))
         if distance > 0 and _inside(end, shape) and stamps[end] != stamp:
             _vote(hits, hits, passes, stamps, end, stamp)
-            for channel, value in enumerate(pixel):
-                old = colors[(*end, channel)].item()
-                blended = value if hits[end] == 1 else (3 * old + value + 2) // 4
-                colors[(*end, channel)] = blended
+            olds = colors[end].tolist()
+            known = hits[end] > 1 and any(olds)
+            for channel, (value, old) in enumerate(zip(pixel, olds)):
+                if value >= 0:
+                    colors[(*end, channel)] = (3 * old + value + 2) // 4 if known else value
     for start, along, reach in zip(starts, alongs, reaches.tolist()):
         for cell in _crossed(start, along, reach):
             if _inside(cell, shape) and stamps[cell] != stamp:

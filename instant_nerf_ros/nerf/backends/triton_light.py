@@ -71,9 +71,12 @@ def compare(
     wanted0 = tl.load(pixels + ray * 3, mask=there, other=0).to(tl.float32) / 255
     wanted1 = tl.load(pixels + ray * 3 + 1, mask=there, other=0).to(tl.float32) / 255
     wanted2 = tl.load(pixels + ray * 3 + 2, mask=there, other=0).to(tl.float32) / 255
-    term0, slope0 = _huber(red + (1 - opacity) * light0 - wanted0, huber_delta)
-    term1, slope1 = _huber(green + (1 - opacity) * light1 - wanted1, huber_delta)
-    term2, slope2 = _huber(blue + (1 - opacity) * light2 - wanted2, huber_delta)
+    error0 = tl.where(wanted0 < 0, 0.0, red + (1 - opacity) * light0 - wanted0)
+    term0, slope0 = _huber(error0, huber_delta)
+    error1 = tl.where(wanted1 < 0, 0.0, green + (1 - opacity) * light1 - wanted1)
+    term1, slope1 = _huber(error1, huber_delta)
+    error2 = tl.where(wanted2 < 0, 0.0, blue + (1 - opacity) * light2 - wanted2)
+    term2, slope2 = _huber(error2, huber_delta)
     term = tl.where(taught, term0 + term1 + term2, 0.0)
     tl.atomic_add(terms, tl.sum(term, 0) * share / 3, sem='relaxed')
     slope0, slope1, slope2 = slope0 * gain / 3, slope1 * gain / 3, slope2 * gain / 3

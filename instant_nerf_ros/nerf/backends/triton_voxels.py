@@ -115,11 +115,14 @@ def end(
     hit, passed = _votes(cell, mine, hits, passes)
     tl.store(hits + cell, (hit + 1).to(tl.uint8), mask=mine)
     tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
+    known = hit < 0
+    for channel in tl.static_range(3):
+        known |= (hit > 0) & (tl.load(colors + cell * 3 + channel, mask=mine, other=0) > 0)
     for channel in tl.static_range(3):
         pixel = tl.load(pixels + ray * 3 + channel, mask=mine, other=0).to(tl.int32)
         old = tl.load(colors + cell * 3 + channel, mask=mine, other=0).to(tl.int32)
-        new = tl.where(hit > 0, (3 * old + pixel + 2) // 4, pixel)
-        tl.store(colors + cell * 3 + channel, new.to(tl.uint8), mask=mine)
+        new = tl.where(known, (3 * old + pixel + 2) // 4, pixel)
+        tl.store(colors + cell * 3 + channel, new.to(tl.uint8), mask=mine & (pixel >= 0))
 
 
 @triton.jit

@@ -1,0 +1,81 @@
+"""What the engine learns from: images and scans that tell something new."""
+from instant_nerf_ros.ros.drops import label
+from instant_nerf_ros.ros.motion import Motion
+from instant_nerf_ros.ros.range_scans import PosedScan
+from instant_nerf_ros.ros.sharpness import Sharpest
+
+
+class Intake:
+    """Feeds a Mapper; used by the thread that owns it. Only what may be kept is decoded."""
+
+    def __init__(self, settings, ready, way, traffic, drops):
+        """Keep a Settings, the Ready images and scans, the Way, and where to report."""
+        self._settings, self._ready, self._way = settings, ready, way
+        self._traffic, self._drops = traffic, drops
+        self.latest = None  # PosedImage, kept or not
+        self.forget(None)
+
+    def forget(self, mapper, stamp_ns=0):
+        """Begin anew, with the keyframes of another Mapper, if any, of which the newest is so old.
+
+        What was waiting stays.
+        """
+        self.fused_ns = stamp_ns  # stamp of the newest image in the map
+        self.depths = 0  # images with depth among those that became keyframes
+        self.scans = 0  # that were kept
+        self._motion = Motion()
+        self._sharpest = {}  # source: Sharpest
+        if mapper is None:
+            self.latest = None
+            return
+        for T_map_camera in mapper.keyframes.T_world_camera:
+            self._way.add(T_map_camera, stamp_ns)
+
+    def wait(self, timeout):
+        """Wait at most timeout seconds for something to feed."""
+        self._ready.wait(timeout)
+
+    def feed(self, mapper, ending):
+        """Give the mapper what is ready, until ending is set (threading.Event)."""
+        while (posed := self._ready.take()) is not None and not ending.is_set():
+            if isinstance(posed, PosedScan):
+                self._feed_scan(mapper, posed)
+            else:
+                self.latest = posed
+                self._feed_image(mapper, posed)
+
+    def _feed_scan(self, mapper, posed):
+        moved = self._motion.moved(
+            posed.source, posed.T_map_sensor, self._settings.engine.keyframes)
+        rays = posed.source.decode(posed) if moved else None
+        if rays is not None:
+            mapper.add_ranges(*rays)
+            self._motion.keep(posed.source, posed.T_map_sensor)
+            self.scans += 1
+
+    def _feed_image(self, mapper, posed):
+        if not mapper.moved(posed.T_map_camera):
+            return
+        decoded = posed.source.decode(posed)
+        if decoded is None:
+            return
+        sharpest = self._sharpest.setdefault(posed.source, Sharpest(self._drop_blurred))
+        if (kept := sharpest.offer(decoded[0], posed.stamp_ns, (posed, *decoded))) is not None:
+            self._keep(mapper, *kept)
+
+    def _drop_blurred(self, kept):
+        self._drops.add('blurred', (
+            f"{label(kept[0].message, 'image')}: a sharper one from nearby took its place"))
+
+    def _keep(self, mapper, posed, image, depth):
+        if mapper.keyframe_count and mapper.held_out.takes(
+                image, posed.camera, posed.T_map_camera):
+            return
+        try:
+            mapper.add(image, posed.camera, posed.T_map_camera, depth)
+        except ValueError as error:
+            self._drops.add('refused by the engine', str(error))
+            return
+        self.fused_ns = posed.stamp_ns
+        self.depths += depth is not None
+        self._way.add(posed.T_map_camera, posed.stamp_ns)
