@@ -288,13 +288,13 @@ def test_spoilt_depth_does_not_poison_the_rest():
 
 def test_the_grid_follows_a_camera_that_leaves_it():
     mapper = add_views(Mapper(TINY), ROUND[:1])
-    before = mapper.voxels()
+    before = mapper.occupancy.corner
     far = ROUND[0].copy()
     far[:3, 3] += [9.0, -4.0, 0.0]
     mapper.add(IMAGE, CAMERA, far)
-    after = mapper.voxels()
-    end = after.origin + np.array(after.states.shape) * after.voxel_size
-    assert (after.origin <= before.origin).all() and (end >= far[:3, 3]).all()
+    after = mapper.occupancy
+    end = after.corner + np.array(after.shape) * after.voxel_size
+    assert (after.corner <= before).all() and (end >= far[:3, 3]).all()
     assert np.isfinite(mapper.step()['loss'])
 
 

@@ -36,11 +36,12 @@ class MapGrid:
 
 
 def voxels(occupancy):
-    """Return the states of all voxels."""
-    states = np.full(occupancy.shape, UNKNOWN, dtype=np.int8)
+    """Return the states of the voxels in the box that rays tell of: beyond it, all is unknown."""
     window = occupancy.window()
-    states[window] = occupancy.states(window)
-    return VoxelGrid(states, occupancy.corner, occupancy.voxel_size)
+    start = [axis.start for axis in window]
+    return VoxelGrid(
+        occupancy.states(window), occupancy.corner + np.multiply(start, occupancy.voxel_size),
+        occupancy.voxel_size)
 
 
 def project(occupancy, config, floor=None):

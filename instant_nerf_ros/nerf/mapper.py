@@ -153,7 +153,8 @@ class Mapper:
     def octree(self):
         """Return the Octree of what the rays say is there, as OctoMap has it."""
         occupancy = self._known()
-        return octree.octree(grids.voxels(occupancy), occupancy.first)
+        start = [axis.start for axis in occupancy.window()]
+        return octree.octree(self.voxels(), occupancy.first + start)
 
     def distances(self, height):
         """Return the Distances to what is not free, at a height above the floor [m]."""
