@@ -3,7 +3,7 @@ import torch
 
 from instant_nerf_ros.nerf import rays, render
 
-MEASURED = 8192  # rays of a depth image that tell
+MEASURED = 32768  # rays of a depth image that tell: some for each voxel in sight
 RENDERED = 1024  # rays of a look at a keyframe without depth
 LEARNT = 1024  # rays drawn from a keyframe before what the field shows of it tells anything
 NOISE = 0.005  # [1/m], times the distance squared: three sigmas of a structured-light camera
