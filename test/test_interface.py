@@ -79,7 +79,7 @@ class Interface:
                         end.topic_name: (type_name(end.msg_type), end.qos_profile)
                         for end in endpoints if end.topic_name not in OF_RCLPY})
                 self.services.update({
-                    one.srv_name: type_name(one.srv_type) for one in node.services})
+                    absolute(one.srv_name): type_name(one.srv_type) for one in node.services})
 
 
 @pytest.fixture(scope='module')
