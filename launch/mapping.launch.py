@@ -20,6 +20,8 @@ TOPICS = {  # of the mapper: (where it is found, what it is)
     'depth': ('camera/depth/image_raw', 'depth images'),
     'depth_camera_info': (
         'camera/depth/camera_info', 'calibration of a depth camera that is not registered'),
+    'scan': ('scan', 'distances of a LaserScan, with scans: [scan] in params_file'),
+    'cloud': ('cloud', 'distances of a PointCloud2, with clouds: [cloud] in params_file'),
     'odom': ('odom', 'poses, with pose_source: odometry in params_file'),
     'pose': ('pose', 'poses, with pose_source: pose in params_file'),
     'map': ('map', 'the map, under another name where SLAM has a map too'),
