@@ -56,6 +56,11 @@ class MapperProcess:
         """Wait until it has written these words."""
         wait_until(lambda: words in self.text(), timeout, lambda: self.text())
 
+    @property
+    def pid(self):
+        """Return the number of the process."""
+        return self._process.pid
+
     def running(self):
         """Return whether it runs."""
         return self._process.poll() is None

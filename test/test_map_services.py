@@ -1,4 +1,5 @@
 """Services about the map, as a robot calls them: over DDS, while the node maps."""
+import resource
 import time
 
 import numpy as np
@@ -119,6 +120,22 @@ def test_what_goes_wrong_is_answered_and_the_node_maps_on(robot, tmp_path):
         assert (tmp_path / 'mine.txt').read_text() == 'mine'
         assert len(list(tmp_path.iterdir())) == 2
         assert np.any(cells_from_message(call(robot, 'unlucky', GetMap, 'get_map').map) == 100)
+        assert process.running()
+
+
+def test_a_full_disk_leaves_what_was_saved_and_the_node_maps_on(robot, tmp_path):
+    with mapper(f'map_folder:={tmp_path / "map"}', name='full') as process:
+        process.wait_for('the engine runs on backend')
+        drive(robot, process, 'full')
+        assert call(robot, 'full', Trigger, 'save_map').success
+        before = {path.name: path.read_bytes() for path in (tmp_path / 'map').iterdir()}
+        # As on a full disk, no file can become larger than this; the model is.
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
+        answer = call(robot, 'full', Trigger, 'save_map')
+        assert not answer.success and 'cannot save the map' in answer.message
+        assert {path.name: path.read_bytes() for path in (tmp_path / 'map').iterdir()} == before
+        assert [path.name for path in tmp_path.iterdir()] == ['map']
+        assert np.any(cells_from_message(call(robot, 'full', GetMap, 'get_map').map) == 100)
         assert process.running()
 
 

@@ -270,3 +270,17 @@ def test_the_floor_is_where_the_base_frame_stands(robot):
 
         expected = f'{grids[-1].info.origin.position.z:.2f}'
         drive_until(robot, lambda: statuses and told() == expected)
+
+
+def test_a_camera_that_never_moves_is_asked_to(robot, monkeypatch):
+    still = robot.pose()
+    monkeypatch.setattr(robot, 'pose', lambda: still)
+    grids = robot.collect(OccupancyGrid, 'still/map', LATCHED)
+    statuses = robot.collect(DiagnosticArray, '/diagnostics', 10)
+    with mapper(name='still') as process:
+        process.wait_for('the engine runs on backend')
+        drive_until(robot, lambda: grids)
+        assert (cells_from_message(grids[-1]) == -1).all()
+        drive_until(robot, lambda: any(
+            'move the camera' in status.message for array in statuses for status in array.status))
+        assert process.running()

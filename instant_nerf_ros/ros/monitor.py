@@ -11,6 +11,7 @@ from instant_nerf_ros.ros.training import Progress
 LOG_EVERY = 5  # diagnostics
 PATIENCE = 5  # diagnostics without a message, until a topic is silent
 FRACTION = 0.5  # of camera_info's rate, below which images are lost
+FEWEST_VIEWS = 3  # keyframes, before a voxel is free or occupied
 FEWEST = 5  # camera_infos that tell something about that
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -91,6 +92,10 @@ class Monitor:
                     'larger messages are lost; give the camera driver config/fastdds.xml too')
         if progress.backend and not progress.keyframes:
             yield WARN, 'no image has been used yet'
+        if 0 < progress.keyframes < FEWEST_VIEWS:
+            yield WARN, (
+                f'{progress.keyframes} keyframes tell nothing yet, the map needs {FEWEST_VIEWS}: '
+                'move the camera')
         if progress.discarded > self._before.discarded:
             yield WARN, (
                 'steps are discarded, their loss is not finite: check exposure, poses and depth')
