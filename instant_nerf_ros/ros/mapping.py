@@ -28,6 +28,8 @@ from instant_nerf_ros.ros.views import Views
 from instant_nerf_ros.ros.way import Way
 
 POLL_PERIOD = 0.02  # seconds
+QUIET_PERIOD = 0.1  # where nothing has waited for a while: each poll wakes the executor
+QUIET_AFTER = 50  # polls in vain
 
 
 class Mapping:
@@ -89,7 +91,7 @@ class Mapping:
         self._subscriptions.append(node.create_subscription(
             PoseStamped, '~/render/pose', self._requests.add, QoSProfile(depth=100)))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
-        self._timer = node.create_timer(POLL_PERIOD, self._poll, clock=steady)
+        self._timer, self._in_vain = node.create_timer(POLL_PERIOD, self._poll, clock=steady), 0
         self.training.active = True
 
     def deactivate(self):
@@ -130,5 +132,10 @@ class Mapping:
         self._requests.clear()
 
     def _poll(self):
-        for waiting in (*self._images.values(), *self._scans.values(), self._requests):
-            waiting.poll()
+        inputs = (*self._images.values(), *self._scans.values(), self._requests)
+        self._in_vain = 0 if any(each.waiting for each in inputs) else self._in_vain + 1
+        period_ns = round(1e9 * (QUIET_PERIOD if self._in_vain > QUIET_AFTER else POLL_PERIOD))
+        if self._timer.timer_period_ns != period_ns:
+            self._timer.timer_period_ns = period_ns
+        for each in inputs:
+            each.poll()

@@ -100,6 +100,11 @@ class PosedImages:
             self._depths.clear()
             self._newest_ns = 0
 
+    @property
+    def waiting(self):
+        """Tell whether an image waits to be polled."""
+        return bool(self._waiting)
+
     def poll(self):
         """Pair what can be paired. To be called often."""
         with self._lock:

@@ -49,6 +49,11 @@ class RangeScans:
         with self._lock:
             self._waiting.clear()
 
+    @property
+    def waiting(self):
+        """Tell whether a scan waits to be polled."""
+        return bool(self._waiting)
+
     def poll(self):
         """Find the poses of what waits. To be called often."""
         with self._lock:

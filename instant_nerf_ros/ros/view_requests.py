@@ -47,6 +47,11 @@ class ViewRequests:
             self._waiting.clear()
             self._ready.clear()
 
+    @property
+    def waiting(self):
+        """Tell whether a request waits to be polled."""
+        return bool(self._waiting)
+
     def poll(self):
         """Find the poses in the map frame. To be called often."""
         with self._lock:
