@@ -1,4 +1,5 @@
-"""Documents: links lead somewhere, and tables of parameters are the dataclasses."""
+"""Documents: links lead somewhere, parameters and reasons are those of the code."""
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from instant_nerf_ros.nerf import Config, flatten
 from instant_nerf_ros.ros.config import NodeConfig
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / 'README.md').read_text()
 PAGES = [*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'underlay').glob('*.md')]
 SETTINGS = {
     name: (field, value) for config in (NodeConfig(), Config())
@@ -55,8 +57,7 @@ def test_the_tables_have_each_parameter_once_with_default_range_and_description(
 
 def test_the_parameters_of_the_readme_have_their_defaults():
     table = re.search(
-        r'^\| parameter \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)',
-        (ROOT / 'README.md').read_text(), re.M)[1]
+        r'^\| parameter \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)', README, re.M)[1]
     for line in table.splitlines():
         names, defaults = line.split('|')[1:3]
         names = re.findall(r'`([\w.]+)`', names)
@@ -67,3 +68,25 @@ def test_the_parameters_of_the_readme_have_their_defaults():
             assert value == ('' if told == 'none' else type(value)(told)), name
             unit = field.metadata['description'].partition(' [')[2].rstrip(']')
             assert not unit or unit in defaults, name
+
+
+def reasons():
+    """Return the reasons for which messages are not used, as far as they are plain words."""
+    found = set()
+    for path in (ROOT / 'instant_nerf_ros/ros').glob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and len(node.args) >= 2:
+                called = ast.unparse(node.func)
+                first = called.endswith(('drops.add', 'UnusableError', 'NotYetError'))
+                second = called.endswith('drop')  # after the message
+                word = node.args[0 if first else 1]
+                if (first or second) and isinstance(word, ast.Constant):
+                    found.add(word.value)
+    return found
+
+
+def test_the_readme_says_what_to_do_about_every_reason():
+    table = README.partition('## Troubleshooting')[2].partition('## Limits')[0]
+    told = set(re.findall(r'`([^`]+)`', table))
+    assert len(reasons()) > 10
+    assert not {why for why in reasons() if not any(why in words for words in told)}
