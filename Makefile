@@ -34,7 +34,13 @@ $(READY): requirements.txt constraints.txt setup.py $(UNDERLAY)
 demo: $(READY)
 	'$(VENV)/bin/python' examples/demo.py $(if $(DATA),--data '$(DATA)') $(if $(filter no,$(DEPTH)),--no-depth)
 
+# A PyTorch for CUDA brings its own. Without one, its interpreter runs the kernels of the GPU.
+TRITON := triton==3.9.0
+
 test: $(READY)
+	@'$(VENV)/bin/python' -c 'import triton' 2>/dev/null || \
+	    '$(VENV)/bin/python' -m pip --disable-pip-version-check install -q '$(TRITON)' || \
+	    echo 'Without Triton the tests of the GPU backend do not run.'
 	'$(VENV)/bin/ruff' check .
 	'$(VENV)/bin/python' -m pytest
 

@@ -253,6 +253,29 @@ def test_before_the_first_image_there_is_nothing_to_save(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_images_that_are_rescued_are_mapped_anew(mapper, tmp_path):
+    class Broken:
+        """An engine that fails at whatever it is asked."""
+
+        def __getattr__(self, name):
+            raise RuntimeError('CUDA error: an illegal memory access was encountered')
+
+    kept = mapper.field, mapper.occupancy, mapper.optimizer
+    mapper.field = mapper.occupancy = mapper.optimizer = Broken()
+    try:
+        mapper.rescue(tmp_path / 'rescued')
+    finally:
+        mapper.field, mapper.occupancy, mapper.optimizer = kept
+    again = Mapper.load(tmp_path / 'rescued')
+    assert again.config == mapper.config and again.steps == 0
+    assert len(again.keyframes) == len(mapper.keyframes)
+    for k in range(len(mapper.keyframes)):
+        for ours, theirs in zip(again.keyframes.image(k), mapper.keyframes.image(k)):
+            assert np.array_equal(ours, theirs)
+    assert np.array_equal(again.keyframes.T_world_camera, mapper.keyframes.T_world_camera)
+    assert np.isfinite(again.step()['loss'])
+
+
 def rewrite(path, change):
     """Let change(arrays) alter the arrays of a model."""
     with np.load(path) as archive:

@@ -53,6 +53,7 @@ class Engine:
         self.step_error = None
         self.held_out = types.SimpleNamespace(
             takes=lambda *image: False, psnr=lambda mapper: 20.0)
+        self.engine = types.SimpleNamespace(finish=lambda: None)
 
     @property
     def keyframe_count(self):
@@ -116,8 +117,10 @@ class Rig:
             add=lambda pose, stamp_ns: self.way.append(pose[0, 3]),
             clear=lambda stamp_ns: self.way.clear(), publish=lambda poses, stamp_ns: None)
         self.loaded = []  # (Engine, stamp) that the services answer with
+        self.rescued = []  # engines whose images were to be saved
         self.map_services = types.SimpleNamespace(
-            serve=lambda *known: self.loaded.pop() if self.loaded else known)
+            serve=lambda *known: self.loaded.pop() if self.loaded else known,
+            rescue=self.rescued.append)
         self.drops = Drops(self.warned.append)
         logger = types.SimpleNamespace(
             info=self.logged.append, fatal=self.logged.append, debug=self.logged.append)
@@ -222,6 +225,14 @@ def test_an_error_of_the_engine_is_kept_logged_and_ends_the_node():
     rig.run(5.0)
     assert str(rig.thread.error) == 'out of luck'
     assert 'Traceback' in rig.logged[-1] and 'out of luck' in rig.logged[-1]
+    assert rig.rescued == [engine]
+
+
+def test_training_leaves_others_their_share_of_the_time():
+    rig = Rig([Posed(1, 0.0)], training_share=0.1)
+    rig.run(1.0)
+    # A step of the engine sleeps for a millisecond: in a second there is time for a hundred.
+    assert 0 < rig.engine.steps <= 100
 
 
 def test_an_error_at_the_start_of_the_engine_too():

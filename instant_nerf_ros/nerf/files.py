@@ -29,6 +29,12 @@ def save(mapper, folder):
         model.write(new / MODEL, mapper)
 
 
+def rescue(mapper, folder):
+    """Write the keyframes of a Mapper to a folder that has nothing else; raises as `save` does."""
+    with written(folder, [MODEL]) as new:
+        model.write(new / MODEL, mapper, learnt=False)
+
+
 def load(make, folder, config=None):
     """Return make(config) with the model of a folder, by default with the settings of that.
 

@@ -103,25 +103,23 @@ class Mapper:
         """Take a step, and return the terms of the loss and their sum; needs a keyframe."""
         self._known()
         batch, drawn = self._next or self._draw()
-        jitter, background = self._uniform(len(batch)), self._uniform(len(batch), 3)
-        budget = self.schedule.budget(
-            self.config.sampling.samples_per_step or self.engine.SAMPLES)
+        budget, count = self.schedule.budget(self.config.sampling, self.engine), len(batch)
         try:
             learnt = lesson.learn(
-                self.field, batch, self.occupancy, self.config, self.engine, jitter, background,
-                self.schedule.stride, budget)
+                self.field, batch, self.occupancy, self.config, self.engine, self._uniform(count),
+                self._uniform(count, 3), self.schedule.stride, budget)
         except torch.cuda.OutOfMemoryError as error:
             self.schedule.make_room(budget, error)
-            torch.cuda.empty_cache()
             self._next = None
             return self.step()
-        self.schedule.step_taken(len(batch), len(learnt.positions), learnt.loss, budget)
+        self.schedule.step_taken(count, len(learnt.positions), learnt.loss, budget)
         if math.isfinite(learnt.loss):
             rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
             self.engine.together(
                 lambda: self.optimizer.step(rate), lambda: self._note(batch, drawn, learnt))
             if self.steps % PROBE_EVERY == 0:
-                self._probe(batch, learnt.medians)
+                share = self._uniform(len(batch))
+                self.occupancy.probe(batch, share, learnt.medians, self.field.density)
             if self.steps % TELL_EVERY == 0:
                 evidence.tell_rendered(
                     self.keyframes, self.steps // TELL_EVERY, self.occupancy, self.random,
@@ -164,6 +162,10 @@ class Mapper:
         """Write map, points, mesh and model to a folder; see files.save."""
         files.save(self, folder)
 
+    def rescue(self, folder):
+        """Write the keyframes alone, also if the engine has failed; `load` learns them anew."""
+        files.rescue(self, folder)
+
     @classmethod
     def load(cls, folder, config=None):
         """Return the Mapper that was saved in a folder; see files.load."""
@@ -189,12 +191,6 @@ class Mapper:
         self.occupancy.visit(learnt.positions, learnt.densities)
         take_in(self.keyframes, self.engine, drawn, batch.pixels, learnt.colors, learnt.opacities)
         self._next = self._draw()
-
-    def _probe(self, batch, medians):
-        """Look at skipped voxels again, or what was missed once would stay so."""
-        ends = torch.where(batch.surfaces > 0, batch.surfaces, medians)
-        probes = batch.origins + self._uniform(len(batch), 1) * ends[:, None] * batch.directions
-        self.occupancy.visit(probes, self.field.density(probes))
 
     def _uniform(self, *shape):
         return torch.rand(shape, generator=self.generator, device=self.engine.DEVICE)

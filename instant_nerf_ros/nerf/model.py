@@ -19,8 +19,8 @@ BOUND = 'field.', 'occupancy.voxel_size'  # settings without which it cannot be 
 COUNTERS = 'rays', 'stride', 'age'  # of the schedule: how far the training is
 
 
-def write(path, mapper):
-    """Write settings, field, voxels and keyframes of a Mapper.
+def write(path, mapper, learnt=True):
+    """Write settings and keyframes of a Mapper and, unless they are lost, field and voxels.
 
     Adam's moments are left out: they would triple the field, and soon are what they were.
     """
@@ -32,14 +32,15 @@ def write(path, mapper):
         'steps': mapper.steps,
         'counters': {name: getattr(mapper.schedule, name) for name in COUNTERS},
         'cameras': [dataclasses.asdict(camera) for camera in cameras],
-        'keyframes': len(store),
+        'keyframes': len(store), 'learnt': learnt,
     }
     with zipfile.ZipFile(path, 'w') as archive:
         _put(archive, 'about', np.array(json.dumps(about)))
-        for name, tensor in mapper.field.state().items():
-            _put(archive, f'field/{name}', tensor.cpu().numpy())
-        for name, array in mapper.occupancy.state().items():
-            _put(archive, f'voxels/{name}', array, zipfile.ZIP_DEFLATED)  # mostly zeros
+        if learnt:
+            for name, tensor in mapper.field.state().items():
+                _put(archive, f'field/{name}', tensor.cpu().numpy())
+            for name, array in mapper.occupancy.state().items():
+                _put(archive, f'voxels/{name}', array, zipfile.ZIP_DEFLATED)  # mostly zeros
         for k in range(len(store)):
             camera, image, depth = store.image(k)
             _put(archive, f'keyframes/{k}/camera', np.array(cameras.index(camera)))
@@ -60,6 +61,10 @@ def read(path, config, make):
         saved = replace(Config(), about['settings']) if config is None else config
         _compare(about['settings'], saved)
         mapper = make(saved)
+        if not about['learnt']:
+            for camera, pose, image, depth, *_ in _keyframes(about, arrays):
+                mapper.add(image, camera, pose, depth)
+            return mapper
         mapper.occupancy = Occupancy.restored(
             saved.occupancy, _below('voxels/', arrays), mapper.engine)
         _read_keyframes(mapper.keyframes, about, arrays)
@@ -114,7 +119,8 @@ def _below(prefix, arrays):
     return {name[len(prefix):]: arrays[name] for name in arrays.files if name.startswith(prefix)}
 
 
-def _read_keyframes(keyframes, about, arrays):
+def _keyframes(about, arrays):
+    """Yield camera, pose, image, depth in metres, draws and exposure of all keyframes."""
     cameras = [
         Camera(**{**camera, 'distortion': tuple(camera['distortion'])})
         for camera in about['cameras']]
@@ -122,10 +128,15 @@ def _read_keyframes(keyframes, about, arrays):
         camera, pose, image, depth, draws, exposure = (
             arrays[f'keyframes/{k}/{name}']
             for name in ('camera', 'T_world_camera', 'image', 'depth', 'draws', 'exposure'))
-        camera, depth = cameras[int(camera)], depth * np.float32(MILLIMETRE)
-        keyframes.add(image, camera, checked(image, camera, pose, depth), depth)
-        keyframes.draws[-1] = float(draws)
         if not np.isfinite(exposure).all():
             raise ValueError(f'the exposure of keyframe {k} has values that are no numbers')
+        yield (cameras[int(camera)], pose, image, depth * np.float32(MILLIMETRE), float(draws),
+               exposure)
+
+
+def _read_keyframes(keyframes, about, arrays):
+    for camera, pose, image, depth, draws, exposure in _keyframes(about, arrays):
+        keyframes.add(image, camera, checked(image, camera, pose, depth), depth)
+        keyframes.draws[-1] = draws
         keyframes.exposure.sums[-1] = exposure
     keyframes.exposure.solve()

@@ -108,6 +108,12 @@ class Occupancy:
             self.origin, self.voxel_size, DECAY, threshold,
         )  # fmt: skip
 
+    def probe(self, rays, share, medians, density):
+        """Ask for density(positions), also of skipped voxels, at a share (R,) of the rays' way."""
+        ends = torch.where(rays.surfaces > 0, rays.surfaces, medians)
+        positions = rays.origins + (share * ends)[:, None] * rays.directions
+        self.visit(positions, density(positions))
+
     def carve(self, rays, distances, reaches, measured, keyframe):
         """Let the rays of a keyframe, by number, vote on the voxels.
 

@@ -48,8 +48,9 @@ class Schedule:
             self._means = [*self._means[-1:], self._sum / WINDOW]
             self._sum = 0.0
 
-    def budget(self, wanted):
-        """Return how many samples a step should have, of those wanted."""
+    def budget(self, config, backend):
+        """Return how many samples a step should have; config is the SamplingConfig."""
+        wanted = config.samples_per_step or backend.SAMPLES
         return max(int(wanted * self._share), LEAST_SAMPLES)
 
     def make_room(self, budget, error):

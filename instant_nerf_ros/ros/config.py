@@ -48,6 +48,9 @@ class NodeConfig:
         change='live')
     queue_size: int = setting(
         50, 'images that may wait for TF, and again for the engine', 1, 1000)
+    training_share: float = setting(
+        1.0, 'largest share of time that training takes of the GPU, or of the cores', 0.01, 1.0,
+        change='live')
     map_folder: str = setting(
         '~/.ros/instant_nerf_map', 'folder of ~/save_map and ~/load_map, of its own',
         change='live')

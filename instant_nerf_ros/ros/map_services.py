@@ -48,6 +48,21 @@ class MapServices:
         finally:
             future.set_result(response)
 
+    def rescue(self, mapper):
+        """Save the images of a Mapper whose engine has failed, to be mapped again."""
+        if mapper is None or not mapper.keyframe_count:
+            return
+        try:
+            folder = self._checked_folder()
+            folder = folder.with_name(f'{folder.name}_rescued')
+            mapper.rescue(folder)
+        except (OSError, ValueError) as error:
+            self._logger.error(f'the images are lost: {error}')
+        else:
+            self._logger.error(
+                f"the images are in {folder}: ~/load_map, with that as 'map_folder', maps them "
+                'again')
+
     def refuse_waiting(self):
         """Answer what still waits: the node is not active any more."""
         while self._waiting:

@@ -5,8 +5,8 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from instant_nerf_ros.ros.progress import Progress
 from instant_nerf_ros.ros.qos_check import incompatible
-from instant_nerf_ros.ros.training import Progress
 
 LOG_EVERY = 5  # diagnostics
 PATIENCE = 5  # diagnostics without a message, until a topic is silent

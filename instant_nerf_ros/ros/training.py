@@ -1,28 +1,14 @@
 """The thread that owns the engine: no other one calls the Mapper."""
-import dataclasses
 import threading
 import time
 import traceback
 
+from instant_nerf_ros.ros.pace import Pace
 from instant_nerf_ros.ros.periodic import Periodic
+from instant_nerf_ros.ros.progress import Progress
 
 PSNR_RATE = 0.2  # Hz
 RESTING_PERIOD = 10.0  # s between publications of what does not change any more
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far the engine is; replaced as a whole, so that other threads may read it."""
-
-    backend: str = ''  # '' until the engine is ready
-    steps: int = 0
-    discarded: int = 0  # steps whose loss was not finite
-    keyframes: int = 0
-    depths: int = 0  # images with depth among those that became keyframes
-    scans: int = 0  # of range sensors
-    loss: float = float('nan')
-    psnr: float = float('nan')  # of views against images that are not learnt from [dB]
-    fused_ns: int = 0  # stamp of the newest image in the map
 
 
 class Training(threading.Thread):
@@ -50,6 +36,7 @@ class Training(threading.Thread):
         self.paused = False  # neither takes images nor optimises, but still shows the map
         self.resting = False  # for want of anything new
         self._loss = self._psnr = float('nan')
+        self._pace = Pace()
         self._mapper = None
         self.progress = Progress()
         self.error = None
@@ -77,6 +64,7 @@ class Training(threading.Thread):
                 return
             self.error = error
             self._logger.fatal(f'the training thread ends: {traceback.format_exc()}')
+            self._map_services.rescue(self._mapper)
         finally:
             self._mapper = None
 
@@ -121,8 +109,10 @@ class Training(threading.Thread):
             self._ending.wait(0.02)
         elif self._mapper.settled:
             self._intake.wait(0.1)
+        elif self._pace.due():
+            self._loss = self._pace.step(self._mapper, self._settings.node.training_share)
         else:
-            self._loss = self._mapper.step()['loss']
+            self._ending.wait(0.002)
         self._note_rest(self._mapper.settled)
         for product in products:
             product.run_if_due(RESTING_PERIOD if self.resting else 0.0)

@@ -15,6 +15,8 @@ A backend takes and returns bare tensors and imports no class of ours. It define
     ``march``, ``composite``, ``median_distance``: rays to flat samples, samples to pixels.
 ``visit``, ``carve``, ``states``
     What the samples and rays say of the voxels, written in place, and what follows from it.
+``finish``
+    Waits until all is done that was asked for.
 ``together``
     Calls two functions, at the same time where there are cores for that.
 ``DRAWS``

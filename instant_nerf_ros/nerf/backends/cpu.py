@@ -10,10 +10,11 @@ from instant_nerf_ros.nerf.backends import numba_voxels
 from instant_nerf_ros.nerf.backends.cpu_lesson import Adam, learn, look
 from instant_nerf_ros.nerf.backends.cpu_networks import ColorNetwork, GeometryNetwork
 from instant_nerf_ros.nerf.backends.cpu_threads import together
+from instant_nerf_ros.nerf.backends.reference import finish
 
 __all__ = [
     'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
-    'carve', 'learn', 'look', 'states', 'together', 'visit',
+    'carve', 'finish', 'learn', 'look', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'cpu'

@@ -16,7 +16,7 @@ from instant_nerf_ros.nerf.backends.reference import states, together
 
 __all__ = [
     'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
-    'about', 'carve', 'draw', 'learn', 'look', 'states', 'take_in', 'together', 'visit',
+    'about', 'carve', 'draw', 'finish', 'learn', 'look', 'states', 'take_in', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'cuda'
@@ -29,6 +29,14 @@ VISITED, CARVED = 128, 64  # positions and rays of a program
 def about():
     """Return the GPU in use, for the log."""
     return torch.cuda.get_device_name() if DEVICE == 'cuda' else 'the interpreter of Triton'
+
+
+def finish():
+    """Wait until the GPU has done all that it was asked for, by this thread."""
+    if DEVICE == 'cuda':
+        event = torch.cuda.Event()
+        event.record()
+        event.synchronize()
 
 
 def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):

@@ -11,7 +11,7 @@ from instant_nerf_ros.nerf.backends.reference_voxels import carve, states, visit
 
 __all__ = [
     'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
-    'carve', 'composite', 'march', 'median_distance', 'states', 'together', 'visit',
+    'carve', 'composite', 'finish', 'march', 'median_distance', 'states', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'reference'
@@ -30,6 +30,10 @@ def together(first, second):
     A backend with cores to spare calls them at the same time.
     """
     return first(), second()
+
+
+def finish():
+    """Wait until all is done that was asked for."""
 
 
 def hash_encode(positions, table, scales):
