@@ -1,0 +1,121 @@
+"""The GPU backend in whole: a Mapper learns with it, and its field is anybody's."""
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from randomness import generator
+from scenes import CAMERA, poses, view
+
+from instant_nerf_ros.data.metrics import psnr
+from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace
+
+pytestmark = pytest.mark.triton
+
+SMALL = Camera(8, 6, 6.0, 6.0, 3.5, 2.5)
+CONFIG = replace(Config(), {
+    'device': 'cuda', 'field.log2_table': 12, 'field.levels': 6, 'field.hidden': 32,
+    'field.finest_cell': 0.04, 'occupancy.voxel_size': 0.2, 'occupancy.length': 6.0,
+    'occupancy.width': 5.0, 'occupancy.height': 4.0, 'sampling.samples_per_step': 1024,
+    'sampling.min_step': 0.15, 'sampling.far': 4.0,
+})  # fmt: skip
+
+
+def mapped(camera, count, config=CONFIG, with_depth=True):
+    mapper = Mapper(config)
+    for pose in poses(count):
+        image, depth = view(camera, pose)
+        mapper.add(image, camera, pose, depth if with_depth else None)
+    return mapper
+
+
+@pytest.fixture(scope='module')
+def mapper():
+    """Return a Mapper that has taken a few steps: with measured rays, and without."""
+    made = mapped(SMALL, 2)
+    pose = poses(7)[3]
+    made.add(view(SMALL, pose)[0], SMALL, pose)
+    made.schedule.rays = 24
+    losses = [made.step()['loss'] for _ in range(2)]
+    assert np.isfinite(losses).all() and made.discarded == 0
+    return made
+
+
+def test_steps_learn_and_tell_of_voxels(mapper):
+    assert mapper.backend == 'cuda' and mapper.steps == 2
+    assert (mapper.occupancy.voxels != 0).any() and mapper.occupancy.hits.any()
+    assert mapper.occupancy.passes.any() and mapper.map().cells.shape[0] > 0
+    assert mapper.field.state()['geometry.table'].abs().max() > 1e-3
+    assert mapper.keyframes.draws.sum() > 0
+
+
+def test_a_saved_field_looks_the_same_on_every_backend(mapper, tmp_path):
+    mapper.rescue(tmp_path / 'images')
+    from instant_nerf_ros.nerf import model
+    model.write(tmp_path / 'model.npz', mapper)
+    pose = poses(5)[2]
+    expected = mapper.render(SMALL, pose)
+    assert expected.opacity.max() > 0.05
+    for device in ('cpu', 'reference', 'cuda'):
+        other = model.read(
+            tmp_path / 'model.npz', dataclasses.replace(CONFIG, device=device), Mapper)
+        assert other.backend == device
+        found = other.render(SMALL, pose)
+        error = np.abs(found.color.astype(int) - expected.color).max(-1)
+        assert (error > 3).mean() < 0.03
+        assert (np.abs(found.opacity - expected.opacity) > 0.01).mean() < 0.03
+        for name in ('hits', 'passes', 'voxels'):
+            assert torch.equal(
+                getattr(other.occupancy, name).cpu(), getattr(mapper.occupancy, name).cpu())
+    assert len(Mapper.load(tmp_path / 'images').keyframes) == len(mapper.keyframes)
+
+
+def test_a_field_of_the_processor_goes_on_here(mapper):
+    cpu = mapped(SMALL, 2, dataclasses.replace(CONFIG, device='cpu'))
+    cpu.step()
+    mapper.field.load({name: value.clone() for name, value in cpu.field.state().items()})
+    positions = torch.from_numpy(
+        generator().uniform(-2, 2, (200, 3)).astype(np.float32))
+    found = mapper.field.density(positions).cpu()
+    expected = cpu.field.density(positions)
+    assert ((found - expected).abs() / (expected + 0.1)).median() < 0.01
+
+
+def test_the_log_names_what_is_in_use_and_what_would_be_faster(caplog):
+    caplog.set_level('INFO')
+    name = backends.select('auto').NAME
+    [line] = [record.getMessage() for record in caplog.records]
+    if torch.cuda.is_available():
+        assert name == 'cuda' and torch.cuda.get_device_name() in line
+    else:
+        assert name == 'cpu' and 'a GPU would be faster' in line and 'no NVIDIA GPU' in line
+
+
+@pytest.mark.cuda
+def test_a_small_scene_is_learnt_on_a_gpu():
+    config = replace(CONFIG, {
+        'sampling.samples_per_step': 2**16, 'sampling.min_step': 0.04, 'field.log2_table': 15,
+        'field.levels': 8, 'occupancy.voxel_size': 0.1})
+    mapper = mapped(CAMERA, 30, config)
+    for _ in range(600):
+        mapper.step()
+    for pose in poses(11):
+        image, depth = view(CAMERA, pose)
+        found = mapper.render(CAMERA, pose)
+        assert psnr(found.color, image) > 24
+        assert np.nanmedian(np.abs(found.depth - depth)) < 0.03
+
+
+@pytest.mark.cuda
+def test_a_gpu_without_memory_makes_the_steps_smaller(caplog):
+    mapper = mapped(CAMERA, 3)
+    _, total = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction(
+        (torch.cuda.memory_reserved() + 2**26) / total)
+    try:
+        mapper.config = replace(mapper.config, {'sampling.samples_per_step': 2**20})
+        for _ in range(3):
+            assert np.isfinite(mapper.step()['loss'])
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert 'out of memory' in caplog.text
