@@ -18,7 +18,9 @@ def draw(keyframes, ranges, backend, count, generator, error_share):
         batch = rays.Rays(*values)
     else:
         batch, drawn = rays.draw(*how)
-    return batch.followed_by(ranges.draw(measured, generator)) if measured else batch, drawn
+    if measured:
+        batch = batch.followed_by(ranges.draw(measured, generator).to(backend.DEVICE))
+    return batch, drawn
 
 
 def take_in(keyframes, backend, drawn, *shown):
