@@ -71,7 +71,7 @@ def judge(paths, possible, boxes):
 
 def collides(path, boxes):
     """Return whether the robot touches a box (B, 2, 2) on the way along a path (N, 2) [m]."""
-    return clearance(path, boxes) < RADIUS - TOLERANCE
+    return bool(clearance(path, boxes) < RADIUS - TOLERANCE)
 
 
 def clearance(path, boxes):
