@@ -19,6 +19,7 @@ from scenes import SimulatedFlat  # noqa: E402
 DATA = Path(os.environ.get(
     'INSTANT_NERF_DATA', Path(__file__).resolve().parents[2] / 'shared' / 'data'))
 FLAT_FRAMES = 160  # of one lap
+TOUCH = 1e-3  # m; whatever a solid reaches into is no place to drive
 SCALES = {'fox': 0.3}  # metres per unit, where a scene has no metres
 # All images are kept: how many there are is part of the scene.
 SETTINGS = {
@@ -98,7 +99,7 @@ def load_truth(name):
     flat = Flat()
     boxes = [[box.low[:2], box.high[:2]] for box in flat.boxes
              if box.low[2] < BAND[1] and box.high[2] > BAND[0]]
-    return Truth(states, flat.occupancy(size)[0], origin, size, np.array(boxes))
+    return Truth(states, flat.occupancy(size, TOUCH)[0], origin, size, np.array(boxes))
 
 
 def _flat():

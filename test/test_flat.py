@@ -155,6 +155,17 @@ def test_the_floor_fills_the_layer_around_zero(flat):
     assert (inside[:, :, layer + 1] == 0).mean() > 0.5
 
 
+def test_occupancy_can_have_all_that_solids_reach_into(flat):
+    states, origin = flat.occupancy(0.05, touch=1e-3)
+    random = np.random.default_rng(0)
+    for box in flat.boxes:
+        low, high = np.array(box.low) + 1e-3, np.array(box.high) - 1e-3
+        points = random.uniform(low, high, (200, 3)).clip(flat.low, flat.high - 1e-6)
+        assert (states[tuple(np.floor((points - origin) / 0.05).astype(int).T)] == 100).all()
+    usual, _ = flat.occupancy(0.05)
+    assert (states >= usual).all() and (states > usual).any()  # pictures are 3 cm thick
+
+
 def test_occupancy_holds_the_volume_of_the_rooms(flat):
     states, _ = flat.occupancy(0.05)
     assert set(np.unique(states)) == {0, 100}

@@ -15,7 +15,7 @@ from instant_nerf_ros.data.scene import Scene
 # Walls and furniture end in the middle of 5 cm voxels, not on their borders.
 SHIFT = np.array([-3.475, -2.475, 0.0])
 LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, in voxels
-TOUCH = 0.01  # m; a solid that reaches less far into a voxel does not occupy it
+TOUCH = 0.01  # m; usually, what reaches less far into a voxel does not occupy it
 
 
 class Flat:
@@ -36,11 +36,12 @@ class Flat:
         """
         return self._scene.render(camera, T_world_camera)
 
-    def occupancy(self, voxel_size):
+    def occupancy(self, voxel_size, touch=TOUCH):
         """Return the truth: states int8 (nx, ny, nz) and the origin (3,) of voxel [0, 0, 0] [m].
 
-        100 occupied (contains a part of a solid), 0 free, -1 unknown: beyond walls, ceiling and
-        floor, which are 20 cm thick. The grid covers the rooms and two voxels more on each side.
+        100 occupied (a solid reaches at least `touch` [m] into it), 0 free, -1 unknown: beyond
+        walls, ceiling and floor, which are 20 cm thick. The grid covers the rooms and two voxels
+        more on each side.
         It is on the lattice of the mapper: the borders of voxels in x and y, and the middles of
         voxels in z, are multiples of voxel_size [m]; so the floor lies in one layer.
         """
@@ -49,8 +50,8 @@ class Flat:
         states = np.full(last - first, -1, np.int8)
 
         def fill(low, high, value):
-            start = np.floor(np.add(low, TOUCH) / voxel_size - LATTICE).astype(int) - first
-            stop = np.ceil(np.subtract(high, TOUCH) / voxel_size - LATTICE).astype(int) - first
+            start = np.floor(np.add(low, touch) / voxel_size - LATTICE).astype(int) - first
+            stop = np.ceil(np.subtract(high, touch) / voxel_size - LATTICE).astype(int) - first
             window = zip(np.maximum(start, 0), np.maximum(stop, 0))
             states[tuple(slice(*limits) for limits in window)] = value
 
