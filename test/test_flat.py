@@ -14,6 +14,7 @@ from instant_nerf_ros.data.tour import (
     T_BASE_CAMERA,
     Tour,
 )
+from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import OccupancyConfig
 from instant_nerf_ros.nerf.occupancy import Occupancy
@@ -142,7 +143,8 @@ def test_occupancy_is_on_the_lattice_of_the_mapper(flat, voxel_size):
     _, origin = flat.occupancy(voxel_size)
     in_voxels = origin / voxel_size + [0.0, 0.0, 0.5]
     np.testing.assert_allclose(in_voxels, np.round(in_voxels), atol=1e-9)
-    mapper = Occupancy(OccupancyConfig(voxel_size=voxel_size), (0.3, -0.2, 0.8), None)
+    mapper = Occupancy(
+        OccupancyConfig(voxel_size=voxel_size), (0.3, -0.2, 0.8), backends.select('reference'))
     apart = (origin - mapper.corner) / voxel_size
     np.testing.assert_allclose(apart, np.round(apart), atol=1e-9)
 
