@@ -2,6 +2,7 @@
 import argparse
 import sys
 
+import intake
 import maps
 import peers
 import quality
@@ -16,6 +17,7 @@ BENCHMARKS = {
     'memory': render.measure_memory,
     'online': quality.measure_online,
     'quality': quality.measure,
+    'intake': intake.measure,
     'maps-kitchen': maps.measure_kitchen,
     'maps-flat': maps.measure_flat,
 }

@@ -1,6 +1,7 @@
 """Ten thousand malformed messages of every type that the node subscribes to."""
 import array
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -9,11 +10,20 @@ pytest.importorskip('rclpy')
 pytest.importorskip('tf2_ros')
 
 import tf2_ros
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import (
+    CameraInfo,
+    CompressedImage,
+    Image,
+    LaserScan,
+    PointCloud2,
+    PointField,
+)
+from tf2_msgs.msg import TFMessage
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.ranges import Ranges
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
@@ -24,6 +34,7 @@ from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.monitor import memory
 from instant_nerf_ros.ros.pose_sources import PoseTopic
 from instant_nerf_ros.ros.posed_images import PosedImages
+from instant_nerf_ros.ros.range_scans import RangeScans
 from instant_nerf_ros.ros.ready import Ready
 from instant_nerf_ros.ros.traffic import Traffic
 from instant_nerf_ros.ros.view_requests import MOST, ViewRequests
@@ -103,6 +114,40 @@ class Fuzz:
         self.fill(message.pose.pose)
         return message
 
+    def transforms(self):
+        """Return a TFMessage."""
+        message = TFMessage()
+        for _ in range(self.random.integers(4)):
+            transform = self.stamped(TransformStamped(
+                child_frame_id=self.of(('', 'camera', 'map', '/', 'x' * 300))))
+            for part, names in ((transform.transform.translation, 'xyz'),
+                                (transform.transform.rotation, 'xyzw')):
+                for name in names:
+                    setattr(part, name, self.of(NUMBERS))
+            message.transforms.append(transform)
+        return message
+
+    def scan(self):
+        """Return a LaserScan; its floats are 32 bits wide."""
+        floats = 0.0, 0.1, 1.0, -1.0, 3e38, np.nan, np.inf, -np.inf
+        return self.stamped(LaserScan(
+            **{name: self.of(floats) for name in (
+                'angle_min', 'angle_max', 'angle_increment', 'time_increment', 'scan_time',
+                'range_min', 'range_max')},
+            ranges=[self.of(floats) for _ in range(self.random.integers(0, 20))]))
+
+    def cloud(self):
+        """Return a PointCloud2."""
+        sizes = 0, 1, 4, 12, 100, 2**31, 2**32 - 1
+        return self.stamped(PointCloud2(
+            width=self.of(sizes), height=self.of(sizes), point_step=self.of(sizes),
+            row_step=self.of(sizes), is_bigendian=bool(self.random.integers(2)),
+            data=self.octets(), fields=[
+                PointField(
+                    name=self.of(('x', 'y', 'z', '', 'rgb')), offset=self.of((0, 4, 8, *sizes)),
+                    datatype=self.of((0, 7, 7, 7, 8, 255)), count=self.of(sizes))
+                for _ in range(self.random.integers(0, 6))]))
+
 
 class Rig:
     """The parts that messages go to, with a clock that a test moves on."""
@@ -115,6 +160,8 @@ class Rig:
             self.buffer, self.config, 'image', self.drops, Traffic(), self.ready,
             lambda: self.now)
         self.requests = ViewRequests(self.buffer, self.config, self.drops, lambda: self.now)
+        self.scans = RangeScans(
+            self.buffer, self.config, self.drops, self.ready, lambda: self.now)
         for second in (1, 3):
             self.buffer.set_transform(
                 transform_message(np.eye(4), second * 10**9, 'map', 'camera'), 'test')
@@ -219,3 +266,47 @@ def test_no_pose_of_the_robot_is_fatal(kind):
     topic._buffer, topic._config, topic._drops = rig.buffer, rig.config, rig.drops
     assert growth(lambda _: topic._add(getattr(fuzz, kind)())) < 20.0
     assert rig.drops.counts()['invalid pose'] > COUNT / 4
+
+
+@pytest.mark.parametrize('kind', ['scan', 'cloud'])
+def test_no_scan_is_fatal_and_none_goes_uncounted(kind):
+    fuzz, rig, store = Fuzz(7), Rig(), Ranges()
+    learnt = 0
+
+    def work(index):
+        nonlocal learnt
+        rig.scans.add(getattr(fuzz, kind)())
+        if index % 10 == 9:
+            rig.now += 1.0
+            rig.scans.poll()
+            while (posed := rig.ready.take()) is not None:
+                rays = rig.scans.decode(posed)
+                if rays is not None:
+                    assert np.isfinite(store.add(*rays, fuzz.random).surfaces).all()
+                    learnt += 1
+            rig.scans.clear()
+
+    assert growth(work) < 20.0
+    assert rig.dropped() + learnt == COUNT
+
+
+def test_no_transform_is_fatal_and_none_gets_to_an_image():
+    fuzz, rig = Fuzz(8), Rig()
+    callbacks = []
+    node = types.SimpleNamespace(
+        create_subscription=lambda *given, **_: callbacks.append(given[2]))
+    tf2_ros.TransformListener(rig.buffer, node)
+
+    def work(index):
+        for callback in callbacks:  # of /tf and /tf_static
+            callback(fuzz.transforms())
+        if index % 10 == 9:
+            rig.images.add_image(
+                image_message(np.zeros((6, 8, 3), np.uint8), 'rgb8', 1_500_000_000, 'camera'))
+            rig.now += 1.0
+            rig.images.poll()
+            while (posed := rig.ready.take()) is not None:
+                assert np.isfinite(posed.T_map_camera).all()
+            rig.images.clear()
+
+    assert growth(work) < 20.0

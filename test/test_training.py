@@ -48,7 +48,8 @@ class Engine:
 
     def __init__(self):
         self.config = None
-        self.keyframes = types.SimpleNamespace(config=None, T_world_camera=np.empty((0, 4, 4)))
+        self.keyframes = types.SimpleNamespace(
+            config=None, T_world_camera=np.empty((0, 4, 4)), stored=0)
         self.added, self.steps, self.threads = [], 0, set()
         self.step_error = None
         self.held_out = types.SimpleNamespace(
@@ -127,7 +128,7 @@ class Rig:
         config = NodeConfig(map_rate=10.0, render_rate=0.0, render_width=4)
         config = dataclasses.replace(config, **settings)
         self.settings = types.SimpleNamespace(node=config, engine=Config())
-        intake = Intake(self.settings, ready, way, Traffic(), self.drops)
+        intake = Intake(self.settings, ready, way, Traffic(), self.drops, time.time_ns)
         views = Views(
             None, config,
             types.SimpleNamespace(take=lambda: requests.pop(0) if requests else None),
@@ -215,6 +216,14 @@ def test_what_the_engine_refuses_is_counted_and_the_work_goes_on():
     assert rig.engine.added == [0.0, 2.0]
     assert rig.drops.counts() == {'refused by the engine': 1}
     assert 'negative x' in rig.warned[0]
+
+
+def test_images_that_come_faster_than_they_are_taken_do_not_hold_up_training():
+    rig = Rig([Posed(1, 0.0)])
+    rig.thread._intake._ready = types.SimpleNamespace(
+        take=lambda: rig.posed[0], wait=time.sleep)  # there is always another one
+    rig.run(0.8)
+    assert rig.engine.steps >= 2
 
 
 def test_an_error_of_the_engine_is_kept_logged_and_ends_the_node():

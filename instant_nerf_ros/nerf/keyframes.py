@@ -48,6 +48,11 @@ class Keyframes:
         """Return the number of pixels (K,) of each keyframe."""
         return self.widths * self.heights
 
+    @property
+    def stored(self):
+        """Return the bytes of their pixels."""
+        return BYTES_PER_PIXEL * int(self.pixels.sum())
+
     def moved(self, T_world_camera, others=NO_POSES):
         """Tell whether a pose is far enough from those of all keyframes, and others (N, 4, 4)."""
         known = np.concatenate([self.T_world_camera, others])

@@ -33,6 +33,11 @@ class Drops:
         times = f' ({count - before} times since the last report)' if count - before > 1 else ''
         self._warn(f'{reason}: {sentence}{times}')
 
+    def count(self, reason):
+        """Count one drop that is nothing to worry about."""
+        with self._lock:
+            self._counts[reason] += 1
+
     def counts(self):
         """Return {reason: count}."""
         with self._lock:

@@ -1,15 +1,20 @@
 """What the engine learns from: images and scans that tell something new."""
-from instant_nerf_ros.ros.drops import label
+import time
+
 from instant_nerf_ros.ros.motion import Motion
 from instant_nerf_ros.ros.range_scans import PosedScan
 from instant_nerf_ros.ros.sharpness import Sharpest
+
+MOMENT = 0.1  # seconds
+BLURRED = 'blurred'  # the reason of a drop
 
 
 class Intake:
     """Feeds a Mapper; used by the thread that owns it. Only what may be kept is decoded."""
 
-    def __init__(self, settings, ready, way, traffic, drops):
-        """Keep a Settings, the Ready images and scans, the Way, and where to report."""
+    def __init__(self, settings, ready, way, traffic, drops, now_ns):
+        """Keep a Settings, the Ready images and scans, the Way, where to report, and a clock."""
+        self._now_ns = now_ns
         self._settings, self._ready, self._way = settings, ready, way
         self._traffic, self._drops = traffic, drops
         self.latest = None  # PosedImage, kept or not
@@ -36,8 +41,13 @@ class Intake:
         self._ready.wait(timeout)
 
     def feed(self, mapper, ending):
-        """Give the mapper what is ready, until ending is set (threading.Event)."""
-        while (posed := self._ready.take()) is not None and not ending.is_set():
+        """Give the mapper what is ready, for a moment, or until ending is set (threading.Event).
+
+        What comes faster than it can be taken must not hold up training.
+        """
+        end = time.monotonic() + MOMENT
+        while (time.monotonic() < end and not ending.is_set()
+                and (posed := self._ready.take()) is not None):
             if isinstance(posed, PosedScan):
                 self._feed_scan(mapper, posed)
             else:
@@ -59,13 +69,10 @@ class Intake:
         decoded = posed.source.decode(posed)
         if decoded is None:
             return
-        sharpest = self._sharpest.setdefault(posed.source, Sharpest(self._drop_blurred))
+        sharpest = self._sharpest.setdefault(
+            posed.source, Sharpest(lambda blurred: self._drops.count(BLURRED)))
         if (kept := sharpest.offer(decoded[0], posed.stamp_ns, (posed, *decoded))) is not None:
             self._keep(mapper, *kept)
-
-    def _drop_blurred(self, kept):
-        self._drops.add('blurred', (
-            f"{label(kept[0].message, 'image')}: a sharper one from nearby took its place"))
 
     def _keep(self, mapper, posed, image, depth):
         if mapper.keyframe_count and mapper.held_out.takes(
@@ -77,5 +84,6 @@ class Intake:
             self._drops.add('refused by the engine', str(error))
             return
         self.fused_ns = posed.stamp_ns
+        self._traffic.delayed((self._now_ns() - posed.stamp_ns) * 1e-9)
         self.depths += depth is not None
         self._way.add(posed.T_map_camera, posed.stamp_ns)

@@ -72,8 +72,9 @@ class Mapping:
         self._views = Views(self._buffer, config, self._requests, self.products, drops)
         self.training = Training(
             lambda: Mapper(settings.engine), settings,
-            Intake(settings, self._ready, way, traffic, drops), self._views, self.products, way,
-            map_services, node.get_logger(), after)
+            Intake(settings, self._ready, way, traffic, drops,
+                   lambda: node.get_clock().now().nanoseconds),
+            self._views, self.products, way, map_services, node.get_logger(), after)
 
     def activate(self):
         """Take images and work."""

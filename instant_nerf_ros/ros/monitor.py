@@ -5,6 +5,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from instant_nerf_ros.ros.intake import BLURRED
 from instant_nerf_ros.ros.progress import Progress
 from instant_nerf_ros.ros.qos_check import incompatible
 
@@ -49,6 +50,7 @@ class Monitor:
             findings += self._findings(mapping, progress, rates, new)
         self._before = progress
         state = _state_of(label, training, progress)
+        wait, delay = self._traffic.medians()
         self._publish(state, findings, {
             'state': state, 'backend': progress.backend, 'keyframes': progress.keyframes,
             'images with depth': progress.depths, 'scans': progress.scans,
@@ -57,8 +59,9 @@ class Monitor:
             'loss': f'{progress.loss:.4g}', 'held-out PSNR [dB]': f'{progress.psnr:.1f}',
             'floor [m]': mapping.products.floor() if mapping else '',
             'age of the map [s]': f'{self._age(progress):.1f}',
-            'wait for TF [s]': f'{self._traffic.mean_wait():.3f}',
+            'wait for TF [s]': f'{wait:.3f}', 'image to keyframe [s]': f'{delay:.3f}',
             'memory [MB]': f'{memory():.0f}',
+            'memory of keyframes [MB]': f'{progress.stored / 2**20:.0f}',
             **{f'rate: {topic} [Hz]': f'{rate:.1f}' for topic, rate in sorted(rates.items())},
             **{f'dropped: {reason}': count for reason, count in sorted(counts.items())},
         })
@@ -90,6 +93,11 @@ class Monitor:
                 yield WARN, (
                     f'of {infos:.0f} images a second on {topics.image}, {images:.0f} arrive: '
                     'larger messages are lost; give the camera driver config/fastdds.xml too')
+        for topic in mapping.range_topics:
+            if self._silent.get(topic, 0) >= PATIENCE:
+                yield WARN, (
+                    f'nothing comes on {topic} ({self._node.count_publishers(topic)} publishers): '
+                    'remap it to the topic of the lidar')
         if progress.backend and not progress.keyframes:
             yield WARN, 'no image has been used yet'
         if 0 < progress.keyframes < FEWEST_VIEWS:
@@ -99,8 +107,9 @@ class Monitor:
         if progress.discarded > self._before.discarded:
             yield WARN, (
                 'steps are discarded, their loss is not finite: check exposure, poses and depth')
-        if any(dropped.values()):
-            reasons = ', '.join(f'{n} {why}' for why, n in sorted(dropped.items()) if n)
+        reasons = ', '.join(
+            f'{n} {why}' for why, n in sorted(dropped.items()) if n and why != BLURRED)
+        if reasons:
             yield WARN, f'dropping messages: {reasons}; the log says which'
 
     def _age(self, progress):

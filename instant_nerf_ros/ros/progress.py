@@ -10,6 +10,7 @@ class Progress:
     steps: int = 0
     discarded: int = 0  # steps whose loss was not finite
     keyframes: int = 0
+    stored: int = 0  # bytes of the keyframes
     depths: int = 0  # images with depth among those that became keyframes
     scans: int = 0  # of range sensors
     loss: float = float('nan')

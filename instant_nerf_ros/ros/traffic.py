@@ -1,4 +1,5 @@
-"""What comes in: messages by topic, and how long images waited to be complete."""
+"""What comes in: messages by topic, and how long images took to be complete, and to be learnt."""
+import statistics
 import threading
 
 
@@ -9,7 +10,7 @@ class Traffic:
         """Start with nothing."""
         self._lock = threading.Lock()
         self._messages = {}
-        self._waits, self._waited = 0, 0.0
+        self._waits, self._delays = [], []
 
     def expect(self, topic):
         """Count a topic from now on, even if nothing comes."""
@@ -34,11 +35,18 @@ class Traffic:
     def waited(self, duration):
         """Note how long an image waited for its pose, camera_info and depth [s]."""
         with self._lock:
-            self._waits, self._waited = self._waits + 1, self._waited + duration
+            self._waits.append(duration)
 
-    def mean_wait(self):
-        """Return the mean of what waited() was told since the last call, nan if nothing [s]."""
+    def delayed(self, duration):
+        """Note how old an image was when it was given to the engine [s]."""
         with self._lock:
-            mean = self._waited / self._waits if self._waits else float('nan')
-            self._waits, self._waited = 0, 0.0
-            return mean
+            self._delays.append(duration)
+
+    def medians(self):
+        """Return the medians of waits and delays since the last call, nan where none was [s]."""
+        with self._lock:
+            medians = tuple(
+                statistics.median(times) if times else float('nan')
+                for times in (self._waits, self._delays))
+            self._waits, self._delays = [], []
+            return medians

@@ -95,8 +95,8 @@ class Training(threading.Thread):
                 self._ending.wait(0.05)
             self.progress = Progress(
                 self._mapper.backend, self._mapper.steps, self._mapper.discarded,
-                self._mapper.keyframe_count, self._intake.depths, self._intake.scans, self._loss,
-                self._psnr, self._intake.fused_ns)
+                self._mapper.keyframe_count, self._mapper.keyframes.stored, self._intake.depths,
+                self._intake.scans, self._loss, self._psnr, self._intake.fused_ns)
 
     def _work_once(self, products):
         if not self.paused:

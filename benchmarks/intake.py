@@ -1,0 +1,114 @@
+"""What images cost on their way from the camera to the keyframes, and how long they take."""
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from report import ROOT, Table
+
+SIZES = (640, 480), (1280, 720)
+RATE = 30.0  # Hz
+SETTLE = 4.0  # seconds until all have found each other
+LATE = 0.4  # seconds by which TF comes after its image, where it is late
+HERE = Path(__file__).parent
+
+
+def measure(options):
+    """Return the tables of CPU time, without training beside it, and of delays, with training."""
+    costs = [_run(size, options.seconds, 'resting', 0.0) for size in SIZES]
+    delays = [_run(size, options.seconds, 'training', late) for size in SIZES
+              for late in (0.0, LATE)]
+    return [
+        Table(['RGB-D at 30 Hz', 'cores', 'images that came', 'keyframes', 'lost'], [
+            [_name(size), run['cores'], run['images'], run['keyframes'], run['lost']]
+            for size, run in zip(SIZES, costs)]),
+        Table(['while training', 'TF comes later by [s]', 'image to keyframe, median [ms]',
+               'images that came', 'lost'], [
+            [_name(size), late, 1e3 * run['delay'], run['images'], run['lost']]
+            for (size, late), run in zip(
+                [(size, late) for size in SIZES for late in (0.0, LATE)], delays)])]
+
+
+def _name(size):
+    return f'{size[0]} x {size[1]}'
+
+
+def _run(size, seconds, mode, late):
+    """Return what a mapper_node shows of a camera of a size in so many seconds."""
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    environment = {
+        'ROS_DOMAIN_ID': str(1 + os.getpid() % 100), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', sys.prefix),
+        'FASTDDS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds.xml')}
+    os.environ.update(environment)
+    statuses = []
+    with contextlib.ExitStack() as running:
+        mapper = running.enter_context(_process('intake_mapper.py', mode))
+        rclpy.init()
+        running.callback(rclpy.shutdown)
+        node = rclpy.create_node('intake')
+        node.create_subscription(
+            DiagnosticArray, '/diagnostics',
+            lambda array: statuses.append(
+                {pair.key: pair.value for pair in array.status[0].values}), 10)
+        _spin_until(node, lambda: statuses and statuses[-1]['backend'], 300.0)  # it may compile
+        running.enter_context(_process('intake_camera.py', *map(str, (*size, RATE, late))))
+        _spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
+        _spin(node, SETTLE)
+        first, used, begin = statuses[-1], _cpu_time(mapper.pid), time.monotonic()
+        count = len(statuses)
+        _spin(node, seconds)
+        used, duration = _cpu_time(mapper.pid) - used, time.monotonic() - begin
+        last = statuses[-1]
+        node.destroy_node()
+    rates = [float(status['rate: /image [Hz]']) for status in statuses[count:]]
+    delays = [float(status['image to keyframe [s]']) for status in statuses[count:]]
+    return {
+        'cores': used / duration,
+        'images': f'{statistics.mean(rates):.1f} Hz',
+        'keyframes': int(last['keyframes']) - int(first['keyframes']),
+        'delay': statistics.median(delay for delay in delays if delay == delay),
+        'lost': _lost(last) - _lost(first)}
+
+
+def _lost(status):
+    return sum(int(value) for key, value in status.items()
+               if key.startswith('dropped: ') and key != 'dropped: blurred')
+
+
+def _cpu_time(pid):
+    """Return the seconds that all threads of a process have computed."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
+
+
+def _spin(node, seconds):
+    end = time.monotonic() + seconds
+    _spin_until(node, lambda: time.monotonic() > end, seconds + 1.0)
+
+
+def _spin_until(node, condition, timeout):
+    import rclpy
+
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError('the mapper has no keyframe: is ROS 2 there, and /dev/shm large?')
+        rclpy.spin_once(node, timeout_sec=0.1)
+
+
+@contextlib.contextmanager
+def _process(program, *arguments):
+    """Run a program beside this one, until the end."""
+    process = subprocess.Popen(
+        [sys.executable, HERE / program, *arguments], stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20.0)
