@@ -201,7 +201,7 @@ def test_a_transition_that_fails_is_in_the_log_and_can_be_tried_again(robot):
 
 def test_with_autostart_a_transition_that_fails_ends_the_node():
     with mapper('qos_overrides./map.publisher.reliability:=nonsense') as process:
-        assert process.wait(15.0) == 1
+        assert process.wait(60.0) == 1
         assert 'on_configure failed' in process.text()
 
 

@@ -229,7 +229,7 @@ def test_time_may_jump_back(robot):
 ])
 def test_a_wrong_parameter_stops_the_start_with_a_sentence(parameter, words):
     with mapper(parameter) as process:
-        assert process.wait(15.0) == 1
+        assert process.wait(60.0) == 1
         assert words in process.text()
         assert 'Traceback' not in process.text()
 

@@ -23,7 +23,7 @@ from instant_nerf_ros.ros.settings import Settings
 from instant_nerf_ros.ros.traffic import Traffic
 
 REPORT_PERIOD = 1.0
-JOIN_TIMEOUT = 2.0  # launch sends SIGTERM 5 s after SIGINT; the interpreter has to end, too
+JOIN_TIMEOUT = 2.0  # launch sends SIGTERM 5 s after SIGINT
 
 
 def transition(change):
@@ -147,7 +147,7 @@ class MapperNode(LifecycleNode):
 
 
 def main(args=None):
-    """Run the node until SIGINT or SIGTERM; return the exit status."""
+    """Run the node until SIGINT or SIGTERM; return the exit status if it did not start."""
     stop = threading.Event()
     try:
         # rclpy's own handlers would shut the context down while the thread still publishes.
@@ -169,14 +169,13 @@ def main(args=None):
             failed = True
     while not stop.is_set() and not node.failed:
         executor.spin_once(timeout_sec=0.1)
-    if not node.end():
-        # Compiling or rendering cannot be interrupted, and there is nothing to save.
-        os._exit(0)
-    failed = failed or node.failed
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.shutdown()
-    return 1 if failed else 0
+    if node.end():  # if not, it compiles or renders, which cannot be interrupted
+        failed = failed or node.failed
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown()
+    # Nothing is left to save, and the interpreter would clear up the engine for seconds.
+    os._exit(1 if failed else 0)
 
 
 if __name__ == '__main__':
