@@ -245,6 +245,25 @@ def test_the_band_is_above_the_floor_wherever_that_is(height):
         assert cell_of(grid, 1.02, 0.02) == OCCUPIED and cell_of(grid, 0.0, 0.02) == FREE
 
 
+def test_a_table_over_things_that_stand_on_a_floor_nobody_saw_is_no_floor():
+    table = scene(lambda x, y: 0.0 * x + 0.7)
+    _, y, z = np.indices(table.shape) * 0.05 + np.reshape(table.corner, (3, 1, 1, 1))
+    cupboards = (y > 0.5) & (z > 0.1) & (z < 0.5)
+    table.hits[torch.from_numpy(cupboards)] = 100
+    grid = grids.project(table, BAND)
+    assert not grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
+    assert cell_of(grid, 0.02, 0.02) == OCCUPIED  # the table: on it a robot would have driven
+    assert grids.project(table, BAND, 0.7).floor == pytest.approx(0.7, abs=1e-6)  # as told
+
+
+def test_a_few_voxels_below_the_floor_are_noise():
+    noisy = scene(lambda x, y: 0.0 * x)
+    for x in np.arange(-1.0, 1.0, 0.2):
+        put(noisy, OCCUPIED, x, 0.02, -0.4)
+    grid = grids.project(noisy, BAND)
+    assert grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
+
+
 def test_a_floor_that_cannot_be_found_is_said_to_be_so():
     occupancy = make()
     put(occupancy, OCCUPIED, 0.5, 0.5, 0.5)

@@ -5,6 +5,7 @@ from scipy.sparse import csgraph
 
 LEAST_AREA = 0.5  # m^2 of a level that may be the floor
 LEAST_SHARE = 0.2  # of the area of the largest level
+SLACK = 3  # layers below a floor in which noise may lie
 LARGEST_SLOPE = 0.3  # of what may still be floor
 SLOPE_REACH = 0.5  # m, over which it is measured
 
@@ -18,6 +19,15 @@ def lowest_level(areas, voxel_size):
     areas = areas * voxel_size**2
     levels = np.flatnonzero(areas >= max(LEAST_AREA, LEAST_SHARE * areas.max(initial=0)))
     return int(levels[0]) if len(levels) else None
+
+
+def undermined(occupied, level, voxel_size):
+    """Tell whether so much lies below a level that it is a table, and the floor was not seen.
+
+    occupied (nx, ny, nz) bool. A map on a table top would call the table free.
+    """
+    below = occupied[:, :, : max(level - SLACK + 1, 0)].any(-1)
+    return bool(np.count_nonzero(below) * voxel_size**2 > LEAST_AREA)
 
 
 def climb(max_step, voxel_size):

@@ -61,6 +61,8 @@ def project(occupancy, config, floor=None):
     areas, tops, ground = columns.survey(states, floors.climb(config.max_step, size))
     level = floors.lowest_level(areas, size) if floor is None else round((floor - middle) / size)
     found = level is not None
+    if found and floor is None:
+        found = not floors.undermined(states == OCCUPIED, level, size)
     if not found:
         level = round(-middle / size)
     bases = floors.heights(tops, ground, level, config.max_step, size)
