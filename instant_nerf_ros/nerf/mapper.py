@@ -25,7 +25,7 @@ from instant_nerf_ros.nerf.ranges import Ranges
 from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
-TELL_EVERY = 8  # steps between votes of keyframes without depth
+TELL_EVERY = 4  # steps between votes of keyframes without depth
 
 
 class Mapper:
