@@ -2,6 +2,7 @@
 import argparse
 import sys
 
+import gpu
 import intake
 import maps
 import peers
@@ -17,6 +18,7 @@ BENCHMARKS = {
     'memory': render.measure_memory,
     'online': quality.measure_online,
     'quality': quality.measure,
+    'gpu': gpu.measure,
     'intake': intake.measure,
     'maps-kitchen': maps.measure_kitchen,
     'maps-flat': maps.measure_flat,

@@ -127,18 +127,18 @@ def test_the_geometry_is_that_of_the_reference_everywhere(cuda):
 def test_a_lesson_is_that_of_the_reference(cuda, density, measured):
     random = generator()
     twins = Twins(cuda, random, density)
-    found, expected = twins.learn(random_rays(random, 80, measured), 1.0, random)
+    found, expected = twins.learn(random_rays(random, 50, measured), 1.0, random)
     assert found.terms.keys() == expected.terms.keys()
     for name in found.terms:
         assert found.terms[name] == pytest.approx(expected.terms[name], rel=5e-3, abs=1e-5)
     for name in SHOWN:
-        error = (getattr(found, name) - getattr(expected, name)).abs().reshape(80, -1).amax(-1)
+        error = (getattr(found, name) - getattr(expected, name)).abs().reshape(50, -1).amax(-1)
         # A sample on the face of a voxel may be one's and not the other's.
         assert (error > 5e-3).sum() <= 2, name
-    assert len(expected.positions) > 40
+    assert len(expected.positions) > 25
     assert len(found.positions) == pytest.approx(len(expected.positions), rel=0.02)
     assert torch.allclose(
-        found.densities.sort().values[:30], expected.densities.sort().values[:30], rtol=0.02)
+        found.densities.sort().values[:20], expected.densities.sort().values[:20], rtol=0.02)
     # Half precision now and then decides otherwise whether a ReLU lets something through.
     for name, gradient in twins.gradients()[0].items():
         assert_alike(gradient, twins.gradients()[1][name], 0.1, name)

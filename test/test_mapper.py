@@ -9,7 +9,7 @@ import torch
 from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
-from instant_nerf_ros.nerf import Config, Mapper, replace, schedule
+from instant_nerf_ros.nerf import Config, Mapper, lesson, replace, schedule
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -339,3 +339,22 @@ def test_it_settles_when_no_image_comes_and_learns_on_with_the_next(monkeypatch)
     assert mapper.settled
     add_views(mapper, ROUND[9:10])
     assert not mapper.settled
+
+
+def test_a_step_without_memory_is_taken_again_and_smaller(monkeypatch):
+    mapper = Mapper(CONFIG)
+    for pose in poses(3):
+        image, depth = view(CAMERA, pose)
+        mapper.add(image, CAMERA, pose, depth)
+    learn, asked = lesson.learn, []
+
+    def fails_at_first(*arguments):
+        asked.append((len(arguments[1]), arguments[-1]))
+        if len(asked) == 1:
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+        return learn(*arguments)
+
+    monkeypatch.setattr(lesson, 'learn', fails_at_first)
+    assert np.isfinite(mapper.step()['loss']) and mapper.steps == 1
+    (rays, budget), (fewer, less) = asked
+    assert fewer == rays // 2 and less == budget // 2

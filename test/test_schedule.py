@@ -1,7 +1,10 @@
 """Schedule: steps of one size, a learning rate that settles, and rest when the loss is flat."""
+import types
+
 import pytest
 
 from instant_nerf_ros.nerf import schedule
+from instant_nerf_ros.nerf.config import SamplingConfig
 from instant_nerf_ros.nerf.schedule import Schedule
 
 BUDGET = 16384
@@ -21,6 +24,20 @@ def test_rays_follow_from_the_budget_of_samples_within_a_few_steps():
         for _ in range(10):
             plan.step_taken(plan.rays, samples_per_ray * plan.rays, 1.0, BUDGET)
         assert plan.rays * samples_per_ray == pytest.approx(BUDGET, rel=0.02)
+
+
+def test_where_memory_is_scarce_the_steps_get_smaller_down_to_a_limit(caplog):
+    plan, config = Schedule(), SamplingConfig(samples_per_step=4096)
+    backend = types.SimpleNamespace(SAMPLES=2**18)
+    assert plan.budget(config, backend) == 4096
+    assert plan.budget(SamplingConfig(), backend) == 2**18  # what suits the backend
+    for wanted in (2048, 1024):
+        rays = plan.rays
+        plan.make_room(plan.budget(config, backend), MemoryError('of the GPU'))
+        assert plan.budget(config, backend) == wanted and plan.rays == rays // 2
+        assert str(wanted) in caplog.records[-1].getMessage()
+    with pytest.raises(MemoryError, match='of the GPU'):
+        plan.make_room(plan.budget(config, backend), MemoryError('of the GPU'))
 
 
 def test_steps_along_the_rays_are_long_as_long_as_they_find_much():

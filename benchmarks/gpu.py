@@ -1,0 +1,126 @@
+"""What the GPU backend takes: quality over seconds, samples, views, and where the time goes."""
+import time
+
+import numpy as np
+import torch
+from datasets import load, load_rgbd
+from quality import judge
+from report import Table
+from throughput import Counter
+
+GOALS = 25.0, 27.0, 29.0  # dB
+LONGEST = 120.0  # s of training until the last of them
+SLICE = 0.25  # s of training between looks at the held-out views
+SIZES = (640, 480), (1920, 1080)
+VIEWS, PROFILED = 50, 50  # views of a size; steps
+COPIED = 2**30  # bytes, to measure the bandwidth of the memory
+
+
+def measure(_):
+    """Return the tables, or none, with a line that says so, where there is no GPU."""
+    if not torch.cuda.is_available():
+        print('not measured: gpu, since there is no NVIDIA GPU that this PyTorch can use')
+        return []
+    scene = load_rgbd()
+    mapper = scene.trained(steps=2000)
+    return [_speed(scene, mapper), _quality(), _views(scene, mapper), _kernels(mapper)]
+
+
+def _speed(scene, mapper):
+    counter = Counter(mapper)
+    mapper.engine.finish()
+    counter.run(10.0)
+    begin = time.monotonic()
+    mapper.engine.finish()
+    counter.seconds += time.monotonic() - begin
+    return Table(['figure', 'value'], [
+        ['GPU', torch.cuda.get_device_name()],
+        ['bandwidth of its memory, read and write [GB/s]', _bandwidth()],
+        ['scene', scene.title],
+        ['samples/s', counter.samples / counter.seconds],
+        ['rays/s', counter.rays / counter.seconds],
+        ['step [ms]', 1e3 * counter.seconds / counter.steps],
+        ['memory [MB]', torch.cuda.max_memory_allocated() / 2**20],
+    ])
+
+
+def _bandwidth():
+    source = torch.ones(COPIED, dtype=torch.uint8, device='cuda')
+    target, times = torch.empty_like(source), []
+    for _ in range(10):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        target.copy_(source)
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end))
+    return 2 * COPIED / np.median(times) / 1e6
+
+
+def _quality():
+    """Return the seconds of training until the held-out views of the fox are as good as that."""
+    scene, reached = load('fox', False), {}
+    if scene is not None:
+        scene.trained()  # compiles
+        mapper = scene.mapper()
+        for frame in scene.train:
+            scene.give(frame, mapper)
+        trained = 0.0
+        while trained < LONGEST and len(reached) < len(GOALS):
+            begin = time.monotonic()
+            while time.monotonic() - begin < SLICE:
+                mapper.step()
+            mapper.engine.finish()
+            trained += time.monotonic() - begin
+            quality, _ = judge(mapper, scene.held_out)
+            for goal in GOALS:
+                if quality >= goal:
+                    reached.setdefault(goal, trained)
+    return Table(['PSNR of the fox [dB]', 'after training [s]'],
+                 [[f'{goal:.0f}', reached.get(goal)] for goal in GOALS])
+
+
+def _views(scene, mapper):
+    """Return what a view takes from the call to numpy arrays, idle and between two steps."""
+    rows = []
+    for size in SIZES:
+        times = [[], []]
+        for training in (False, True):
+            for number in range(VIEWS):
+                frame = scene.held_out[number % len(scene.held_out)]
+                camera = frame.camera.scaled(*size)
+                camera.directions()  # which a fixed camera has made before
+                mapper.render(camera, frame.T_world_camera)
+                begin = time.perf_counter()
+                if training:
+                    mapper.step()
+                mapper.render(camera, frame.T_world_camera)
+                times[training].append(1e3 * (time.perf_counter() - begin))
+        rows.append([f'{size[0]} x {size[1]}', *map(np.median, times), max(times[1])])
+    return Table(['view', 'idle [ms]', 'with a step before it [ms]', 'longest [ms]'], rows)
+
+
+def _kernels(mapper):
+    """Return what each kernel takes of a step, and how long the GPU waits for the host."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    mapper.engine.finish()
+    with torch.profiler.profile(activities=activities) as profile:
+        begin = time.monotonic()
+        for _ in range(PROFILED):
+            mapper.step()
+        mapper.engine.finish()
+        wall = 1e3 * (time.monotonic() - begin) / PROFILED
+    rows = []
+    for event in profile.key_averages():
+        rows.append([event.key, _device_time(event) / 1e3 / PROFILED, event.count / PROFILED])
+    rows.sort(key=lambda row: -row[1])
+    busy = sum(row[1] for row in rows)
+    rows = [[name[:60], took, took / wall, calls] for name, took, calls in rows[:25]]
+    rows.append(['nothing: the GPU waits', wall - busy, 1 - busy / wall, None])
+    return Table(['kernel', 'ms per step', 'share', 'launches per step'], rows)
+
+
+def _device_time(event):
+    """Return microseconds on the GPU, by the name that this PyTorch has for it."""
+    return getattr(event, 'self_device_time_total', None) or getattr(
+        event, 'self_cuda_time_total', 0)

@@ -1,0 +1,76 @@
+"""Compile all kernels of the GPU backend for a GPU that is not there: cuda_compiler.py 90.
+
+A Mapper takes a step and renders a view, and each launch only compiles, with the arguments that it
+would have. Prints, for each kernel, its name and the bytes of registers that it spills.
+"""
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+CAPABILITY = int(sys.argv[1])
+TOOL = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin' / 'cuobjdump'
+
+
+class Absent:
+    """The driver of a GPU that is not there."""
+
+    def get_current_target(self):
+        """Return what to compile for."""
+        return GPUTarget('cuda', CAPABILITY, 32)
+
+    def get_current_device(self):
+        """Return its number."""
+        return 0
+
+    def get_current_stream(self, _):
+        """Return its stream."""
+        return 0
+
+
+def compile_all():
+    """Return the compiled kernels, by the hash of what they were compiled from."""
+    driver.set_active(Absent())
+    kernels, run = {}, JITFunction.run
+
+    def compile_only(self, *arguments, grid, warmup, **settings):
+        kernel = run(self, *arguments, grid=grid, warmup=True, **settings)
+        kernels[kernel.hash] = kernel
+
+    JITFunction.run = compile_only
+    torch.cuda.is_available = lambda: True
+    torch.empty = torch.zeros  # nothing is written, and what is read must be sound
+    from instant_nerf_ros.nerf.backends import cuda_device
+    cuda_device.DEVICE = 'cpu'
+    from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
+    mapper = Mapper(replace(Config(), {
+        'device': 'cuda', 'field.log2_table': 12, 'occupancy.length': 4.0,
+        'occupancy.width': 4.0, 'occupancy.height': 2.0}))
+    camera = Camera(16, 12, 12.0, 12.0, 7.5, 5.5)
+    image = np.zeros((12, 16, 3), dtype=np.uint8)
+    mapper.add(image, camera, np.eye(4), np.ones((12, 16), dtype=np.float32))
+    mapper.step()
+    mapper.render(camera, np.eye(4))
+    return kernels.values()
+
+
+def spilled(kernel):
+    """Return the bytes of the stack of a thread, in which registers are that found no place."""
+    with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
+        file.write(kernel.asm['cubin'])
+        file.flush()
+        usage = subprocess.run(
+            [TOOL, '--dump-resource-usage', file.name], capture_output=True, text=True,
+            check=True).stdout
+    return int(usage.partition('STACK:')[2].split()[0])
+
+
+for compiled in compile_all():
+    sys.stdout.write(f'{compiled.metadata.name} {spilled(compiled)}\n')
