@@ -6,10 +6,24 @@ import torch
 # Triton's own switch: the kernels run in its interpreter, on the processor. For tests.
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
-if not INTERPRETED and not torch.cuda.is_available():
-    raise ImportError(
-        f'there is no NVIDIA GPU that torch {torch.__version__} can use: install its driver and '
-        "a PyTorch for CUDA (https://pytorch.org/get-started), or set 'device' to auto or cpu")
+LEAST = 8, 0  # compute capability: before it, Triton has no use for the matrix units
+
+
+def check():
+    """Raise ImportError, with what to do, if there is no GPU that the kernels are for."""
+    if not torch.cuda.is_available():
+        raise ImportError(
+            f'there is no NVIDIA GPU that torch {torch.__version__} can use: install its driver '
+            "and a PyTorch for CUDA (https://pytorch.org/get-started), or set 'device' to auto "
+            'or cpu')
+    if torch.cuda.get_device_capability() < LEAST:
+        raise ImportError(
+            f'the {torch.cuda.get_device_name()} is too old for the GPU backend: it needs compute '
+            "capability 8.0 (Ampere) or newer; set 'device' to auto or cpu")
+
+
+if not INTERPRETED:
+    check()
 
 
 def resident(programs):
