@@ -10,6 +10,7 @@ import quality
 import render
 import report
 import throughput
+import updates
 
 BENCHMARKS = {
     'throughput': throughput.measure,
@@ -20,6 +21,7 @@ BENCHMARKS = {
     'quality': quality.measure,
     'gpu': gpu.measure,
     'intake': intake.measure,
+    'updates': updates.measure,
     'maps-kitchen': maps.measure_kitchen,
     'maps-flat': maps.measure_flat,
 }
