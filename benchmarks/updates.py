@@ -58,8 +58,8 @@ def fill(occupancy):
     for x, y, height in zip(*random.integers((0, 0, 10), (380, 380, 50), (BLOCKS, 3)).T):
         block = np.s_[x : x + 12, y : y + 12, floor : floor + height]
         hits[block], passes[block] = 8, 0
-    first = occupancy._tensor(occupancy.first)
-    occupancy.low, occupancy.high = first, first + occupancy._tensor(occupancy.shape)
+    first = torch.from_numpy(occupancy.first.astype(float))
+    occupancy.low, occupancy.high = first, first + torch.tensor(occupancy.shape)
 
 
 def drive():
