@@ -11,7 +11,7 @@ from instant_nerf_ros.nerf import Config, backends
 from instant_nerf_ros.nerf.occupancy import GRIDS, Occupancy
 from instant_nerf_ros.nerf.rays import Rays
 
-UPDATES = 20
+UPDATES = 10
 BUSY = 3  # steps of training between two updates: the caches are those of the engine
 BLOCKS = 60  # obstacles in a hall as large as the grid
 LEG = 30.0  # m, of a way of four legs that goes up like stairs

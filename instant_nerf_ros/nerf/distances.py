@@ -33,10 +33,9 @@ def layer(voxels, height):
                 (free[:, :, level], ~free, 1), (states[:, :, level] == OCCUPIED, free, -1)):
             index = np.argwhere(here)
             index = np.column_stack([index, np.full(len(index), level)])
-            # The nearest of the others is at their border: one further in has a nearer neighbour.
-            border = np.argwhere(others & _beside(~others))
-            length, nearest = cKDTree(border).query(index)
-            away = sign * (index - border[nearest]) / length[:, None].clip(1e-9)
+            columns = _nearest_in_columns(others, level)
+            length, nearest = cKDTree(columns).query(index)
+            away = sign * (index - columns[nearest]) / length[:, None].clip(1e-9)
             parts.append((index, sign * length, away))
     index, lengths, gradients = (
         np.concatenate(values) for values in (zip(*parts) if parts else (
@@ -47,12 +46,16 @@ def layer(voxels, height):
         gradients.astype(np.float32))
 
 
-def _beside(mask):
-    """Return which voxels have a neighbour, along an axis, in the mask."""
-    beside = np.zeros_like(mask)
-    for axis in range(mask.ndim):
-        low, high = (tuple(part if other == axis else slice(None) for other in range(mask.ndim))
-                     for part in (slice(None, -1), slice(1, None)))
-        beside[low] |= mask[high]
-        beside[high] |= mask[low]
-    return beside
+def _nearest_in_columns(mask, level):
+    """Return the index (N, 3) of the voxel of a mask in each column that is nearest to a level.
+
+    To a place in that level no other one of the column can be nearer.
+    """
+    above, below = mask[:, :, level:], mask[:, :, level::-1]
+    up, down = above.argmax(axis=2), below.argmax(axis=2)
+    far = mask.shape[2]
+    up[~np.take_along_axis(above, up[:, :, None], 2)[:, :, 0]] = far
+    down[~np.take_along_axis(below, down[:, :, None], 2)[:, :, 0]] = far
+    x, y = np.nonzero(np.minimum(up, down) < far)
+    up, down = up[x, y], down[x, y]
+    return np.column_stack([x, y, np.where(up <= down, level + up, level - down)])

@@ -47,13 +47,20 @@ def _inside(lower, upper, start):
 
 def _parents(codes, start):
     """Return the codes of the nodes one level up, and the key of the first."""
+    return _joined(
+        codes, start, lambda one, other: np.where(one == other, one, np.uint8(INNER_NODE))
+    ), start // 2
+
+
+def _joined(values, start, join):
+    """Join the values of the eight children of each node, those of two at a time."""
     before = start % 2
-    after = (before + codes.shape) % 2
-    codes = np.pad(codes, list(zip(before, after)))
-    shape = np.array(codes.shape) // 2
-    children = codes.reshape(shape[0], 2, shape[1], 2, shape[2], 2)
-    least, most = children.min(axis=(1, 3, 5)), children.max(axis=(1, 3, 5))
-    return np.where(least == most, least, np.uint8(INNER_NODE)), start // 2
+    after = (before + values.shape) % 2
+    if before.any() or after.any():
+        values = np.pad(values, list(zip(before, after)))
+    values = join(values[::2], values[1::2])
+    values = join(values[:, ::2], values[:, 1::2])
+    return join(values[:, :, ::2], values[:, :, 1::2])
 
 
 def _serialised(levels, lower, upper, resolution):
@@ -66,13 +73,14 @@ def _serialised(levels, lower, upper, resolution):
     corners = np.array([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)])
     for level in range(len(levels) - 1, -1, -1):
         if level:
-            below, shift = levels[level - 1][0], levels[level][1] * 2 - levels[level - 1][1]
+            codes, shift = levels[level - 1][0], levels[level][1] * 2 - levels[level - 1][1]
             places = index[:, None] * 2 + corners + shift
-            known = ((places >= 0) & (places < below.shape)).all(axis=-1)
-            places = places.clip(0, np.array(below.shape) - 1)
-            flat = np.ravel_multi_index(tuple(np.moveaxis(places, -1, 0)), below.shape)
-            children = np.where(known, below.reshape(-1)[flat], UNKNOWN_NODE)
-            lengths = np.where(children == INNER_NODE, sizes[level - 1].reshape(-1)[flat], 0)
+            known = ((places >= 0) & (places < codes.shape)).all(axis=-1)
+            places = places.clip(0, np.array(codes.shape) - 1)
+            flat = np.ravel_multi_index(tuple(np.moveaxis(places, -1, 0)), codes.shape)
+            children = np.where(known, codes.reshape(-1)[flat], UNKNOWN_NODE)
+            within = sizes[level - 1].reshape(-1)[flat].astype(np.int64)
+            lengths = np.where(children == INNER_NODE, within, 0)
         else:
             flat = np.ravel_multi_index(tuple(index.T), lower.shape)
             halves = lower.reshape(-1)[flat], upper.reshape(-1)[flat]
@@ -90,12 +98,8 @@ def _serialised(levels, lower, upper, resolution):
 
 def _sizes(levels):
     """Return how many inner nodes the tree of each node has, itself among them, by level."""
-    sizes = [(levels[0][0] == INNER_NODE).astype(np.int64)]
+    sizes = [(levels[0][0] == INNER_NODE).view(np.uint8)]  # eight of them fit
     for (_, start), (codes, _) in zip(levels, levels[1:]):
-        before = start % 2
-        shape = np.array(codes.shape)
-        after = 2 * shape - before - sizes[-1].shape
-        padded = np.pad(sizes[-1], list(zip(before, after)))
-        below = padded.reshape(shape[0], 2, shape[1], 2, shape[2], 2).sum(axis=(1, 3, 5))
-        sizes.append(np.where(codes == INNER_NODE, below + 1, 0))
+        below = _joined(sizes[-1], start, np.add)
+        sizes.append(np.where(codes == INNER_NODE, below.astype(np.int32) + 1, 0))
     return sizes
