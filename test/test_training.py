@@ -10,6 +10,7 @@ import pytest
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.settings import replace
+from instant_nerf_ros.ros import painter
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.drops import Drops
 from instant_nerf_ros.ros.intake import Intake
@@ -51,6 +52,7 @@ class Engine:
         self.keyframes = types.SimpleNamespace(
             config=None, T_world_camera=np.empty((0, 4, 4)), stored=0)
         self.added, self.steps, self.threads = [], 0, set()
+        self.rendered = []  # pixels at a time
         self.step_error = None
         self.held_out = types.SimpleNamespace(
             takes=lambda *image: False, psnr=lambda mapper: 20.0)
@@ -84,9 +86,13 @@ class Engine:
         """Return something to publish."""
         return 'map', self.steps
 
-    def render(self, camera, T_map_camera):
-        """Return something to publish."""
-        return camera.width, camera.height, T_map_camera[0, 3]
+    def render(self, camera, T_map_camera, rows):
+        """Return a view that is full of its x."""
+        self.rendered.append(len(range(camera.height)[rows]) * camera.width)
+        shape = len(range(camera.height)[rows]), camera.width
+        x = T_map_camera[0, 3]
+        return types.SimpleNamespace(
+            color=np.full((*shape, 3), 10 * x + camera.width % 7), depth=np.full(shape, x))
 
 
 class Source:
@@ -111,7 +117,8 @@ class Rig:
             take=lambda: self.posed.pop(0) if self.posed else None, wait=time.sleep)
         self.products = types.SimpleNamespace(
             publish_map=lambda mapper, stamp_ns: self.maps.append((mapper.map(), stamp_ns)),
-            publish_view=lambda *view: self.views.append(view[:4]),
+            publish_view=lambda view, *about: self.views.append(
+                ((*view.depth.shape[::-1], view.depth[0, 0]), *about[:3])),
             publish_nothing_known=lambda stamp_ns: self.maps.append(('unknown', stamp_ns)),
             publish_volumes=lambda *_: None, views_wanted=lambda: wanted)
         way = types.SimpleNamespace(
@@ -271,6 +278,19 @@ def test_requests_are_answered_in_order_between_steps_at_the_size_of_the_camera(
     rig.run()
     assert [(view[0], *view[2:]) for view in rig.views] == [
         ((8, 6, 3.0), 7, 'map'), ((8, 6, 4.0), 5, 'map'), ((8, 6, 5.0), 6, 'map')]
+
+
+def test_a_view_that_takes_long_comes_coarse_first_and_a_request_takes_its_place(monkeypatch):
+    monkeypatch.setattr(painter, 'AT_ONCE', 8)  # pixels; the whole has twelve
+    monkeypatch.setattr(painter, 'PACE', 1.0)
+    rig = Rig([Posed(1, 0.0)], [Posed(7, 3.0, 'map')])
+    rig.run()
+    assert rig.engine.rendered == [2, 8, 4]  # coarse, two rows, one row
+    assert [view[2:] for view in rig.views] == [(7, 'map')] * 2
+    assert all(view[0] == (4, 3, 3.0) for view in rig.views)
+    rig = Rig([Posed(1, 0.0)], [Posed(stamp, 3.0, 'map') for stamp in (7, 8, 9)])
+    rig.run()
+    assert [view[2] for view in rig.views] == [7, 8, 9, 9]
 
 
 @pytest.mark.parametrize('rate', [0.0, 10.0])

@@ -113,12 +113,10 @@ class Keyframes:
         return weights / weights.sum()
 
     def learn(self, drawn, pixels, colors, opacities):
-        """Take in what the field showed of rays, the first of which were Drawn.
+        """Take in what the field showed of rays that were Drawn.
 
         pixels (R, 3) uint8, as corrected; colors (R, 3) in [0, 1], over black; opacities (R,).
         """
-        own = len(drawn.keyframes)  # the others are not of keyframes
-        pixels, colors, opacities = pixels[:own], colors[:own], opacities[:own]
         errors = np.abs(colors - pixels / np.float32(255)).mean(-1)
         self.error_map.learn(drawn.keyframes, drawn.tiles, errors)
         if self.config.adapt_exposure:

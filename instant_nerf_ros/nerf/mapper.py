@@ -130,11 +130,11 @@ class Mapper:
         self.steps += 1
         return {'loss': learnt.loss, **learnt.terms}
 
-    def render(self, camera, T_world_camera):
-        """Return the View of a camera at a pose (4, 4)."""
+    def render(self, camera, T_world_camera, rows=slice(None)):
+        """Return the View of a camera at a pose (4, 4), or only some rows of it (slice)."""
         return render.render(
             self.field, self._known(), camera, np.asarray(T_world_camera, dtype=np.float64),
-            self.config.sampling, self.engine, self.schedule.stride)
+            self.config.sampling, self.engine, self.schedule.stride, rows)
 
     def voxels(self):
         """Return the VoxelGrid of what the rays say is there."""

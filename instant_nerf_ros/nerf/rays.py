@@ -9,6 +9,7 @@ from instant_nerf_ros.nerf import error_map
 from instant_nerf_ros.nerf.keyframes import MILLIMETRE
 
 NO_COLOR = -1  # of the pixels of a ray along which only a range was measured
+ALL = slice(None)
 LEAST_COSINE = 0.05  # between a ray with depth and the optical axis
 
 
@@ -92,10 +93,10 @@ def _of_pixels(keyframes, chosen, pixel):
     ), colors
 
 
-def of_camera(camera, T_world_camera, device):
-    """Return the rays of all pixels of a camera, row-major, without measurements."""
+def of_camera(camera, T_world_camera, device, rows=ALL):
+    """Return the rays of all pixels, or of a slice of the rows, of a camera, row-major."""
     pose = torch.from_numpy(T_world_camera.astype(np.float32)).to(device)
-    directions = directions_of(camera, device) @ pose[:3, :3].T
+    directions = directions_of(camera, device, rows) @ pose[:3, :3].T
     count = len(directions)
     return Rays(
         pose[:3, 3].expand(count, 3).contiguous(),
@@ -105,7 +106,12 @@ def of_camera(camera, T_world_camera, device):
     )
 
 
+def directions_of(camera, device, rows=ALL):
+    """Return Camera.directions, of a slice of its rows, as a tensor on a device."""
+    first, last, _ = rows.indices(camera.height)
+    return _all_directions_of(camera, device)[first * camera.width : last * camera.width]
+
+
 @functools.lru_cache(maxsize=4)
-def directions_of(camera, device):
-    """Return Camera.directions as a tensor on a device."""
+def _all_directions_of(camera, device):
     return torch.tensor(camera.directions(), device=device)

@@ -26,14 +26,19 @@ class View:
     opacity: np.ndarray  # (H, W) float32 in [0, 1]
 
 
-def render(field, occupancy, camera, T_world_camera, config, backend, stride):
-    """Render a view over black; config is the SamplingConfig, stride multiplies its steps."""
-    rays = rays_module.of_camera(camera, T_world_camera, backend.DEVICE)
+def render(
+    field, occupancy, camera, T_world_camera, config, backend, stride, rows=rays_module.ALL,
+):  # fmt: skip
+    """Render a slice of the rows of a view over black.
+
+    config is the SamplingConfig, stride multiplies its steps.
+    """
+    rays = rays_module.of_camera(camera, T_world_camera, backend.DEVICE, rows)
     colors, distances, opacities = look(field, rays, occupancy, config, backend, stride)
-    depth = distances * rays_module.directions_of(camera, backend.DEVICE)[:, 2]
+    depth = distances * rays_module.directions_of(camera, backend.DEVICE, rows)[:, 2]
     depth = torch.where(opacities >= HAS_DEPTH, depth, math.nan)
     color = (colors.clamp(0, 1) * 255 + 0.5).byte()
-    size = camera.height, camera.width
+    size = len(rays) // camera.width, camera.width
     return View(
         color.cpu().numpy().reshape(*size, 3), depth.cpu().numpy().reshape(size),
         opacities.cpu().numpy().reshape(size))

@@ -76,6 +76,9 @@ class NodeConfig:
     render_fov: float = setting(
         0.0, "horizontal field of view of rendered views, 0 for the camera's [degree]",
         0.0, 170.0, change='live')
+    render_deadline: float = setting(
+        0.1, 'longest that training waits for a view; a larger one comes coarse first [s]',
+        0.005, 10.0, change='live')
     render_quality: int = setting(
         80, 'quality of the JPEG on ~/render/image_raw/compressed', 1, 100, change='live')
 

@@ -70,6 +70,7 @@ class Training(threading.Thread):
 
     def _start(self):
         self._mapper = None  # the memory of the last one is free before the next takes its own
+        self._views.abandon()
         self._mapper = self._make_mapper()
         self._logger.info(
             f"the engine runs on backend '{self._mapper.backend}'; at its very first image, once "
@@ -145,6 +146,7 @@ class Training(threading.Thread):
         if mapper is self._mapper:
             return
         self._mapper = mapper
+        self._views.abandon()
         self._loss = self._psnr = float('nan')
         self._way.clear(stamp_ns)
         self._intake.forget(mapper, stamp_ns)

@@ -2,6 +2,7 @@
 import math
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.ros.painter import Painter
 from instant_nerf_ros.ros.poses import UnusableError, newest_pose
 
 
@@ -13,10 +14,15 @@ class Views:
         self.config = config
         self._buffer, self._requests = buffer, requests
         self._products, self._drops = products, drops
+        self._painter = Painter()
+        self._unfinished = None  # what paints a view, and what it is published with
 
     def publish_latest(self, mapper, latest):
-        """Render from render_frame, or else from the pose of the latest PosedImage."""
-        if not self._products.views_wanted():
+        """Render from render_frame, or else from the pose of the latest PosedImage.
+
+        Not while another view is unfinished.
+        """
+        if self._unfinished or not self._products.views_wanted():
             return
         pose = latest.T_map_camera, latest.stamp_ns, latest.frame_id
         if frame := self.config.render_frame:
@@ -29,9 +35,10 @@ class Views:
         self._publish(mapper, latest.camera, *pose)
 
     def answer_one_request(self, mapper, latest):
-        """Render from the oldest pose that was asked for, if any."""
+        """Render from the oldest pose that was asked for, or go on with what is unfinished."""
         request = self._requests.take()
         if request is None:
+            self._go_on()
             return
         if self._products.views_wanted():
             self._publish(mapper, latest.camera, request.T_map_camera, request.stamp_ns,
@@ -40,10 +47,30 @@ class Views:
             self._drops.add(
                 'unwanted view', 'a view was asked for, but nobody subscribes to ~/render')
 
+    def abandon(self):
+        """Leave unfinished what is."""
+        self._unfinished = None
+
     def _publish(self, mapper, camera, T_map_camera, stamp_ns, frame_id):
+        """Publish a view, coarse if it takes long; then it is unfinished, in place of another."""
         camera = virtual_camera(camera, self.config)
-        view = mapper.render(camera, T_map_camera)
-        self._products.publish_view(view, camera, stamp_ns, frame_id, self.config.render_quality)
+        self._unfinished = (
+            self._painter.paint(mapper, camera, T_map_camera, self.config.render_deadline),
+            (camera, stamp_ns, frame_id))
+        self._go_on()
+
+    def _go_on(self):
+        """Render no longer than render_deadline."""
+        if self._unfinished is None:
+            return
+        pictures, about = self._unfinished
+        try:
+            picture = next(pictures)
+        except StopIteration:
+            self._unfinished = None
+            return
+        if picture is not None:
+            self._products.publish_view(picture, *about, self.config.render_quality)
 
 
 def virtual_camera(camera, config):
