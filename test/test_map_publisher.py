@@ -132,3 +132,11 @@ def test_that_nothing_is_known_is_said_as_a_whole_to_planners_who_come_late_too(
     np.testing.assert_array_equal(rig.seen(), rig.cells)
     np.testing.assert_array_equal(
         cells_from_message(rig.sent['~/map_probability'][-1]), rig.cells)
+
+
+def test_begun_anew_it_publishes_what_may_have_been_lost():
+    rig = Rig()
+    assert rig.publish() == rig.publish() == (1, 0)
+    rig.publisher.begin_anew()
+    assert rig.publish() == (2, 0) and len(rig.sent['~/map_probability']) == 2
+    assert rig.publish() == (2, 0) and len(rig.sent['~/map_probability']) == 2

@@ -107,7 +107,7 @@ class Rig:
 
     def __init__(self, posed=(), requests=(), wanted=True, **settings):
         self.engines, self.maps, self.views, self.decoded = [], [], [], []
-        self.logged, self.warned, self.way = [], [], []
+        self.logged, self.warned, self.way, self.begun = [], [], [], []
         self.posed, requests = list(posed), list(requests)
         source = Source(self._decode)
         for index, one in enumerate(self.posed):
@@ -120,10 +120,12 @@ class Rig:
             publish_view=lambda view, *about: self.views.append(
                 ((*view.depth.shape[::-1], view.depth[0, 0]), *about[:3])),
             publish_nothing_known=lambda stamp_ns: self.maps.append(('unknown', stamp_ns)),
-            publish_volumes=lambda *_: None, views_wanted=lambda: wanted)
+            publish_volumes=lambda *_: None, views_wanted=lambda: wanted,
+            begin_anew=lambda: self.begun.append('products'))
         way = types.SimpleNamespace(
             add=lambda pose, stamp_ns: self.way.append(pose[0, 3]),
-            clear=lambda stamp_ns: self.way.clear(), publish=lambda poses, stamp_ns: None)
+            clear=lambda stamp_ns: self.way.clear(), publish=lambda poses, stamp_ns: None,
+            begin_anew=lambda: self.begun.append('way'))
         self.loaded = []  # (Engine, stamp) that the services answer with
         self.rescued = []  # engines whose images were to be saved
         self.map_services = types.SimpleNamespace(
@@ -307,6 +309,21 @@ def test_while_inactive_it_does_nothing_but_make_the_engine():
     rig.run()
     assert rig.thread.progress.backend == 'fake'
     assert rig.engine.added == [] and rig.engine.steps == 0 and rig.maps == []
+
+
+def test_each_activation_publishes_all_anew():
+    rig = Rig([Posed(1, 0.0)])
+    rig.thread.activate()
+    rig.thread.start()
+    while not rig.maps:
+        time.sleep(0.01)
+    rig.thread.active = False
+    time.sleep(0.1)
+    assert rig.begun == ['products', 'way']
+    rig.thread.activate()
+    time.sleep(0.2)
+    rig.end()
+    assert rig.begun == ['products', 'way'] * 2
 
 
 def test_while_paused_the_map_is_shown_but_not_learnt():

@@ -34,6 +34,7 @@ class MapPublisher:
         self._latched = None  # the one that was published as a whole
         self._latched_at, self._latched_to = 0.0, 0  # when, and to how many
         self._probabilities = self._floor = None  # published, logged
+        self._anew = False  # whether the map has to be published though it is known
 
     def publish(self, grid, stamp_ns):
         """Publish what is new in a MapGrid."""
@@ -58,6 +59,10 @@ class MapPublisher:
                 occupancy_grid_message(self._known, stamp_ns, self._map_frame))
             self._probabilities = unknown
 
+    def begin_anew(self):
+        """Publish all of it the next time: what was sent as the node was deactivated is lost."""
+        self._anew = True
+
     def floor(self):
         """Return the height of the floor [m] in words."""
         height, found = self._floor or (0.0, False)
@@ -68,6 +73,7 @@ class MapPublisher:
         self._latched_to = self._map.get_subscription_count()
         self._map.publish(occupancy_grid_message(grid, stamp_ns, self._map_frame))
         self._known = self._latched = grid
+        self._anew = False
 
     def _patch(self, grid):
         """Return the slices of the cells that are new; None if the grid is not where it was."""
@@ -82,6 +88,8 @@ class MapPublisher:
 
     def _whole_is_due(self, grid, patch):
         changed = grid.cells[patch].size
+        if self._anew:
+            return True
         if not changed and np.array_equal(grid.cells, self._latched.cells):
             return False
         maps, updates = (
@@ -92,8 +100,8 @@ class MapPublisher:
             or self._clock() - self._latched_at > LONGEST_PATCHING)
 
     def _publish_probabilities(self, grid, stamp_ns):
-        if self._probability.get_subscription_count() and not np.array_equal(
-                grid.probabilities, self._probabilities):
+        if self._probability.get_subscription_count() and (self._anew or not np.array_equal(
+                grid.probabilities, self._probabilities)):
             self._probability.publish(occupancy_grid_message(
                 dataclasses.replace(grid, cells=grid.probabilities), stamp_ns, self._map_frame))
             self._probabilities = grid.probabilities

@@ -93,7 +93,7 @@ class Mapping:
             PoseStamped, '~/render/pose', self._requests.add, QoSProfile(depth=100)))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
         self._timer, self._in_vain = node.create_timer(POLL_PERIOD, self._poll, clock=steady), 0
-        self.training.active = True
+        self.training.activate()
 
     def deactivate(self):
         """Stop taking images and working; what is known stays."""

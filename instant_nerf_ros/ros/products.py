@@ -54,6 +54,11 @@ class Products:
         """Return the height of the floor [m] in words, as the map has it."""
         return self._maps.floor()
 
+    def begin_anew(self):
+        """Publish all the next time, though it may be published; see MapPublisher."""
+        self._maps.begin_anew()
+        self._volumes.begin_anew()
+
     def publish_nothing_known(self, stamp_ns):
         """Publish that all is unknown, where a map was published: nobody drives by an old one."""
         self._maps.publish_nothing_known(stamp_ns)

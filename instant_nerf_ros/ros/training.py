@@ -31,8 +31,8 @@ class Training(threading.Thread):
         self._intake, self._views, self._products, self._way = intake, views, products, way
         self._map_services, self._logger, self._after = map_services, logger, after
         self._ending = threading.Event()
-        self._forgetting = threading.Event()
-        self.active = False  # to be set by the owner, as the node is activated
+        self._forgetting, self._beginning = threading.Event(), threading.Event()
+        self.active = False  # to be unset by the owner, as the node is deactivated
         self.paused = False  # neither takes images nor optimises, but still shows the map
         self.resting = False  # for want of anything new
         self._loss = self._psnr = float('nan')
@@ -40,6 +40,11 @@ class Training(threading.Thread):
         self._mapper = None
         self.progress = Progress()
         self.error = None
+
+    def activate(self):
+        """Let the thread work, and publish all anew; returns at once."""
+        self._beginning.set()
+        self.active = True
 
     def end(self):
         """Let the thread end soon; returns at once."""
@@ -89,6 +94,10 @@ class Training(threading.Thread):
             if self._forgetting.is_set() and self.active:  # or nobody would be told
                 self._forgetting.clear()
                 self._forget()
+            if self._beginning.is_set() and self.active:
+                self._beginning.clear()
+                self._products.begin_anew()
+                self._way.begin_anew()
             self._tune()
             if self.active:
                 self._work_once(products)

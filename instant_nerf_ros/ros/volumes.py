@@ -46,6 +46,10 @@ class Volumes:
             if publisher.get_subscription_count():
                 self._publish(topic, *make(mapper, height), stamp_ns)
 
+    def begin_anew(self):
+        """Publish all of them the next time, though they may be published."""
+        self._last = dict.fromkeys(self._last)
+
     def publish_nothing_known(self, stamp_ns):
         """Publish that nothing is there, where something was published."""
         points, colors = np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8)

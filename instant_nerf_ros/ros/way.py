@@ -39,6 +39,10 @@ class Way:
         if self._published:
             self._publish([], stamp_ns)
 
+    def begin_anew(self):
+        """Publish the way the next time, though it may be published."""
+        self._published = -1
+
     def publish(self, T_map_cameras, stamp_ns):
         """Publish the way, and the poses (K, 4, 4) of the keyframes, if there is anything new."""
         if len(self._poses) != self._published:
