@@ -25,8 +25,8 @@ CONFIG = replace(Config(), {
     'field.levels': 5, 'field.log2_table': 10, 'field.hidden': 24, 'field.finest_cell': 0.1,
     'occupancy.voxel_size': 0.2, 'occupancy.length': 6.0, 'occupancy.width': 5.0,
     'occupancy.height': 4.0, 'sampling.near': 0.1, 'sampling.far': 2.0, 'sampling.min_step': 0.1,
-    'loss.depth_weight': 0.7, 'loss.free_space_weight': 0.9, 'loss.distortion_weight': 0.6,
-    'loss.opacity_weight': 0.5,
+    'loss.depth_weight': 0.7, 'loss.free_space_weight': 0.9, 'loss.distortion_weight': 8.0,
+    'loss.opacity_weight': 2.0,
 })  # fmt: skip
 SHOWN = 'colors', 'distances', 'opacities', 'medians'
 BUDGET = 4096
