@@ -1,6 +1,4 @@
 """How well a grid of three states agrees with another, as named figures."""
-import math
-
 import numpy as np
 from scipy import spatial
 
@@ -52,18 +50,20 @@ def agreement(ours, truth):
 
 
 def distances(ours, truth, size):
-    """Return the mean distances [cm] between occupied voxels both ways, and shares [%]."""
+    """Return the mean distances [cm] between occupied voxels both ways, and shares [%].
+
+    All are None where there are none.
+    """
+    names = ('from the map to the truth [cm]', 'from the truth to the map [cm]',
+             'of the map within 10 cm [%]', 'of the truth within 10 cm [%]')
     points = [np.argwhere(states == OCCUPIED) * size for states in (ours, truth)]
-    there, back = (
-        spatial.cKDTree(to).query(of)[0] for of, to in (points, points[::-1]))
-    return {
-        'from the map to the truth [cm]': 100 * there.mean(),
-        'from the truth to the map [cm]': 100 * back.mean(),
-        'of the map within 10 cm [%]': 100 * (there <= 0.10 + 1e-6).mean(),
-        'of the truth within 10 cm [%]': 100 * (back <= 0.10 + 1e-6).mean(),
-    }
+    if not all(map(len, points)):
+        return dict.fromkeys(names)
+    ways = [spatial.cKDTree(to).query(of)[0] for of, to in (points, points[::-1])]
+    return dict(zip(names, [100 * way.mean() for way in ways]
+                    + [100 * (way <= 0.10 + 1e-6).mean() for way in ways]))
 
 
 def share(part, whole):
-    """Return a share in percent."""
-    return 100 * part / whole if whole else math.nan
+    """Return a share in percent, None of nothing."""
+    return 100 * part / whole if whole else None
