@@ -295,6 +295,6 @@ def test_kernels_older_than_any_source_are_forgotten(tmp_path):
     for file, age in zip([*sources, *kernels], (30, 20, 25, 25, 10, 10)):
         file.touch()
         os.utime(file, (1e9 - age, 1e9 - age))
-    numba_jit.forget_outdated(tmp_path)
+    numba_jit.forget_outdated(tmp_path, kept)
     assert [kernel.exists() for kernel in kernels] == [False, False, True, True]
     assert all(source.exists() for source in sources)

@@ -13,19 +13,16 @@ numba.config.SLP_VECTORIZE = 1
 jit = numba.njit(cache=True, fastmath={'contract'}, error_model='numpy', nogil=True)
 
 
-def forget_outdated(folder):
-    """Delete the kernels kept in a folder of sources that are older than any of its sources.
+def forget_outdated(sources, kept):
+    """Delete the kernels kept in a folder that are older than any source in another one.
 
     numba compares a kernel with the file it stands in alone, not with those it calls.
     """
-    newest = max(source.stat().st_mtime for source in folder.glob('*.py'))
-    for kept in (folder / '__pycache__').glob('*.nb[ci]'):
+    newest = max(source.stat().st_mtime for source in sources.glob('*.py'))
+    for kernel in kept.glob('*.nb[ci]'):
         with contextlib.suppress(OSError):  # another process was faster, or it is not ours
-            if kept.stat().st_mtime < newest:
-                kept.unlink()
-
-
-forget_outdated(Path(__file__).parent)
+            if kernel.stat().st_mtime < newest:
+                kernel.unlink()
 
 
 @intrinsic
@@ -83,3 +80,7 @@ def exp(x):
     p = p * r * r + r + np.float32(1)
     result = p * _float_of_bits(np.int32((power + np.int32(127)) << np.int32(23)))
     return result if x == x else x
+
+
+# Beside the sources, or where NUMBA_CACHE_DIR says; all kernels of a folder are kept in one.
+forget_outdated(Path(__file__).parent, Path(exp._cache.cache_path))
