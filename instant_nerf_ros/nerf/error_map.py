@@ -5,6 +5,7 @@ COLUMNS, ROWS = 16, 12  # tiles of an image
 TILES = COLUMNS * ROWS
 RATE = 0.1  # share by which one ray moves the error of its tile
 FLOOR = 0.1  # share of the mean error of its keyframe that a tile is taken to have at least
+NOTHING = 0.003  # error that is none: less than a step of 8 bits
 
 
 class ErrorMap:
@@ -24,7 +25,8 @@ class ErrorMap:
     def draw(self, keyframes, generator):
         """Return a tile (R,) for a ray of each keyframe (R,), likelier where the error is."""
         sums = self.errors.cumsum(1)
-        sums += FLOOR * sums[:, -1:] / TILES * np.arange(1, TILES + 1, dtype=np.float32)
+        least = FLOOR * sums[:, -1:] / TILES + NOTHING
+        sums += least * np.arange(1, TILES + 1, dtype=np.float32)
         chosen = sums[keyframes]
         share = generator.random(len(keyframes), dtype=np.float32) * chosen[:, -1]
         return np.minimum((chosen < share[:, None]).sum(1), TILES - 1)

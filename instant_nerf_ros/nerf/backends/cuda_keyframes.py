@@ -14,7 +14,7 @@ from instant_nerf_ros.nerf.backends import triton_draw
 from instant_nerf_ros.nerf.backends.cuda_device import DEVICE
 
 TILES = triton_draw.TILES.value
-RATE, FLOOR = 0.1, 0.1  # as in error_map.py
+RATE, FLOOR, NOTHING = 0.1, 0.1, 0.003  # as in error_map.py
 DRAWN = 128  # rays of a program
 EXPOSURE_EVERY, WITNESSES = 8, 4096  # steps between looks at the exposure, and their rays
 
@@ -90,7 +90,7 @@ def draw(store, count, generator, error_share):
     store.draws += count * weights
     errors = mirror.errors.cumsum(1)
     tiles = torch.arange(1, TILES + 1, device=DEVICE)
-    errors += FLOOR / TILES * errors[:, -1:] * tiles
+    errors += (FLOOR / TILES * errors[:, -1:] + NOTHING) * tiles
     origins, directions = torch.empty(2, count, 3, device=DEVICE)
     surfaces = torch.empty(count, device=DEVICE)
     pixels, recorded = torch.empty(2, count, 3, dtype=torch.uint8, device=DEVICE)
