@@ -241,7 +241,7 @@ def test_gradients_of_the_grid_go_where_its_values_come_from():
     encoded = np.empty((300, FEATURES), dtype=np.float32)
     scale = np.array([37.9], dtype=np.float32)
     numba_grid.encode(positions, lines, scale, encoded)
-    entries = np.empty(512, dtype=np.int32)
+    entries = np.empty(513, dtype=np.int32)
     count = numba_grid.encode_backward(positions, gradients, scale[0], 0, lines[0], entries, 0)
     found = lines[0, :, FEATURES : 2 * FEATURES]
     assert np.vdot(encoded, gradients) == pytest.approx(
