@@ -174,6 +174,23 @@ def test_a_lidar_tells_a_camera_without_depth_where_the_wall_is(robot, parameter
         assert int(value_of(statuses[-1], 'images with depth')) == 0
 
 
+def test_a_camera_may_be_reliable(robot):
+    name, namespace = 'firm', 'elsewhere'
+    paths = robot.collect(Path, f'{name}/path', LATCHED)
+    node = robot.node
+    images = node.create_publisher(Image, f'{namespace}/image', RELIABLE)
+    infos = node.create_publisher(CameraInfo, f'{namespace}/camera_info', RELIABLE)
+
+    def send():
+        now = node.get_clock().now().nanoseconds
+        robot.send_tf(now)
+        infos.publish(camera_info_message(CAMERA, now, 'camera'))
+        images.publish(image_message(np.zeros((48, 64, 3), np.uint8), 'rgb8', now, 'camera'))
+
+    with mapper(f'cameras:=[{namespace}]', 'keyframes_rate:=5.0', name=name) as process:
+        drive_until(robot, lambda: paths and paths[-1].poses, process.text, each=send)
+
+
 def test_jpegs_are_rendered_from_a_frame_with_the_virtual_camera(robot):
     jpegs = robot.collect(CompressedImage, 'seen/render/image_raw/compressed', RELIABLE)
     infos = robot.collect(CameraInfo, 'seen/render/camera_info', RELIABLE)
