@@ -64,6 +64,22 @@ def test_in_another_frame_the_pose_is_that_of_the_stamp():
     assert rig.take() == [(3 * SECOND // 2, 'base', 16.0)]
 
 
+def test_a_goal_is_a_robot_whose_camera_looks_ahead_and_stands_upright():
+    rig = Rig()
+    turned = np.eye(4)  # to the left by a right angle, at (2, 3)
+    turned[:2, :2], turned[:2, 3] = [[0, -1], [1, 0]], [2, 3]
+    message = PoseStamped(header=header_message(5, 'map'))
+    write_pose(turned, message.pose)
+    rig.requests.add_goal(message)
+    rig.requests.poll()
+    T_map_camera = rig.requests.take().T_map_camera
+    np.testing.assert_allclose(
+        T_map_camera[:3, 3], [2, 3, rig.requests.config.render_goal_height], atol=1e-9)
+    ahead, down = T_map_camera[:3, 2], T_map_camera[:3, 1]
+    np.testing.assert_allclose(ahead, [0, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(down, [0, 0, -1], atol=1e-9)
+
+
 def test_an_unknown_frame_holds_the_others_back_for_a_bounded_time_only():
     rig = Rig()
     rig.requests.add(request(0.0, SECOND, 'nowhere'))

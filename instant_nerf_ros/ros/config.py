@@ -76,6 +76,9 @@ class NodeConfig:
     render_fov: float = setting(
         0.0, "horizontal field of view of rendered views, 0 for the camera's [degree]",
         0.0, 170.0, change='live')
+    render_goal_height: float = setting(
+        1.0, 'height of the camera above a pose on ~/render/goal [m]', -50.0, 50.0,
+        change='live')
     render_deadline: float = setting(
         0.1, 'longest that training waits for a view; a larger one comes coarse first [s]',
         0.005, 10.0, change='live')

@@ -89,8 +89,10 @@ class Mapping:
         for topic, message_type in self.range_topics.items():
             self._subscriptions.append(subscribe(
                 node, message_type, topic, self._scans[topic].add, traffic, wanted))
-        self._subscriptions.append(node.create_subscription(
-            PoseStamped, '~/render/pose', self._requests.add, QoSProfile(depth=100)))
+        for topic, add in (
+                ('~/render/pose', self._requests.add), ('~/render/goal', self._requests.add_goal)):
+            self._subscriptions.append(node.create_subscription(
+                PoseStamped, topic, add, QoSProfile(depth=100)))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
         self._timer, self._in_vain = node.create_timer(POLL_PERIOD, self._poll, clock=steady), 0
         self.training.activate()

@@ -11,6 +11,8 @@ from instant_nerf_ros.ros.drops import label, stamp
 from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
 
 MOST = 1000  # that may wait
+# From the optical frame (z ahead, y down) to that of a body (x ahead, z up), REP 103.
+R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +32,24 @@ class ViewRequests:
         self.config = config
         self._buffer, self._drops, self._clock = buffer, drops, clock
         self._lock = threading.Lock()
-        self._waiting = collections.deque()  # (message, since)
+        self._waiting = collections.deque()  # (message, T_pose_camera, since)
         self._ready = collections.deque()
 
     def add(self, message):
         """Queue a geometry_msgs/PoseStamped of a camera (optical frame)."""
+        self._add(message, np.eye(4))
+
+    def add_goal(self, message):
+        """Queue a PoseStamped of a robot (x ahead), whose camera is render_goal_height above."""
+        T_goal_camera = np.eye(4)
+        T_goal_camera[:3, :3] = R_BODY_OPTICAL
+        T_goal_camera[2, 3] = self.config.render_goal_height
+        self._add(message, T_goal_camera)
+
+    def _add(self, message, T_pose_camera):
         with self._lock:
             if len(self._waiting) + len(self._ready) < MOST:
-                self._waiting.append((message, self._clock()))
+                self._waiting.append((message, T_pose_camera, self._clock()))
                 return
         self._drops.add('too many render poses', f"{label(message, 'pose')}: {MOST} wait already")
 
@@ -56,9 +68,9 @@ class ViewRequests:
         """Find the poses in the map frame. To be called often."""
         with self._lock:
             while self._waiting:
-                message, since = self._waiting[0]
+                message, T_pose_camera, since = self._waiting[0]
                 try:
-                    self._ready.append(self._resolve(message))
+                    self._ready.append(self._resolve(message, T_pose_camera))
                 except (UnusableError, ValueError) as error:
                     expired = self._clock() - since >= self.config.tf_timeout
                     if isinstance(error, NotYetError) and not expired:
@@ -72,9 +84,9 @@ class ViewRequests:
         with self._lock:
             return self._ready.popleft() if self._ready else None
 
-    def _resolve(self, message):
+    def _resolve(self, message, T_pose_camera):
         stamp_ns, frame_id = stamp(message), message.header.frame_id
-        T_frame_camera = matrix_from_pose(message.pose)
+        T_frame_camera = matrix_from_pose(message.pose) @ T_pose_camera
         if frame_id == self.config.map_frame:  # needs no TF, not even a publisher of it
             return ViewRequest(stamp_ns, frame_id, T_frame_camera)
         T_map_frame = lookup_pose(self._buffer, self.config.map_frame, frame_id, stamp_ns)
