@@ -1,5 +1,6 @@
 """Compile the kernels once, so that no drive has to wait for it: python -m ...nerf.warm_up."""
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -8,9 +9,10 @@ from instant_nerf_ros.nerf.config import Config, FieldConfig
 from instant_nerf_ros.nerf.mapper import Mapper
 
 
-def warm_up():
-    """Run everything once on two tiny images; numba keeps what it compiles on disk."""
-    config = dataclasses.replace(Config(), field=FieldConfig(log2_table=8))
+@functools.lru_cache  # once in a process
+def warm_up(device):
+    """Run everything once on two tiny images; what is compiled is kept on disk."""
+    config = dataclasses.replace(Config(), field=FieldConfig(log2_table=8), device=device)
     mapper = Mapper(config)
     camera = Camera(16, 12, 12.0, 12.0, 7.5, 5.5)
     image = np.zeros((12, 16, 3), dtype=np.uint8)
@@ -30,4 +32,4 @@ def warm_up():
 
 
 if __name__ == '__main__':
-    warm_up()
+    warm_up(Config().device)

@@ -76,10 +76,10 @@ class Training(threading.Thread):
     def _start(self):
         self._mapper = None  # the memory of the last one is free before the next takes its own
         self._views.abandon()
-        self._mapper = self._make_mapper()
         self._logger.info(
-            f"the engine runs on backend '{self._mapper.backend}'; at its very first image, once "
-            'after an installation, it compiles for a minute or two')
+            'the engine starts; once after an installation it compiles for a minute or two')
+        self._mapper = self._make_mapper()
+        self._logger.info(f"the engine runs on backend '{self._mapper.backend}'")
 
     def _work(self):
         config = self._settings
