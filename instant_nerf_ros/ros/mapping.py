@@ -7,8 +7,6 @@ from rclpy.duration import Duration
 from rclpy.qos import QoSProfile
 from tf2_ros import Buffer
 
-from instant_nerf_ros.nerf import Mapper
-from instant_nerf_ros.nerf.warm_up import warm_up
 from instant_nerf_ros.ros.camera_inputs import (
     camera_topics,
     range_topics,
@@ -16,6 +14,7 @@ from instant_nerf_ros.ros.camera_inputs import (
     subscribe_camera,
 )
 from instant_nerf_ros.ros.drops import label
+from instant_nerf_ros.ros.engine import start_engine
 from instant_nerf_ros.ros.floor_height import FloorHeight
 from instant_nerf_ros.ros.intake import Intake
 from instant_nerf_ros.ros.pose_sources import pose_source
@@ -72,7 +71,7 @@ class Mapping:
         made.callback(way.close)
         self._views = Views(self._buffer, config, self._requests, self.products, drops)
         self.training = Training(
-            lambda: _start_engine(settings.engine), settings,
+            lambda: start_engine(settings.engine, node.get_logger().error), settings,
             Intake(settings, self._ready, way, traffic, drops,
                    lambda: node.get_clock().now().nanoseconds),
             self._views, self.products, way, map_services, node.get_logger(), after)
@@ -143,8 +142,3 @@ class Mapping:
             self._timer.timer_period_ns = period_ns
         for each in inputs:
             each.poll()
-
-
-def _start_engine(config):
-    warm_up(config.device)  # now, not when the first image comes
-    return Mapper(config)
