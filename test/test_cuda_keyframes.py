@@ -9,7 +9,7 @@ from scenes import poses
 
 from instant_nerf_ros.nerf import Camera, backends
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.error_map import COLUMNS, TILES, ErrorMap
+from instant_nerf_ros.nerf.error_map import COLUMNS, FLOOR, NOTHING, TILES, ErrorMap
 from instant_nerf_ros.nerf.keyframes import Keyframes
 
 pytestmark = pytest.mark.triton
@@ -108,8 +108,11 @@ def test_rays_go_where_the_error_is(cuda):
     rays, where = drawn(cuda, store, 2000, error_share=0.5)
     check(store, rays, where)
     by_error = where.tiles[:1000].cpu()
-    # The floor gives all tiles together a tenth of the error.
-    assert 0.6 < (by_error == 40).float().mean() < 0.95
+    weights = np.full(TILES, 0.001)
+    weights[40] = 1.0
+    weights += FLOOR * weights.mean() + NOTHING
+    expected = weights[40] / weights.sum()
+    assert (by_error == 40).float().mean().item() == pytest.approx(expected, abs=0.08)
     assert (where.tiles[1000:].cpu() == 40).float().mean() < 0.05
 
 

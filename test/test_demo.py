@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,7 +154,9 @@ def test_a_short_drive_leaves_files_that_agree(tmp_path):
     results = json.loads((tmp_path / 'results.json').read_text())
     assert 'tour finished' in (tmp_path / 'sim_robot.log').read_text()
     log = (tmp_path / 'mapper_node.log').read_text()
-    assert log.count('dropped: ') == log.count('dropped: nothing') > 0
+    # Images give way to sharper neighbours; nothing else is lost.
+    reasons = re.findall(r'dropped: (.*)', log)
+    assert reasons and all(re.fullmatch(r'nothing|\d+ blurred', reason) for reason in reasons)
     assert results['keyframes'] > 10 and results['steps'] > 10
 
     cells, origin, resolution = load_map(tmp_path)

@@ -170,7 +170,8 @@ def test_a_lidar_tells_a_camera_without_depth_where_the_wall_is(robot, parameter
         drive_until(robot, sees_the_wall, process.text, each=scan)
         # Evidence that a camera before a wall without texture does not have.
         drive_until(robot, lambda: (cells_from_message(grids[-1]) == 100).any(), each=scan)
-        wait_until(lambda: int(value_of(statuses[-1], 'scans')) > 0, 5.0, process.text)
+        wait_until(
+            lambda: statuses and int(value_of(statuses[-1], 'scans')) > 0, 10.0, process.text)
         assert int(value_of(statuses[-1], 'images with depth')) == 0
 
 

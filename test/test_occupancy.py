@@ -377,9 +377,9 @@ def test_a_wall_before_a_depth_camera(backend):
                 torch.full((count, 3), 80, dtype=torch.uint8))  # fmt: skip
     for keyframe in range(MIN_VOTES):
         occupancy.carve(rays, surfaces, surfaces - 0.1, True, keyframe)
-    states = grids.voxels(occupancy).states
-    centers = occupancy.corner + (np.indices(states.shape).reshape(3, -1).T + 0.5) * 0.1
-    x, y, z = centers.T
+    grid = grids.voxels(occupancy)
+    states = grid.states
+    x, y, z = (grid.origin + (np.indices(states.shape).reshape(3, -1).T + 0.5) * 0.1).T
     states = states.flatten()
     # Cells that the cone of the rays fills.
     seen = (np.abs(y - 0.01) < 0.35 * x - 0.15) & (np.abs(z - 0.01) < 0.35 * x - 0.15)
