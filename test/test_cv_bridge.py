@@ -55,8 +55,9 @@ def test_what_only_cv_bridge_knows_is_decoded_by_it():
 def test_what_nobody_knows_is_refused_with_the_words_of_cv_bridge():
     message = message_of('rgb8')
     message.encoding = 'nonsense'
-    with pytest.raises(UnknownEncodingError, match="cv_bridge cannot decode 'nonsense'"):
-        decode_color(message)
+    for function in (check_color, decode_color):
+        with pytest.raises(UnknownEncodingError, match="cv_bridge cannot decode 'nonsense'"):
+            function(message)
 
 
 def test_depth_is_that_of_cv_bridge():

@@ -34,7 +34,7 @@ from instant_nerf_ros.ros.conversions import (
     transform_message,
 )
 from instant_nerf_ros.ros.encodings import decode_color, decode_depth
-from instant_nerf_ros.ros.products import LATCHED, RELIABLE
+from instant_nerf_ros.ros.endpoints import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros
 

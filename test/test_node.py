@@ -26,7 +26,7 @@ from instant_nerf_ros.ros.conversions import (
     write_pose,
 )
 from instant_nerf_ros.ros.encodings import decode_color, decode_depth
-from instant_nerf_ros.ros.products import LATCHED, RELIABLE
+from instant_nerf_ros.ros.endpoints import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros
 

@@ -1,22 +1,9 @@
 """Subscriptions to the topics of cameras and range sensors."""
 import dataclasses
 
-from rclpy.qos import QoSPresetProfiles, QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
-# Those that decide whether a publisher and a subscriber can talk, and how much is kept.
-OVERRIDES = QoSOverridingOptions((
-    QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
-    QoSPolicyKind.DURABILITY))
-
-
-def sensor_qos():
-    """Return what REP-2003 wants of those who read sensors: a new one, as overrides change it."""
-    sensor = QoSPresetProfiles.SENSOR_DATA.value
-    return QoSProfile(
-        depth=sensor.depth, history=sensor.history, reliability=sensor.reliability,
-        durability=sensor.durability)
+from instant_nerf_ros.ros.endpoints import SENSOR, subscription
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +49,20 @@ def subscribe(node, message_type, topic, callback, traffic, wanted=lambda: True)
         if wanted():
             callback(message)
 
-    return node.create_subscription(
-        message_type, topic, count_and_call, sensor_qos(), qos_overriding_options=OVERRIDES)
+    return subscription(node, message_type, topic, count_and_call, SENSOR)
 
 
-def subscribe_camera(node, topics, config, images, traffic, wanted):
-    """Subscribe PosedImages to CameraTopics, images and depths if wanted(); see subscribe."""
+def subscribe_camera(node, topics, config, images, traffic, wanted, and_poll):
+    """Subscribe PosedImages to CameraTopics, images and depths if wanted(); see subscribe.
+
+    and_poll(callback) returns a callback that has PosedImages polled, too.
+    """
     def type_of(transport):
         return Image if transport == 'raw' else CompressedImage
 
     subscriptions = [
-        subscribe(node, type_of(config.image_transport), topics.image, images.add_image, traffic,
-                  wanted),
+        subscribe(node, type_of(config.image_transport), topics.image,
+                  and_poll(images.add_image), traffic, wanted),
         subscribe(node, CameraInfo, topics.camera_info, images.add_camera_info, traffic)]
     if config.use_depth:
         subscriptions += [

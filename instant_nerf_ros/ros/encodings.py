@@ -124,7 +124,12 @@ def _cv_bridge(encoding):
         raise UnknownEncodingError(
             f"unknown encoding '{encoding}'; known without cv_bridge are: "
             f"{', '.join(_COLOR)}") from error
-    return CvBridge()
+    bridge = CvBridge()
+    try:
+        bridge.encoding_to_dtype_with_channels(encoding)
+    except Exception as error:  # cv_bridge passes on whatever went wrong below it
+        raise UnknownEncodingError(f"cv_bridge cannot decode '{encoding}': {error}") from error
+    return bridge
 
 
 def _decode_with_cv_bridge(message):

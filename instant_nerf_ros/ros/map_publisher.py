@@ -5,15 +5,10 @@ import time
 import numpy as np
 from map_msgs.msg import OccupancyGridUpdate
 from nav_msgs.msg import OccupancyGrid
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from instant_nerf_ros.ros.conversions import occupancy_grid_message, occupancy_patch_message
+from instant_nerf_ros.ros.endpoints import LATCHED, RELIABLE
 
-# REP-2003: a map is reliable and reaches those who come late.
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# Reliable reaches both kinds of subscribers.
-RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LARGEST_PATCH = 0.25  # of the map; more is sent as a whole
 LONGEST_PATCHING = 10.0  # s, then a changed map is sent as a whole: it is what latecomers get
 

@@ -4,7 +4,7 @@ import contextlib
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from tf2_ros import Buffer
 
 from instant_nerf_ros.ros.camera_inputs import (
@@ -14,6 +14,7 @@ from instant_nerf_ros.ros.camera_inputs import (
     subscribe_camera,
 )
 from instant_nerf_ros.ros.drops import label
+from instant_nerf_ros.ros.endpoints import subscription
 from instant_nerf_ros.ros.engine import start_engine
 from instant_nerf_ros.ros.floor_height import FloorHeight
 from instant_nerf_ros.ros.intake import Intake
@@ -28,8 +29,7 @@ from instant_nerf_ros.ros.views import Views
 from instant_nerf_ros.ros.way import Way
 
 POLL_PERIOD = 0.02  # seconds
-QUIET_PERIOD = 0.1  # where nothing has waited for a while: each poll wakes the executor
-QUIET_AFTER = 50  # polls in vain
+REQUEST_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Mapping:
@@ -85,16 +85,18 @@ class Mapping:
 
         for name, topics in self.topics.items():
             self._subscriptions += subscribe_camera(
-                node, topics, self._settings.cameras[name], self._images[name], traffic, wanted)
+                node, topics, self._settings.cameras[name], self._images[name], traffic, wanted,
+                self._and_poll)
         for topic, message_type in self.range_topics.items():
-            self._subscriptions.append(subscribe(
-                node, message_type, topic, self._scans[topic].add, traffic, wanted))
+            add = self._and_poll(self._scans[topic].add)
+            self._subscriptions.append(
+                subscribe(node, message_type, topic, add, traffic, wanted))
         for topic, add in (
                 ('~/render/pose', self._requests.add), ('~/render/goal', self._requests.add_goal)):
-            self._subscriptions.append(node.create_subscription(
-                PoseStamped, topic, add, QoSProfile(depth=100)))
+            self._subscriptions.append(subscription(
+                node, PoseStamped, topic, self._and_poll(add), REQUEST_QOS))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
-        self._timer, self._in_vain = node.create_timer(POLL_PERIOD, self._poll, clock=steady), 0
+        self._timer = node.create_timer(POLL_PERIOD, self._poll, clock=steady)
         self.training.activate()
 
     def deactivate(self):
@@ -134,11 +136,18 @@ class Mapping:
         self._ready.clear()
         self._requests.clear()
 
+    def _and_poll(self, add):
+        """Return a callback that adds a message to what waits, and lets the timer run."""
+        def add_and_poll(message):
+            add(message)
+            # What belongs to the message comes at the same time, so it is soon enough then.
+            if self._timer.is_canceled():
+                self._timer.reset()
+        return add_and_poll
+
     def _poll(self):
         inputs = (*self._images.values(), *self._scans.values(), self._requests)
-        self._in_vain = 0 if any(each.waiting for each in inputs) else self._in_vain + 1
-        period_ns = round(1e9 * (QUIET_PERIOD if self._in_vain > QUIET_AFTER else POLL_PERIOD))
-        if self._timer.timer_period_ns != period_ns:
-            self._timer.timer_period_ns = period_ns
         for each in inputs:
             each.poll()
+        if not any(each.waiting for each in inputs):
+            self._timer.cancel()  # until a message comes: each poll wakes the executor

@@ -5,9 +5,9 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from instant_nerf_ros.ros.graph_check import incompatible
 from instant_nerf_ros.ros.intake import BLURRED
 from instant_nerf_ros.ros.progress import Progress
-from instant_nerf_ros.ros.qos_check import incompatible
 
 LOG_EVERY = 5  # diagnostics
 PATIENCE = 5  # diagnostics without a message, until a topic is silent

@@ -5,12 +5,14 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 from tf2_ros import TransformListener
 
-from instant_nerf_ros.ros.camera_inputs import OVERRIDES, sensor_qos
 from instant_nerf_ros.ros.conversions import matrix_from_pose, transform_message
 from instant_nerf_ros.ros.drops import label, stamp
+from instant_nerf_ros.ros.endpoints import subscription
 
 STATIC_QOS = QoSProfile(
     depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# A sensor's, but a pose is small, and odometry fast.
+POSE_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 TOPICS = {'odometry': ('odom', Odometry), 'pose': ('pose', PoseStamped)}
 
 
@@ -31,12 +33,9 @@ class PoseTopic:
         """Subscribe; see pose_source."""
         self._node, self._buffer, self._config, self._drops = node, buffer, config, drops
         name, message_type = TOPICS[config.pose_source]
-        qos = sensor_qos()
-        qos.depth = 100  # a pose is small, and odometry fast
         self._subscriptions = [
-            node.create_subscription(
-                message_type, name, self._add, qos, qos_overriding_options=OVERRIDES),
-            node.create_subscription(TFMessage, '/tf_static', self._add_static, STATIC_QOS)]
+            subscription(node, message_type, name, self._add, POSE_QOS),
+            subscription(node, TFMessage, '/tf_static', self._add_static, STATIC_QOS)]
 
     def unregister(self):
         """Stop listening."""

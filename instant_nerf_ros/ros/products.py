@@ -1,23 +1,14 @@
 """What the node publishes about the map."""
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from instant_nerf_ros.ros.camera_inputs import OVERRIDES
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     image_message,
     jpeg_message,
 )
-from instant_nerf_ros.ros.map_publisher import LATCHED, RELIABLE, MapPublisher
+from instant_nerf_ros.ros.endpoints import LATCHED, RELIABLE, publisher
+from instant_nerf_ros.ros.map_publisher import MapPublisher
 from instant_nerf_ros.ros.volumes import Volumes
-
-
-def publisher(node, message_type, topic, qos):
-    """Return a lifecycle publisher whose QoS is open to parameters."""
-    own = QoSProfile(  # as overrides change it
-        depth=qos.depth, reliability=qos.reliability, durability=qos.durability)
-    return node.create_lifecycle_publisher(
-        message_type, topic, own, qos_overriding_options=OVERRIDES)
 
 
 class Products:

@@ -4,7 +4,7 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Path
 
 from instant_nerf_ros.ros.conversions import header_message, pose_message
-from instant_nerf_ros.ros.products import LATCHED, publisher
+from instant_nerf_ros.ros.endpoints import LATCHED, publisher
 
 # Arrows and axes of RViz point along x: here the direction of view, with z up (REP-103's body).
 R_CAMERA_BODY = np.array(
