@@ -23,6 +23,7 @@ from sensor_msgs.msg import (
 from tf2_msgs.msg import TFMessage
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.ranges import Ranges
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.conversions import (
@@ -155,7 +156,7 @@ class Rig:
     def __init__(self):
         self.now, self.buffer, self.drops = 0.0, tf2_ros.Buffer(), Drops(lambda _: None)
         self.config = dataclasses.replace(NodeConfig(), tf_timeout=0.5)
-        self.ready = Ready(50, lambda posed: self.drops.add('engine busy', ''))
+        self.ready = Ready(50, KeyframeConfig, self.drops)
         self.images = PosedImages(
             self.buffer, self.config, 'image', self.drops, Traffic(), self.ready,
             lambda: self.now)

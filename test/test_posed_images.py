@@ -13,6 +13,7 @@ import tf2_ros
 from sensor_msgs.msg import CompressedImage
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
@@ -41,8 +42,7 @@ class Rig:
         self.buffer = tf2_ros.Buffer()
         self.drops = Drops(self.warnings.append, clock=lambda: self.now)
         config = dataclasses.replace(NodeConfig(tf_timeout=TIMEOUT), **settings)
-        self.ready = Ready(config.queue_size, lambda posed: self.drops.add(
-            'engine busy', str(posed.stamp_ns)))
+        self.ready = Ready(config.queue_size, KeyframeConfig, self.drops)
         self.traffic = Traffic()
         self.images = PosedImages(
             self.buffer, config, '/camera/image_raw', self.drops, self.traffic, self.ready,
@@ -286,15 +286,31 @@ def test_a_full_queue_drops_the_oldest_and_says_what_it_waited_for():
 
 
 def test_a_busy_engine_gets_fewer_images_of_the_whole_way():
+    rig = Rig(queue_size=8)
+    rig.info()
+    rig.tf(1.0, x=0.0)
+    rig.tf(3.0, x=2.0)
+    for count in range(100):
+        rig.image(1.1 + 0.01 * count)
+        rig.images.poll()
+    counts = rig.drops.counts()
+    assert sum(counts.values()) == 92 and counts['engine busy'] > 0
+    way = [posed.T_map_camera[0, 3] for posed, _, _ in rig.take()]
+    assert way[0] == pytest.approx(0.1)
+    assert np.diff([*way, 1.1]).max() < 0.3  # a queue of the newest would begin at 1.02
+
+
+def test_before_an_image_of_another_place_goes_all_of_the_same_place_go():
     rig = Rig(queue_size=4)
     rig.info()
-    rig.tf(1.0)
-    rig.tf(2.0)
-    for seconds in (1.1, 1.2, 1.3, 1.4, 1.5):
+    places = {1.1: 0.0, 1.2: 0.0, 1.3: 0.5, 1.4: 0.51, 1.5: 1.0, 1.6: 1.0, 1.7: 1.5}
+    for seconds, x in places.items():
+        rig.tf(seconds, x)
         rig.image(seconds)
         rig.images.poll()
-    assert rig.drops.counts() == {'engine busy': 2}
-    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.2), ns(1.4), ns(1.5)]
+    assert rig.drops.counts() == {'redundant': 3} and rig.warnings == []
+    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [
+        ns(seconds) for seconds in (1.1, 1.3, 1.5, 1.7)]
 
 
 @pytest.mark.parametrize('depth_first', [True, False])
@@ -390,12 +406,12 @@ def test_cameras_share_the_room_of_a_busy_engine():
     rig = Rig(queue_size=4)
     other = PosedImages(
         rig.buffer, rig.images.config, '/rear/image', rig.drops, rig.traffic, rig.ready)
-    rig.tf(1.0)
-    rig.tf(2.0)
+    rig.tf(1.0, x=1.0)
+    rig.tf(2.0, x=2.0)
     for images in (rig.images, other):
         images.add_camera_info(camera_info_message(CAMERA, ns(1.0), 'camera'))
     front = rig.images
-    for seconds in (1.1, 1.2, 1.3, 1.4, 1.5):
+    for seconds in (1.1, 1.2, 1.25, 1.4, 1.5):
         for images in (front, other):
             rig.images = images
             rig.image(seconds)
@@ -404,7 +420,8 @@ def test_cameras_share_the_room_of_a_busy_engine():
     while (posed := rig.ready.take()) is not None:
         left.append((posed.source is front, posed.stamp_ns))
     assert left == [
-        (is_front, ns(seconds)) for seconds in (1.2, 1.4, 1.5) for is_front in (True, False)]
+        (is_front, ns(seconds)) for seconds in (1.1, 1.2, 1.4, 1.5)
+        for is_front in (True, False)]
 
 
 def test_the_wait_of_images_is_told(rig):

@@ -12,6 +12,7 @@ import tf2_ros
 from randomness import generator
 from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 
+from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.ros.clouds import point_cloud_message
 from instant_nerf_ros.ros.config import NodeConfig
 from instant_nerf_ros.ros.conversions import (
@@ -110,7 +111,7 @@ class Rig:
         self.now, self.warnings = 100.0, []
         self.buffer = tf2_ros.Buffer()
         self.drops = Drops(self.warnings.append, clock=lambda: self.now)
-        self.ready = Ready(50, lambda posed: self.drops.add('engine busy', ''))
+        self.ready = Ready(50, KeyframeConfig, self.drops)
         self.scans = RangeScans(
             self.buffer, NodeConfig(tf_timeout=TIMEOUT, queue_size=3), self.drops, self.ready,
             lambda: self.now)

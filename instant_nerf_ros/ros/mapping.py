@@ -13,7 +13,6 @@ from instant_nerf_ros.ros.camera_inputs import (
     subscribe,
     subscribe_camera,
 )
-from instant_nerf_ros.ros.drops import label
 from instant_nerf_ros.ros.endpoints import subscription
 from instant_nerf_ros.ros.engine import start_engine
 from instant_nerf_ros.ros.floor_height import FloorHeight
@@ -49,9 +48,7 @@ class Mapping:
             self._node, self._settings, self._traffic, self._settings.node)
         self._buffer = Buffer(Duration(seconds=config.tf_buffer))
         made.callback(pose_source(node, self._buffer, config, drops).unregister)
-        self._ready = Ready(config.queue_size, lambda posed: drops.add(
-            'engine busy', f"{label(posed.message, 'message')}: they come faster than the engine "
-            'takes them'))
+        self._ready = Ready(config.queue_size, lambda: settings.engine.keyframes, drops)
         self.topics = {
             name: camera_topics(node, name, of_camera)
             for name, of_camera in settings.cameras.items()}

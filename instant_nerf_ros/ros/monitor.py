@@ -5,9 +5,11 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from instant_nerf_ros.ros.endpoints import OVERRIDES
 from instant_nerf_ros.ros.graph_check import incompatible
 from instant_nerf_ros.ros.intake import BLURRED
 from instant_nerf_ros.ros.progress import Progress
+from instant_nerf_ros.ros.ready import REDUNDANT
 
 LOG_EVERY = 5  # diagnostics
 PATIENCE = 5  # diagnostics without a message, until a topic is silent
@@ -25,7 +27,8 @@ class Monitor:
         """Keep what is reported; state() -> (label of the life cycle, Mapping or None)."""
         self._node, self._state = node, state
         self._drops, self._traffic = drops, traffic
-        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._publisher = node.create_publisher(
+            DiagnosticArray, '/diagnostics', 10, qos_overriding_options=OVERRIDES)
         self._reports = 0
         self._time, self._before = time.monotonic(), Progress()
         self._counts, self._messages, self._silent = {}, {}, {}
@@ -108,7 +111,8 @@ class Monitor:
             yield WARN, (
                 'steps are discarded, their loss is not finite: check exposure, poses and depth')
         reasons = ', '.join(
-            f'{n} {why}' for why, n in sorted(dropped.items()) if n and why != BLURRED)
+            f'{n} {why}' for why, n in sorted(dropped.items())
+            if n and why not in (BLURRED, REDUNDANT))
         if reasons:
             yield WARN, f'dropping messages: {reasons}; the log says which'
 

@@ -33,6 +33,11 @@ class PosedImage:
     depth: PosedDepth  # or None
     source: object  # the PosedImages it comes from, one for each camera
 
+    @property
+    def T_map_sensor(self):  # noqa: N802
+        """Return T_map_camera, which is that of a PosedScan, too."""
+        return self.T_map_camera
+
 
 @dataclasses.dataclass(eq=False)
 class _Waiting:

@@ -1,0 +1,80 @@
+"""Poses that come after their images, in a node over DDS."""
+import collections
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('tf2_ros')
+
+from nav_msgs.msg import Path
+from ros_helpers import CAMERA, R_MAP_OPTICAL, Robot, drive_until, mapper, statuses_of, wait_until
+from sensor_msgs.msg import CameraInfo, Image
+from tf2_ros import TransformBroadcaster
+
+from instant_nerf_ros.ros.conversions import (
+    camera_info_message,
+    image_message,
+    nanoseconds,
+    transform_message,
+)
+from instant_nerf_ros.ros.endpoints import LATCHED
+
+pytestmark = pytest.mark.ros
+STEP = 0.04  # metres between images: each of them is worth to be kept
+MOST = 40  # images
+HELD_OUT = 8, 24  # of them, which are not learnt from but to tell the quality
+
+
+@pytest.fixture
+def robot():
+    """Return a robot."""
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+@pytest.mark.parametrize('late', [0.0, 0.25, 0.5])
+def test_no_image_is_lost_for_tf_that_comes_later(robot, late):
+    name = 'patient'
+    node, statuses = robot.node, statuses_of(robot, name)
+    paths = robot.collect(Path, f'{name}/path', LATCHED)
+    # Reliable, as DDS is not what is tested here.
+    images = node.create_publisher(Image, 'late/image', 10)
+    infos = node.create_publisher(CameraInfo, 'late/camera_info', 10)
+    broadcaster, waiting, sent = TransformBroadcaster(node), collections.deque(), []
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+
+    def send():
+        now = node.get_clock().now().nanoseconds
+        if len(sent) < MOST:
+            T_map_late = np.eye(4)
+            T_map_late[:3, :3], T_map_late[1, 3] = R_MAP_OPTICAL, STEP * len(sent)
+            infos.publish(camera_info_message(CAMERA, now, 'late'))
+            images.publish(image_message(pixels, 'rgb8', now, 'late'))
+            waiting.append(transform_message(T_map_late, now, 'map', 'late'))
+            sent.append(now)
+        while waiting and now - nanoseconds(waiting[0].header.stamp) >= late * 1e9:
+            broadcaster.sendTransform(waiting.popleft())
+
+    def heard():
+        return images.get_subscription_count() and infos.get_subscription_count()
+
+    def kept():
+        return set(sent) - {sent[k] for k in HELD_OUT}
+
+    reliable = (
+        f'qos_overrides./late/{topic}.subscription.reliability:=reliable'
+        for topic in ('image', 'camera_info'))
+    with mapper('cameras:=[late]', 'late.use_depth:=false', 'keyframes_rate:=5.0', *reliable,
+                name=name) as process:
+        process.wait_for('the engine runs on backend')
+        wait_until(heard, 20.0)
+        drive_until(robot, lambda: len(sent) == MOST and not waiting, each=send)
+        wait_until(lambda: paths and stamps(paths[-1]) == kept(), 20.0, process.text)
+        assert not any('dropping' in status.message for status in statuses)
+
+
+def stamps(path):
+    """Return the stamps of the poses of a nav_msgs/Path."""
+    return {nanoseconds(pose.header.stamp) for pose in path.poses}
