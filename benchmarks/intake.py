@@ -18,13 +18,16 @@ HERE = Path(__file__).parent
 
 def measure(options):
     """Return the tables of CPU time, without training beside it, and of delays, with training."""
-    costs = [_run(size, options.seconds, 'resting', 0.0) for size in SIZES]
+    costs = [[_run(size, options.seconds, mode, 0.0) for mode in ('taking', 'voting')]
+             for size in SIZES]
     delays = [_run(size, options.seconds, 'training', late) for size in SIZES
               for late in (0.0, LATE)]
     return [
-        Table(['RGB-D at 30 Hz', 'cores', 'images that came', 'keyframes', 'lost'], [
-            [_name(size), run['cores'], run['images'], run['keyframes'], run['lost']]
-            for size, run in zip(SIZES, costs)]),
+        Table(['RGB-D at 30 Hz', 'intake [cores]', 'and its votes on the map [cores]',
+               'images that came', 'keyframes a second', 'lost'], [
+            [_name(size), taking['cores'], voting['cores'], taking['images'],
+             taking['keyframes'] / options.seconds, taking['lost'] + voting['lost']]
+            for size, (taking, voting) in zip(SIZES, costs)]),
         Table(['while training', 'TF comes later by [s]', 'image to keyframe, median [ms]',
                'images that came', 'lost'], [
             [_name(size), late, 1e3 * run['delay'], run['images'], run['lost']]
@@ -78,7 +81,8 @@ def _run(size, seconds, mode, late):
 
 def _lost(status):
     return sum(int(value) for key, value in status.items()
-               if key.startswith('dropped: ') and key != 'dropped: blurred')
+               if key.startswith('dropped: ')
+               and key not in ('dropped: blurred', 'dropped: redundant'))
 
 
 def _cpu_time(pid):

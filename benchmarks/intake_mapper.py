@@ -1,12 +1,17 @@
-"""A mapper_node that trains, or, when told to rest, only takes images: what is left is intake."""
+"""A mapper_node that only takes images, and lets them vote on the map too, or trains as well."""
 import sys
 
-from instant_nerf_ros.nerf import Mapper
+from instant_nerf_ros.nerf import Mapper, evidence
 from instant_nerf_ros.ros import mapper_node
 
+MODES = 'taking', 'voting', 'training'  # each does more than the one before
+
 if __name__ == '__main__':
+    mode = MODES.index(sys.argv[1])
     arguments = ['--ros-args', '-p', 'keyframes_rate:=0.0']
-    if sys.argv[1] == 'resting':
+    if mode < MODES.index('training'):
         Mapper.settled = property(lambda self: True)
         arguments += ['-p', 'map_rate:=0.0']
+    if mode < MODES.index('voting'):
+        evidence.tell_measured = lambda *_: None
     sys.exit(mapper_node.main(arguments))
