@@ -85,3 +85,12 @@ def test_it_does_not_rest_while_the_learning_rate_is_high_nor_over_what_is_no_nu
     assert not plan.settled
     run(plan, 1, lambda step: float('nan'))
     assert plan.settled
+
+
+def test_steps_that_were_discarded_do_not_keep_it_from_resting():
+    plan = Schedule()
+    run(plan, 7000, lambda step: 1.0 if step % 500 else float('nan'))
+    assert plan.settled
+    falling = Schedule()  # over 999 losses, or 500: not less because fewer are numbers
+    run(falling, 7000, lambda step: 0.9999**step if step < 6000 or step % 2 else float('inf'))
+    assert not falling.settled

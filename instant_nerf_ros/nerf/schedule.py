@@ -3,6 +3,7 @@
 There is no last step in a drive: everything follows from what came of late.
 """
 import logging
+import math
 
 import numpy as np
 
@@ -28,12 +29,12 @@ class Schedule:
         self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
         self.age = 0  # steps since the last keyframe
         self._share = 1.0  # of the samples wanted that there is memory for
-        self._sum = 0.0  # of the losses of this window
+        self._sum, self._count = 0.0, 0  # of the losses of this window that are numbers
         self._means = []  # of the last windows
 
     def keyframe_came(self):
         """Begin anew: there is something to learn."""
-        self.age, self._sum, self._means = 0, 0.0, []
+        self.age, self._sum, self._count, self._means = 0, 0.0, 0, []
 
     def step_taken(self, rays, samples, loss, budget):
         """Take in the rays, samples and loss of a step; budget: samples that it should have."""
@@ -43,10 +44,11 @@ class Schedule:
         wanted = np.clip(budget / per_ray, rays / 2, rays * 2)
         self.rays = int(np.clip(wanted, LEAST_RAYS, budget))
         self.age += 1
-        self._sum += loss
-        if self.age % WINDOW == 0:
-            self._means = [*self._means[-1:], self._sum / WINDOW]
-            self._sum = 0.0
+        if math.isfinite(loss):
+            self._sum, self._count = self._sum + loss, self._count + 1
+        if self.age % WINDOW == 0 and self._count:
+            self._means = [*self._means[-1:], self._sum / self._count]
+            self._sum, self._count = 0.0, 0
 
     def budget(self, config, backend):
         """Return how many samples a step should have; config is the SamplingConfig."""
