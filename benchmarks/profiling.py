@@ -6,7 +6,7 @@ import inspect
 import threading
 import time
 
-from instant_nerf_ros.nerf import evidence, rays
+from instant_nerf_ros.nerf import evidence
 
 
 class Profile:
@@ -52,12 +52,12 @@ def profiled(mapper):
 
     for owner, attribute, name in (
         (mapper, 'step', 'rest of the step'),
-        (rays, 'draw', 'draw rays (beside Adam)'),
+        (mapper.engine, 'draw', 'draw rays (beside Adam)'),
         (mapper.engine, 'learn', 'lesson: rays to gradients, all threads'),
         (mapper.optimizer, 'step', 'grid gradients and Adam, all threads'),
         (evidence, 'tell_rendered', 'votes on the voxels'),
         (mapper.occupancy, 'visit', 'visit voxels (beside Adam)'),
-        (mapper.keyframes, 'learn', 'errors of pixels (beside Adam)'),
+        (mapper.engine, 'take_in', 'errors of pixels (beside Adam)'),
         (mapper.field, 'density', 'probe the field'),
     ):  # fmt: skip
         replace(owner, attribute, name)

@@ -14,11 +14,13 @@ from randomness import floats, generator, unit
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.backends import numba_grid, reference
 from instant_nerf_ros.nerf.backends.numba_jit import exp
-from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU, layer, outer
+from instant_nerf_ros.nerf.backends.numba_layers import layer, outer, packed
+from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16, BLOCK, NO_FLOOR, RELU
 
 BACKENDS = ['cpu', 'reference']
 FEATURES, GEOMETRY = reference.FEATURES, reference.GEOMETRY
 SCALES = [3.0, 10.7, 37.9, 130.1]
+ROUNDING = 2**-8 if BFLOAT16 else 1e-6  # of a product, relative: of both its factors
 
 
 def make_geometry(backend, scales=SCALES, log2_table=10, hidden=64, table=None):
@@ -155,32 +157,36 @@ def test_cpu_geometry_has_the_values_of_the_reference(count, hidden):
     assert_same(cpu(positions), other(positions).detach(), 1e-5)
 
 
-@pytest.mark.parametrize('rows, depth, width', [(8, 1, 16), (64, 32, 64), (203, 64, 48)])
+@pytest.mark.parametrize('rows, depth, width', [(8, 16, 16), (64, 32, 64), (203, 64, 48)])
 def test_products_are_those_of_numpy(rows, depth, width):
     random = generator()
     inputs, gradients = (
         random.normal(size=(rows + 8, columns)).astype(np.float32) for columns in (depth, width))
     matrix = random.normal(size=(depth, width)).astype(np.float32)
     given = random.normal(size=(rows + 8, width)).astype(np.float32)
+    whole = -(-rows // BLOCK) * BLOCK
     for adds, floor in ((False, RELU), (True, RELU), (False, NO_FLOOR), (True, NO_FLOOR)):
         results = given.copy()
-        layer(inputs, matrix, results, rows, adds, floor)
+        layer(inputs, packed(matrix), results, rows, adds, floor)
         expected = np.maximum(inputs @ matrix + adds * given, floor)
-        np.testing.assert_allclose(results[:rows], expected[:rows], atol=1e-4)
-        np.testing.assert_array_equal(results[-(-rows // BLOCK) * BLOCK :], given[
-            -(-rows // BLOCK) * BLOCK :])
-    if depth % BLOCK == 0 and width % 16 == 0:
-        results = np.ones((width, 64), dtype=np.float32)
-        wide = random.normal(size=(rows + 8, 64)).astype(np.float32)
-        outer(gradients, wide, results, rows)
-        np.testing.assert_allclose(results, 1 + gradients[:rows].T @ wide[:rows], atol=1e-3)
+        error = ROUNDING * (np.abs(inputs) @ np.abs(matrix)) + 1e-5
+        assert (np.abs(results - expected) < error)[:rows].all()
+        np.testing.assert_array_equal(results[whole:], given[whole:])
+    results = np.ones((width, depth), dtype=np.float32)
+    gradients[rows:] = inputs[rows:] = np.nan  # nothing of these counts
+    outer(gradients, inputs, results, rows)
+    gradients, inputs = gradients[:rows], inputs[:rows]
+    error = ROUNDING * (np.abs(gradients).T @ np.abs(inputs)) + 1e-4
+    assert (np.abs(results - 1 - gradients.T @ inputs) < error).all()
 
 
 def test_what_is_not_a_number_stays_so_in_products():
-    values = np.full((8, 16), np.nan, dtype=np.float32)
-    results = np.zeros((8, 16), dtype=np.float32)
-    layer(values, np.zeros((16, 16), dtype=np.float32), results, 8, False, RELU)
-    assert np.isnan(results).all()
+    for number in (np.nan, np.inf, -np.inf):
+        values = np.full((8, 16), number, dtype=np.float32)
+        results, gradient = np.zeros((8, 16), np.float32), np.zeros((16, 16), np.float32)
+        layer(values, packed(gradient), results, 8, False, RELU)
+        outer(values, values * 0, gradient, 8)
+        assert np.isnan(results).all() and np.isnan(gradient).all()
 
 
 def test_the_exponential_is_that_of_numpy():

@@ -1,14 +1,17 @@
 """Rays: a pixel, its colour and its depth end up on one line in the world."""
+import copy
+
 import numpy as np
 import pytest
-from randomness import generator
+import torch
+from randomness import floats, generator
 from scenes import CAMERA, distances, look_at, view
 
-from instant_nerf_ros.nerf import error_map
+from instant_nerf_ros.nerf import backends, batches, error_map
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.keyframes import Keyframes
-from instant_nerf_ros.nerf.rays import draw, of_camera
+from instant_nerf_ros.nerf.rays import of_camera
 
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
 POSES = [look_at([-1.0, 0.3, 1.2], [1.0, 0.0, 0.8]), look_at([0.9, -1.0, 0.4], [0.5, 1.0, 1.5])]
@@ -18,7 +21,20 @@ def coordinates(camera):
     """Return an image whose colour is column, row, and the width of the camera."""
     columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     return np.stack([columns, rows, np.full_like(rows, camera.width)], -1).astype(np.uint8)
+
+
 ERROR_SHARE = 0.5
+
+
+@pytest.fixture(params=['reference', 'cpu'])
+def engine(request):
+    return backends.select(request.param)
+
+
+@pytest.fixture
+def draw(engine):
+    """Return a function that draws rays as the backend does."""
+    return lambda keyframes, *how: batches.draw(keyframes, (), engine, *how)
 
 
 @pytest.fixture
@@ -30,7 +46,7 @@ def keyframes():
     return store
 
 
-def test_every_ray_has_origin_direction_and_surface_of_its_pixel(keyframes):
+def test_every_ray_has_origin_direction_and_surface_of_its_pixel(draw, keyframes):
     rays, drawn = draw(keyframes, 4000, generator(), ERROR_SHARE)
     assert len(rays) == 4000
     column, row, width = rays.pixels.numpy().astype(int).T
@@ -51,7 +67,7 @@ def test_every_ray_has_origin_direction_and_surface_of_its_pixel(keyframes):
         assert oblique < 0.8  # or the test above would say little
 
 
-def test_all_pixels_are_drawn(keyframes):
+def test_all_pixels_are_drawn(draw, keyframes):
     rays, _ = draw(keyframes, 100_000, generator(), ERROR_SHARE)
     column, row, width = rays.pixels.numpy().astype(int).T
     for camera in (CAMERA, FISHEYE):
@@ -61,7 +77,7 @@ def test_all_pixels_are_drawn(keyframes):
         assert (counts > 0).all() and counts.max() < 5 * counts.mean()
 
 
-def test_where_the_field_is_wrong_more_rays_are_drawn(keyframes):
+def test_where_the_field_is_wrong_more_rays_are_drawn(draw, keyframes):
     # Wrong in the left half of the second image, right everywhere else.
     _, drawn = draw(keyframes, 50_000, generator(), 0.0)
     wrong = (drawn.keyframes == 1) & (drawn.tiles % error_map.COLUMNS < error_map.COLUMNS / 2)
@@ -87,15 +103,15 @@ def test_pixels_lie_in_their_tiles_and_all_of_them_are_found():
             assert (error_map.tile_of(pixels, widths, heights) == tiles).all()
 
 
-def test_the_same_generator_draws_the_same_rays(keyframes):
-    first = draw(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels
+def test_the_same_generator_draws_the_same_rays(draw, keyframes):
+    first = draw(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels.clone()
     keyframes.draws[:] = 0
     again = draw(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels
     other = draw(keyframes, 100, np.random.default_rng(2), ERROR_SHARE)[0].pixels
     assert (first == again).all() and (first != other).any()
 
 
-def test_pixels_without_depth_have_no_surface():
+def test_pixels_without_depth_have_no_surface(draw):
     store = Keyframes(KeyframeConfig(budget_mb=16))
     depth = view(CAMERA, POSES[0])[1]
     depth[:, 32:] = np.nan
@@ -117,3 +133,36 @@ def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
     right, down = POSES[0][:3, 0], POSES[0][:3, 1]
     assert (np.diff(image @ right, axis=1) > 0).all() and (np.diff(image @ down, axis=0) > 0).all()
     assert image[0, :, 2].min() > image[-1, :, 2].max()
+
+
+def test_errors_are_taken_in_alike(keyframes):
+    random = generator()
+    _, drawn = batches.draw(keyframes, (), backends.select('cpu'), 800, random, 0.5)
+    pixels = floats(random.integers(0, 256, (800, 3))).byte()
+    shown = floats(random.random((800, 3))), floats(random.random(800))
+    twin = copy.deepcopy(keyframes)
+    for _ in range(2):
+        for name, store in (('cpu', keyframes), ('reference', twin)):
+            batches.take_in(store, backends.select(name), drawn, pixels, *shown)
+    errors = keyframes.error_map.errors
+    assert (errors != 1).mean() > 0.5
+    np.testing.assert_allclose(errors, twin.error_map.errors, rtol=1e-5)
+
+
+def test_rays_have_the_colours_of_one_exposure(draw, keyframes):
+    keyframes.exposure.gains = np.array([[1.2, 0.8, 1.0], [0.9, 1.0, 1.1]], dtype=np.float32)
+    keyframes.exposure.offsets = np.array([[0.1, 0.0, -0.2], [0.1, -0.4, 0.0]], dtype=np.float32)
+    rays, drawn = draw(keyframes, 2000, generator(), ERROR_SHARE)
+    expected = keyframes.exposure.correct(drawn.keyframes, drawn.pixels)
+    assert (expected != drawn.pixels).mean() > 0.5
+    difference = rays.pixels.numpy().astype(int) - expected
+    assert abs(difference).max() <= 1 and (difference == 0).mean() > 0.99
+
+
+def test_the_rays_of_a_draw_outlive_the_next_one(draw, keyframes):
+    random = generator()
+    rays, drawn = draw(keyframes, 500, random, ERROR_SHARE)
+    before = [values.clone() for values in vars(rays).values()], drawn.keyframes.copy()
+    draw(keyframes, 700, random, ERROR_SHARE)
+    assert all(map(torch.equal, before[0], vars(rays).values()))
+    assert (before[1] == drawn.keyframes).all()

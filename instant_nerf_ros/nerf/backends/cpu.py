@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from instant_nerf_ros.nerf.backends import numba_voxels
+from instant_nerf_ros.nerf.backends.cpu_keyframes import draw, take_in
 from instant_nerf_ros.nerf.backends.cpu_lesson import Adam, learn, look
 from instant_nerf_ros.nerf.backends.cpu_networks import ColorNetwork, GeometryNetwork
 from instant_nerf_ros.nerf.backends.cpu_threads import together
@@ -14,13 +15,13 @@ from instant_nerf_ros.nerf.backends.reference import finish
 
 __all__ = [
     'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
-    'carve', 'finish', 'learn', 'look', 'states', 'together', 'visit',
+    'carve', 'draw', 'finish', 'learn', 'look', 'states', 'take_in', 'together', 'visit',
 ]  # fmt: skip
 
 NAME = 'cpu'
 DEVICE = 'cpu'
 SAMPLES = 2**13  # of a step, if the settings leave that to the backend: more steps teach more
-WHOLE, DRAWS = True, False
+WHOLE, DRAWS = True, True
 
 
 def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):

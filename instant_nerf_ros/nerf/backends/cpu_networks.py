@@ -6,6 +6,7 @@ from torch import nn
 
 from instant_nerf_ros.nerf.backends import numba_grid, reference
 from instant_nerf_ros.nerf.backends.cpu_threads import on_all_cores
+from instant_nerf_ros.nerf.backends.numba_layers import packed
 from instant_nerf_ros.nerf.backends.numba_lesson import Back
 from instant_nerf_ros.nerf.backends.numba_light import Field, ask, make_chunk
 from instant_nerf_ros.nerf.backends.reference import FEATURES, GEOMETRY, HARMONICS
@@ -60,7 +61,7 @@ def pack(geometry, color=None):
         directions, features = first[:, :HARMONICS], first[:, HARMONICS:]
         hidden2, colors = color.hidden2.numpy(), color.output.numpy()
     matrices = (matrix.T for matrix in (hidden, output, directions, features, hidden2, colors))
-    return Field(geometry.lines, geometry.scales, *map(_pad, matrices))
+    return Field(geometry.lines, geometry.scales, *map(_packed, matrices))
 
 
 def pack_back(geometry, color):
@@ -68,14 +69,14 @@ def pack_back(geometry, color):
     matrices = (
         geometry.hidden, geometry.output, color.hidden1[:, HARMONICS:], color.hidden2,
         color.output)
-    return Back(*(_pad(matrix.numpy()) for matrix in matrices))
+    return Back(*(_packed(matrix.numpy()) for matrix in matrices))
 
 
-def _pad(matrix):
-    """Return a contiguous copy with zeros up to multiples of PADDING."""
+def _packed(matrix):
+    """Return a copy for the kernels, with zeros up to multiples of PADDING."""
     result = np.zeros([_padded(size) for size in matrix.shape], dtype=np.float32)
     result[: matrix.shape[0], : matrix.shape[1]] = matrix
-    return result
+    return packed(result)
 
 
 def _padded(size):

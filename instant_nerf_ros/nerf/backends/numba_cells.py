@@ -1,37 +1,28 @@
 """The cells of the hash grid in vector instructions, called from numba kernels.
 
 The eight corners of a cell are one vector, the features of an entry another. numba offers neither,
-so this is written in LLVM's own vectors, which LLVM splits where a processor has shorter ones.
+so this is written in LLVM's own vectors.
 """
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
+from instant_nerf_ros.nerf.backends.numba_vectors import (
+    FLOAT,
+    LONG,
+    WORD,
+    broadcast,
+    multiply_add,
+    pointer,
+    vector_at,
+)
 from instant_nerf_ros.nerf.backends.reference import FEATURES, PRIMES
 
 CORNERS = 8
 LINE = 16  # float32 values in a cache line: value, gradient, first and second moment
-FLOAT, WORD, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 FLOATS, WORDS = ir.VectorType(FLOAT, CORNERS), ir.VectorType(WORD, CORNERS)
 ENTRY = ir.VectorType(FLOAT, FEATURES)
 BITS = ir.IntType(FEATURES)
-
-
-def _all(builder, value, kind):
-    """Return a vector whose elements are all the same value."""
-    single = builder.insert_element(ir.Constant(kind, ir.Undefined), value, WORD(0))
-    zeros = ir.Constant(ir.VectorType(WORD, kind.count), [0] * kind.count)
-    return builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), zeros)
-
-
-def _multiply_add(builder, kind, a, b, c):
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind, [kind] * 3), f'llvm.fma.v{kind.count}f32')
-    return builder.call(function, [a, b, c])
-
-
-def _vector_at(builder, address, kind):
-    return builder.inttoptr(address, kind.as_pointer())
 
 
 @intrinsic
@@ -46,42 +37,40 @@ def find_corners(context, position, scale, mask, indices, weights):
 
     def generate(context, builder, signature, arguments):
         position, scale, mask, indices, weights = arguments
-        position = builder.inttoptr(position, FLOAT.as_pointer())
+        position = pointer(builder, position, FLOAT)
         index = weight = None
         for axis, prime in enumerate(PRIMES):
             upper = [corner >> axis & 1 for corner in range(CORNERS)]
             value = builder.load(builder.gep(position, [LONG(axis)]))
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(FLOAT, [FLOAT] * 3), 'llvm.fma.f32')
-            value = builder.call(function, [value, scale, FLOAT(0.5)])
+            value = multiply_add(builder, value, scale, FLOAT(0.5))
             # Signed, since processors before AVX-512 convert nothing else.
             vertex = builder.fptosi(value, WORD)
             fraction = builder.fsub(value, builder.sitofp(vertex, FLOAT))
-            lower = _all(builder, builder.mul(vertex, WORD(prime)), WORDS)
+            lower = broadcast(builder, builder.mul(vertex, WORD(prime)), WORDS)
             hashed = builder.add(lower, ir.Constant(WORDS, [bit * prime for bit in upper]))
-            share = _multiply_add(
-                builder, FLOATS, _all(builder, fraction, FLOATS),
+            share = multiply_add(
+                builder, broadcast(builder, fraction, FLOATS),
                 ir.Constant(FLOATS, [2.0 * bit - 1 for bit in upper]),
                 ir.Constant(FLOATS, [1.0 - bit for bit in upper]))
             index = hashed if axis == 0 else builder.xor(index, hashed)
             weight = share if axis == 0 else builder.fmul(weight, share)
-        index = builder.and_(index, _all(builder, mask, WORDS))
-        builder.store(index, _vector_at(builder, indices, WORDS), align=4)
-        builder.store(weight, _vector_at(builder, weights, FLOATS), align=4)
+        index = builder.and_(index, broadcast(builder, mask, WORDS))
+        builder.store(index, pointer(builder, indices, WORDS), align=4)
+        builder.store(weight, pointer(builder, weights, FLOATS), align=4)
         return context.get_dummy_value()
     return signature, generate
 
 
 def _corners_of(builder, lines, indices, weights, column):
     """Yield entry, address of FEATURES values from a column of its line, weight of the corners."""
-    indices = builder.inttoptr(indices, WORD.as_pointer())
-    weights = builder.inttoptr(weights, FLOAT.as_pointer())
-    lines = builder.inttoptr(lines, FLOAT.as_pointer())
+    indices = pointer(builder, indices, WORD)
+    weights = pointer(builder, weights, FLOAT)
+    lines = pointer(builder, lines, FLOAT)
     for corner in range(CORNERS):
         index = builder.load(builder.gep(indices, [LONG(corner)]))
         first = builder.add(builder.mul(builder.zext(index, LONG), LONG(LINE)), LONG(column))
-        place = builder.bitcast(builder.gep(lines, [first]), ENTRY.as_pointer())
-        yield index, place, _all(
+        place = vector_at(builder, lines, first, ENTRY)
+        yield index, place, broadcast(
             builder, builder.load(builder.gep(weights, [LONG(corner)])), ENTRY)
 
 
@@ -95,8 +84,8 @@ def interpolate(context, lines, indices, weights, result):
         sums = [ir.Constant(ENTRY, None)] * 2  # two, to wait half as long for each other
         for _, place, weight in _corners_of(builder, lines, indices, weights, 0):
             value = builder.load(place, align=16)
-            sums = [sums[1], _multiply_add(builder, ENTRY, weight, value, sums[0])]
-        builder.store(builder.fadd(*sums), _vector_at(builder, result, ENTRY), align=4)
+            sums = [sums[1], multiply_add(builder, weight, value, sums[0])]
+        builder.store(builder.fadd(*sums), pointer(builder, result, ENTRY), align=4)
         return context.get_dummy_value()
     return signature, generate
 
@@ -113,12 +102,12 @@ def spread(context, lines, indices, weights, gradient, entries, count, most):
 
     def generate(context, builder, signature, arguments):
         lines, indices, weights, gradient, entries, count, most = arguments
-        entries = builder.inttoptr(entries, WORD.as_pointer())
-        change = builder.load(_vector_at(builder, gradient, ENTRY), align=4)
+        entries = pointer(builder, entries, WORD)
+        change = builder.load(pointer(builder, gradient, ENTRY), align=4)
         zero = ir.Constant(ENTRY, None)
         for index, place, weight in _corners_of(builder, lines, indices, weights, FEATURES):
             before = builder.load(place, align=16)
-            after = _multiply_add(builder, ENTRY, weight, change, before)
+            after = multiply_add(builder, weight, change, before)
             builder.store(after, place, align=16)
             untouched = builder.bitcast(builder.fcmp_ordered('==', before, zero), BITS)
             touched = builder.bitcast(builder.fcmp_unordered('!=', after, zero), BITS)

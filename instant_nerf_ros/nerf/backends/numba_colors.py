@@ -2,8 +2,9 @@
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_jit import exp, jit
+from instant_nerf_ros.nerf.backends.numba_layers import layer
 from instant_nerf_ros.nerf.backends.numba_light import LINE
-from instant_nerf_ros.nerf.backends.numba_products import NO_FLOOR, RELU, layer
+from instant_nerf_ros.nerf.backends.numba_products import NO_FLOOR, RELU
 
 
 @jit

@@ -6,9 +6,10 @@ import numpy as np
 from instant_nerf_ros.nerf.backends.numba_colors import shine
 from instant_nerf_ros.nerf.backends.numba_grid import FEATURES, adam, encode_backward
 from instant_nerf_ros.nerf.backends.numba_jit import jit, take_number
+from instant_nerf_ros.nerf.backends.numba_layers import layer, outer
 from instant_nerf_ros.nerf.backends.numba_light import LINE, RAYS, ROWS, order_of, trace
 from instant_nerf_ros.nerf.backends.numba_pixels import LIT, compare, composite
-from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, layer, outer
+from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR
 from instant_nerf_ros.nerf.backends.reference import GEOMETRY, HARMONICS
 
 PART = 64  # samples that go back through all layers together

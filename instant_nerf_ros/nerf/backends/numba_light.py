@@ -11,8 +11,9 @@ import numpy as np
 from instant_nerf_ros.nerf.backends import reference_rays
 from instant_nerf_ros.nerf.backends.numba_grid import encode
 from instant_nerf_ros.nerf.backends.numba_jit import exp, jit, take_number
+from instant_nerf_ros.nerf.backends.numba_layers import layer
 from instant_nerf_ros.nerf.backends.numba_march import MAX_SAMPLES, Places, advance, begin, clip
-from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU, layer
+from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU
 from instant_nerf_ros.nerf.backends.reference import GEOMETRY, HARMONICS
 
 RAYS = 32  # in a chunk
