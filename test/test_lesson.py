@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import llvmlite.binding
 import numba
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import Config, backends, lesson, replace
 from instant_nerf_ros.nerf.backends import cpu_lesson, numba_grid, numba_light
+from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16
 from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.occupancy import Occupancy
@@ -24,6 +26,9 @@ CONFIG = replace(Config(), {
     'loss.free_space_weight': 0.9, 'loss.distortion_weight': 0.8, 'loss.opacity_weight': 0.5,
 })  # fmt: skip
 SHOWN = 'colors', 'distances', 'opacities', 'medians'
+# Tolerances: of what is shown, and of gradients, relative to their norm. A bfloat16 has two to
+# three digits, and these fields are wilder than those that are learnt.
+VALUES, GRADIENTS, MATRICES = (0.03, 0.12, 0.1) if BFLOAT16 else (1e-3, 0.02, 0.05)
 
 
 class Twins:
@@ -116,11 +121,11 @@ def test_a_lesson_of_the_processor_is_that_of_the_reference(density, stride, mea
     cpu, other = twins.learn(rays, stride, random)
     assert cpu.terms.keys() == other.terms.keys() and ('depth' in cpu.terms) == (measured > 0)
     for name in cpu.terms:
-        assert cpu.terms[name] == pytest.approx(other.terms[name], rel=1e-3, abs=1e-6)
+        assert cpu.terms[name] == pytest.approx(other.terms[name], rel=VALUES, abs=1e-6)
     for name in SHOWN:
         # A sample on the face of a voxel may be taken by one and not by the other.
         error = (getattr(cpu, name) - getattr(other, name)).abs().reshape(len(rays), -1).amax(-1)
-        assert (error > 1e-3).float().mean() < 0.03, name
+        assert (error > VALUES).float().mean() < 0.03, name
     assert len(cpu.positions) == pytest.approx(len(other.positions), rel=0.01)
     assert len(cpu.positions) > 50
     expected = {name: parameter.grad for name, parameter in (
@@ -129,9 +134,10 @@ def test_a_lesson_of_the_processor_is_that_of_the_reference(density, stride, mea
     found = gradients_of_cpu(twins)
     assert found.keys() == expected.keys()
     for name, gradient in found.items():
-        assert_alike(gradient, expected[name], 0.02, name)
+        assert_alike(gradient, expected[name], GRADIENTS, name)
 
 
+@pytest.mark.skipif(BFLOAT16, reason='a hidden unit near zero may be on in one and off in the other')
 def test_steps_of_adam_are_those_of_the_reference_and_leave_the_rest_bit_identical():
     random = generator()
     twins = Twins(random, 3.0)
@@ -152,7 +158,8 @@ def test_steps_of_adam_are_those_of_the_reference_and_leave_the_rest_bit_identic
         noise |= touched & (cpu == before[0]).all(-1)
         clear = touched & ~noise
         assert clear.sum() > 0.2 * touched.sum()
-        assert_alike((cpu - before[0])[clear], (other - before[1])[clear], 0.03, 'table')
+        changes = (cpu - before[0])[clear], (other - before[1])[clear]
+        assert_alike(*changes, 0.03, 'table')
         twins.fields[1].load(twins.fields[0].state())
 
 
@@ -169,7 +176,7 @@ def test_matrices_are_optimised_as_the_reference_does():
             if 'table' not in name:
                 change = value - before[0][name]
                 other = twins.fields[1].state()[name] - before[1][name]
-                assert_alike(change, other, 0.05, name)
+                assert_alike(change, other, MATRICES, name)
         twins.fields[1].load(twins.fields[0].state())
 
 
@@ -187,7 +194,7 @@ def test_a_view_of_the_processor_is_that_of_the_reference(density):
     assert views[1][0].any()
     for actual, expected in zip(*views):
         error = (actual - expected.detach()).abs().reshape(len(rays), -1).amax(-1)
-        assert (error > 2e-3).float().mean() < 0.05
+        assert (error > 2 * VALUES).float().mean() < 0.05
 
 
 
@@ -221,7 +228,7 @@ def test_chunks_without_room_for_all_samples_are_halved():
     cpu, other = twins.learn(rays, 1.0, np.random.default_rng(1))
     assert len(cpu.positions) > count / 32 * numba_light.ROWS
     assert len(cpu.positions) == len(other.positions)
-    torch.testing.assert_close(cpu.opacities, other.opacities, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(cpu.opacities, other.opacities, rtol=VALUES, atol=VALUES / 100)
 
 
 def test_rays_that_find_no_room_are_left_out(monkeypatch):
@@ -237,16 +244,32 @@ def test_rays_that_find_no_room_are_left_out(monkeypatch):
     assert cpu.terms['color'] < other.terms['color']
 
 
+PROCESSORS = {
+    'without AVX-512': ('haswell', '+avx2,+fma,+avx'),
+    'without bfloat16': ('skylake-avx512', '+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx2,+fma'),
+}
+
+
 @pytest.mark.skipif(
     'pytest_on_another_processor' in os.environ, reason='this is the other processor')
-@pytest.mark.skipif(os.uname().machine != 'x86_64', reason='names a processor of x86_64')
-def test_a_processor_without_avx512_learns_the_same(tmp_path):
+@pytest.mark.parametrize('name', PROCESSORS)
+def test_another_processor_learns_the_same(name, tmp_path):
+    own = llvmlite.binding.get_host_cpu_features()
+    processor, features = PROCESSORS[name]
+    if not all(own.get(feature[1:]) for feature in features.split(',')):
+        pytest.skip(f'this processor cannot stand in for {processor}')
     environment = {
-        **os.environ, 'NUMBA_CPU_NAME': 'haswell', 'NUMBA_CPU_FEATURES': '+avx2,+fma,+avx',
+        **os.environ, 'NUMBA_CPU_NAME': processor, 'NUMBA_CPU_FEATURES': features,
         'NUMBA_CACHE_DIR': str(tmp_path), 'pytest_on_another_processor': 'yes'}
-    names = 'lesson_of_the_processor or products or view_of_the_processor'
+    names = 'of_the_processor or products or steps_of_adam or float32'
     files = [str(file) for file in (__file__, __file__.replace('test_lesson', 'test_backends'))]
     result = subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-k', names, *files],
         env=environment, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+
+
+@pytest.mark.skipif(
+    'pytest_on_another_processor' not in os.environ, reason='only of the other processor')
+def test_a_processor_without_bfloat16_computes_in_float32():
+    assert not BFLOAT16 and GRADIENTS == 0.02
