@@ -121,7 +121,7 @@ def test_a_lesson_of_the_processor_is_that_of_the_reference(density, stride, mea
     cpu, other = twins.learn(rays, stride, random)
     assert cpu.terms.keys() == other.terms.keys() and ('depth' in cpu.terms) == (measured > 0)
     for name in cpu.terms:
-        assert cpu.terms[name] == pytest.approx(other.terms[name], rel=VALUES, abs=1e-6)
+        assert cpu.terms[name] == pytest.approx(other.terms[name], rel=VALUES, abs=1e-3 * VALUES)
     for name in SHOWN:
         # A sample on the face of a voxel may be taken by one and not by the other.
         error = (getattr(cpu, name) - getattr(other, name)).abs().reshape(len(rays), -1).amax(-1)
@@ -137,7 +137,7 @@ def test_a_lesson_of_the_processor_is_that_of_the_reference(density, stride, mea
         assert_alike(gradient, expected[name], GRADIENTS, name)
 
 
-@pytest.mark.skipif(BFLOAT16, reason='a hidden unit near zero may be on in one and off in the other')
+@pytest.mark.skipif(BFLOAT16, reason='a unit near zero may be on in one, off in the other')
 def test_steps_of_adam_are_those_of_the_reference_and_leave_the_rest_bit_identical():
     random = generator()
     twins = Twins(random, 3.0)
