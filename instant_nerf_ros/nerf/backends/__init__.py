@@ -20,9 +20,9 @@ A backend takes and returns bare tensors and imports no class of ours. It define
 ``together``
     Calls two functions, at the same time where there are cores for that.
 ``DRAWS``
-    Whether it draws the rays itself, from its own copy of the keyframes: ``draw(keyframes, count,
-    generator, error_share)`` and ``take_in(keyframes, drawn, pixels, colors, opacities)``, which
-    do what rays.draw and Keyframes.learn do.
+    Whether it draws the rays itself, maybe from its own copy of the keyframes: ``draw(keyframes,
+    count, generator, error_share)`` and ``take_in(keyframes, drawn, pixels, colors, opacities)``,
+    which do what rays.draw and Keyframes.learn do.
 ``DEVICE``, ``SAMPLES``
     Where its tensors lie, and the samples of a step that suit it.
 ``NAME``
