@@ -203,7 +203,7 @@ def test_a_signal_ends_it_while_it_trains(robot, number):
     with mapper(name=name) as process:
         process.wait_for('the engine runs on backend')
         drive_until(robot, lambda: grids)
-        assert process.end(number) == 0
+        assert process.end(number, timeout=5.0) == 0  # then launch sends the next, harder one
         assert 'Traceback' not in process.text()
 
 

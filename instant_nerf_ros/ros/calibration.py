@@ -43,7 +43,7 @@ class Calibration:
         if self._error is not None:
             raise UnusableError('invalid camera_info', f"of '{self.frame_id}': {self._error}")
         if self._camera is None:
-            raise NotYetError('no camera_info', 'no camera_info has come')
+            raise NotYetError('no camera_info', 'none has come: remap camera_info')
         return self._camera
 
 

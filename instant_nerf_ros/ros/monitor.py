@@ -48,9 +48,15 @@ class Monitor:
         new = {why: n - self._counts.get(why, 0) for why, n in counts.items()}
         self._counts = counts
         speed = (progress.steps - self._before.steps) / duration
-        findings = [(ERROR, sentence) for sentence in incompatible(self._node)]
+        wrong, warnings = list(incompatible(self._node)), []
+        findings = [(ERROR, sentence) for sentence in wrong]
         if label == 'active':
-            findings += self._findings(mapping, progress, rates, new)
+            warnings = list(self._warnings(mapping, progress, rates, wrong))
+            findings += [(WARN, sentence) for sentence in warnings]
+            if progress.backend and not progress.keyframes:
+                findings.append((WARN, 'no image has been used yet'))
+            if reasons := _reasons(new):
+                findings.append((WARN, f'dropping messages: {reasons}; the log says which'))
         self._before = progress
         state = _state_of(label, training, progress)
         wait, delay = self._traffic.medians()
@@ -70,7 +76,7 @@ class Monitor:
         })
         self._reports += 1
         if label == 'active' and self._reports % LOG_EVERY == 0:
-            self._log(mapping, progress, speed, counts)
+            self._log(progress, speed, counts, warnings)
 
     def _rates(self, duration):
         """Return {topic: messages per second} since the last call."""
@@ -81,40 +87,28 @@ class Monitor:
         self._messages = messages
         return {topic: n / duration for topic, n in new.items()}
 
-    def _findings(self, mapping, progress, rates, dropped):
-        """Yield (level, sentence) for whatever is wrong."""
+    def _warnings(self, mapping, progress, rates, wrong):
+        """Yield sentences about what may have to be mended; wrong are the sentences of errors."""
+        for topic, sensor in _needed(mapping):
+            clash = any(sentence.startswith(f'on {topic},') for sentence in wrong)
+            if self._silent.get(topic, 0) >= PATIENCE and not clash:
+                publishers = self._node.count_publishers(topic)
+                yield f'nothing comes on {topic} ({publishers} publishers): ' + (
+                    f'does the {sensor} send (ros2 topic hz)? Larger messages are lost unless its '
+                    'driver has config/fastdds.xml, too'
+                    if publishers else f'remap it to the topic of the {sensor}')
         for topics in mapping.topics.values():
-            for topic in (topics.image, topics.camera_info):
-                if self._silent.get(topic, 0) >= PATIENCE:
-                    publishers = self._node.count_publishers(topic)
-                    yield WARN, (
-                        f'nothing comes on {topic} ({publishers} publishers): ' + (
-                            'is what it carries lost? see config/fastdds.xml' if publishers
-                            else 'remap it to the topic of the camera'))
             images, infos = rates.get(topics.image, 0.0), rates.get(topics.camera_info, 0.0)
             if infos >= FEWEST and 0.0 < images < FRACTION * infos:
-                yield WARN, (
+                yield (
                     f'of {infos:.0f} images a second on {topics.image}, {images:.0f} arrive: '
                     'larger messages are lost; give the camera driver config/fastdds.xml too')
-        for topic in mapping.range_topics:
-            if self._silent.get(topic, 0) >= PATIENCE:
-                yield WARN, (
-                    f'nothing comes on {topic} ({self._node.count_publishers(topic)} publishers): '
-                    'remap it to the topic of the lidar')
-        if progress.backend and not progress.keyframes:
-            yield WARN, 'no image has been used yet'
         if 0 < progress.keyframes < FEWEST_VIEWS:
-            yield WARN, (
+            yield (
                 f'{progress.keyframes} keyframes tell nothing yet, the map needs {FEWEST_VIEWS}: '
                 'move the camera')
         if progress.discarded > self._before.discarded:
-            yield WARN, (
-                'steps are discarded, their loss is not finite: check exposure, poses and depth')
-        reasons = ', '.join(
-            f'{n} {why}' for why, n in sorted(dropped.items())
-            if n and why not in (BLURRED, REDUNDANT))
-        if reasons:
-            yield WARN, f'dropping messages: {reasons}; the log says which'
+            yield 'steps are discarded, their loss is not finite: check exposure, poses and depth'
 
     def _age(self, progress):
         if not progress.fused_ns:
@@ -137,20 +131,31 @@ class Monitor:
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def _log(self, mapping, progress, speed, counts):
+    def _log(self, progress, speed, counts, warnings):
         dropped = ', '.join(f'{count} {reason}' for reason, count in sorted(counts.items()))
-        self._node.get_logger().info(
+        self._node.get_logger().info((
             f'{progress.keyframes} keyframes, {progress.depths} images with depth, '
-            f'{progress.steps} steps ({speed:.1f}/s), '
-            f"loss {progress.loss:.4g}; dropped: {dropped or 'nothing'}")
-        # Depth is optional.
-        needed = {name for t in mapping.topics.values() for name in (t.image, t.camera_info)}
-        silent = [
-            f'{topic} ({self._node.count_publishers(topic)} publishers)'
-            for topic in sorted(needed) if self._silent.get(topic, 0) >= PATIENCE]
-        if silent:
-            self._node.get_logger().warning(
-                f"nothing came in the last {LOG_EVERY} s on {', '.join(silent)}")
+            f'{progress.steps} steps ({speed:.1f}/s), loss {progress.loss:.4g}'
+            if progress.keyframes else 'no image has been used yet'
+            ) + f"; dropped: {dropped or 'nothing'}")
+        for sentence in warnings:
+            self._node.get_logger().warning(sentence)
+
+
+def _needed(mapping):
+    """Yield the topics of a Mapping that must not be silent, and what sends on them."""
+    for topics in mapping.topics.values():  # depth is optional
+        yield topics.image, 'camera'
+        yield topics.camera_info, 'camera'
+    for topic in mapping.range_topics:
+        yield topic, 'lidar'
+
+
+def _reasons(dropped):
+    """Return in words what was dropped and should not have been."""
+    return ', '.join(
+        f'{n} {why}' for why, n in sorted(dropped.items())
+        if n and why not in (BLURRED, REDUNDANT))
 
 
 def _state_of(label, training, progress):

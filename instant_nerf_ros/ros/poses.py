@@ -37,7 +37,8 @@ def lookup_pose(buffer, target, source, stamp_ns):
             f"the newest TF of '{source}' in '{target}' is {gap} ({error})")) from error
     except TransformException as error:
         raise NotYetError(
-            'no TF', f"there is no TF from '{source}' to '{target}' ({error})") from error
+            'no TF', f"there is no TF from '{source}' to '{target}': start what sends it "
+            f'(localisation, odometry), or set map_frame ({error})') from error
     except ValueError as error:
         raise UnusableError('invalid TF', f"'{source}' in '{target}' is {error}") from error
 
