@@ -232,10 +232,10 @@ class LifecycleClient:
         if service not in self._clients:
             self._clients[service] = self._robot.node.create_client(
                 service_type, f'{self._name}/{service}')
-            assert self._clients[service].wait_for_service(10.0)
+            assert self._clients[service].wait_for_service(30.0)
             time.sleep(0.5)  # the server has to find the client, too, or its answer is lost
         client = self._clients[service]
-        assert client.wait_for_service(10.0)
+        assert client.wait_for_service(30.0)
         begin = time.monotonic()
         answer = client.call_async(service_type.Request(**request))
         wait_until(answer.done, 10.0, lambda: f'{self._name}/{service} does not answer')

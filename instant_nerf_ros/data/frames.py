@@ -9,9 +9,6 @@ from instant_nerf_ros.data import layouts
 from instant_nerf_ros.nerf.camera import Camera
 
 HOLD_OUT_EVERY = 8
-# A camera_link looks along x with z up, its optical frame along z with y down (REP-103).
-T_LINK_OPTICAL = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 # Calibration tools look at the pixels as they are stored, not as EXIF would turn them.
 COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 

@@ -7,7 +7,7 @@ curves: speed, turning speed and acceleration along the path are bounded.
 import numpy as np
 
 from instant_nerf_ros.data.flat import SHIFT
-from instant_nerf_ros.data.frames import T_LINK_OPTICAL
+from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
 
 WAYPOINTS = (  # plan coordinates of the flat [m], see furniture
     (3.95, 2.45), (3.20, 2.50), (2.90, 3.30), (2.50, 3.95), (1.50, 4.30), (0.75, 4.25),
@@ -29,7 +29,7 @@ T_BASE_LINK = np.array(
      [0.0, 1.0, 0.0, CAMERA_POSITION[1]],
      [-np.sin(CAMERA_PITCH), 0.0, np.cos(CAMERA_PITCH), CAMERA_POSITION[2]],
      [0.0, 0.0, 0.0, 1.0]])
-T_BASE_CAMERA = T_BASE_LINK @ T_LINK_OPTICAL
+T_BASE_CAMERA = T_BASE_LINK @ T_BODY_OPTICAL
 
 
 class Tour:

@@ -16,6 +16,8 @@ COEFFICIENTS = {
     'rational_polynomial': (8,),
     'equidistant': (4,),
 }
+# The pose of an optical frame in that of a body (x ahead, z up) at the same place (REP 103).
+T_BODY_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 UNDISTORTIONS = 5  # rounds; each divides the error by ten or more
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from instant_nerf_ros.data.bags import is_bag, open_bag
-from instant_nerf_ros.data.frames import T_LINK_OPTICAL, holdout, load_folder
+from instant_nerf_ros.data.frames import holdout, load_folder
+from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
 from instant_nerf_ros.nerf.settings import setting
 from instant_nerf_ros.ros.playback import (
     FIRST_STAMP,
@@ -63,10 +64,10 @@ class Replay(PlaybackNode):
         config = self.config
         frames = load_folder(config.path, config.frame_rate, config.scale)
         topics = CameraTopics(self, '16UC1' if config.with_depth else 'none', config.reliability)
-        topics.publish_static([(T_LINK_OPTICAL, 'camera_link', OPTICAL_FRAME)])
+        topics.publish_static([(T_BODY_OPTICAL, 'camera_link', OPTICAL_FRAME)])
         played = [i for i in range(len(frames)) if not (config.hold_out and holdout(i))]
         begin = self._begin(f'{len(played)} of {len(frames)} frames', [topics.image])
-        T_optical_link = np.linalg.inv(T_LINK_OPTICAL)
+        T_optical_link = np.linalg.inv(T_BODY_OPTICAL)
         told = begin
         for index, entry in enumerate(frames.entries):
             # The images of a file are read before they are due, so that they leave in time.

@@ -9,9 +9,8 @@ import sys
 import numpy as np
 
 from instant_nerf_ros.data.flat import Flat
-from instant_nerf_ros.data.frames import T_LINK_OPTICAL
 from instant_nerf_ros.data.tour import T_BASE_LINK, Tour
-from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL, Camera
 from instant_nerf_ros.nerf.settings import setting
 from instant_nerf_ros.ros.playback import (
     FIRST_STAMP,
@@ -61,7 +60,7 @@ class SimRobot(PlaybackNode):
         self._topics.publish_static([
             (np.eye(4), 'map', 'odom'),  # this odometry does not drift
             (T_BASE_LINK, 'base_link', 'camera_link'),
-            (T_LINK_OPTICAL, 'camera_link', OPTICAL_FRAME)])
+            (T_BODY_OPTICAL, 'camera_link', OPTICAL_FRAME)])
 
     def play(self):
         """Drive until the last lap is done, if there is one, or until a signal comes."""

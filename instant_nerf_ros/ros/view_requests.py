@@ -6,13 +6,12 @@ import time
 
 import numpy as np
 
+from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
 from instant_nerf_ros.ros.conversions import matrix_from_pose
 from instant_nerf_ros.ros.drops import label, stamp
 from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
 
 MOST = 1000  # that may wait
-# From the optical frame (z ahead, y down) to that of a body (x ahead, z up), REP 103.
-R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +40,7 @@ class ViewRequests:
 
     def add_goal(self, message):
         """Queue a PoseStamped of a robot (x ahead), whose camera is render_goal_height above."""
-        T_goal_camera = np.eye(4)
-        T_goal_camera[:3, :3] = R_BODY_OPTICAL
+        T_goal_camera = T_BODY_OPTICAL.copy()
         T_goal_camera[2, 3] = self.config.render_goal_height
         self._add(message, T_goal_camera)
 

@@ -3,12 +3,12 @@ import numpy as np
 from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Path
 
+from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
 from instant_nerf_ros.ros.conversions import header_message, pose_message
 from instant_nerf_ros.ros.endpoints import LATCHED, publisher
 
 # Arrows and axes of RViz point along x: here the direction of view, with z up (REP-103's body).
-R_CAMERA_BODY = np.array(
-    [[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+T_CAMERA_BODY = np.linalg.inv(T_BODY_OPTICAL)
 
 
 class Way:
@@ -31,7 +31,7 @@ class Way:
         """Note where an image that was kept was taken."""
         self._poses.append(PoseStamped(
             header=header_message(stamp_ns, self._map_frame),
-            pose=pose_message(T_map_camera @ R_CAMERA_BODY)))
+            pose=pose_message(T_map_camera @ T_CAMERA_BODY)))
 
     def clear(self, stamp_ns):
         """Forget the way."""
@@ -51,6 +51,6 @@ class Way:
     def _publish(self, T_map_cameras, stamp_ns):
         header = header_message(stamp_ns, self._map_frame)
         self._keyframes.publish(PoseArray(
-            header=header, poses=[pose_message(T @ R_CAMERA_BODY) for T in T_map_cameras]))
+            header=header, poses=[pose_message(T @ T_CAMERA_BODY) for T in T_map_cameras]))
         self._path.publish(Path(header=header, poses=list(self._poses)))
         self._published = len(self._poses)
