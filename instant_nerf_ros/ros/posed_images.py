@@ -5,7 +5,6 @@ pairs them in the order of arrival, with a bounded wait. A pose is looked up as 
 because TF forgets while the engine is busy. An image is decoded later, by the one who has seen
 its pose and wants it.
 """
-import collections
 import dataclasses
 import threading
 import time
@@ -19,6 +18,7 @@ from instant_nerf_ros.ros.depth_images import DepthImages, PosedDepth
 from instant_nerf_ros.ros.drops import label, reason, stamp
 from instant_nerf_ros.ros.encodings import check_color, decode_color
 from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
+from instant_nerf_ros.ros.waiting import Waiting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +39,6 @@ class PosedImage:
         return self.T_map_camera
 
 
-@dataclasses.dataclass(eq=False)
-class _Waiting:
-    message: object
-    stamp_ns: int
-    since: float  # seconds of the clock
-    cause: str = 'an earlier image'
-
-
 class PosedImages:
     """Pairs the messages of a camera into posed images; what cannot be used goes to drops.
 
@@ -56,23 +48,22 @@ class PosedImages:
     def __init__(self, buffer, config, image_topic, drops, traffic, ready, clock=time.monotonic):
         """Keep a tf2_ros Buffer, a NodeConfig, where to report, Ready and a clock [s]."""
         self.config = config
-        self._buffer, self._drops, self._traffic, self._clock = buffer, drops, traffic, clock
-        self._ready = ready
+        self._buffer, self._drops, self._traffic, self._ready = buffer, drops, traffic, ready
         self._calibration = Calibration(config.rectification, image_topic)
         self._depth_calibration = Calibration(config.rectification, image_topic)
         self._lock = threading.RLock()
-        self._waiting = collections.deque()
+        self._waiting = Waiting(
+            clock, lambda message, error: self._drop(message, error.reason, str(error)))
         self._depths = DepthImages(config, drops)
         self._newest_ns = 0  # stamp of the newest image that was ready
 
     def add_image(self, message):
         """Queue a sensor_msgs/Image or CompressedImage."""
-        entry = _Waiting(message, stamp(message), self._clock())
         with self._lock:
             if len(self._waiting) >= self.config.queue_size:
-                oldest = self._waiting.popleft()
-                self._drop(oldest.message, 'queue full', f'it waited for {oldest.cause}')
-            self._waiting.append(entry)
+                self._drop(
+                    self._waiting.popleft(), 'queue full', f'it waited for {self._waiting.cause}')
+            self._waiting.append(message)
 
     def add_depth(self, message):
         """Queue a depth image."""
@@ -91,12 +82,10 @@ class PosedImages:
             if not self._calibration.update(message):
                 return
             # Images from before the change may have either calibration.
-            count = len(self._waiting)
-            self._waiting = collections.deque(
-                entry for entry in self._waiting if entry.stamp_ns >= stamp(message))
+            count = self._waiting.keep(lambda image: stamp(image) >= stamp(message))
             self._drop(message, 'camera_info changed', (
-                f"that of '{before}' held before; {count - len(self._waiting)} waiting images "
-                'are dropped'), 'camera_info')
+                f"that of '{before}' held before; {count} waiting images are dropped"),
+                'camera_info')
 
     def clear(self):
         """Forget everything but the calibration, as after a jump back in time."""
@@ -113,24 +102,7 @@ class PosedImages:
     def poll(self):
         """Pair what can be paired. To be called often."""
         with self._lock:
-            while self._waiting:
-                entry = self._waiting[0]
-                waited = self._clock() - entry.since
-                expired = waited >= self.config.tf_timeout
-                try:
-                    posed = self._pair(entry, expired)
-                except NotYetError as missing:
-                    entry.cause = str(missing)
-                    if not expired:
-                        return  # the later ones wait behind it: the order counts
-                    self._drop(entry.message, missing.reason, str(missing))
-                except UnusableError as error:
-                    self._drop(entry.message, error.reason, str(error))
-                else:
-                    self._newest_ns = posed.stamp_ns
-                    self._traffic.waited(waited)
-                    self._ready.append(posed)
-                self._waiting.popleft()
+            self._waiting.poll(self._use, self.config.tf_timeout)
 
     def decode(self, posed):
         """Return (image, depth) of a PosedImage as Mapper.add takes them, or None if it is bad.
@@ -147,25 +119,32 @@ class PosedImages:
         else:
             return image, self._depths.decode(posed.depth, posed.camera, posed.frame_id)
 
-    def _pair(self, entry, expired):
-        if entry.stamp_ns == 0:
+    def _use(self, message, waited, expired):
+        posed = self._pair(message, expired)
+        self._newest_ns = posed.stamp_ns
+        self._traffic.waited(waited)
+        self._ready.append(posed)
+
+    def _pair(self, message, expired):
+        stamp_ns = stamp(message)
+        if stamp_ns == 0:
             raise UnusableError('no stamp', 'TF takes a zero stamp for the latest time')
-        if entry.stamp_ns <= self._newest_ns:
+        if stamp_ns <= self._newest_ns:
             raise UnusableError('out of order', (
                 f'one of {self._newest_ns * 1e-9:.9f} came before; '
                 'to play a bag again, set use_sim_time'))
         camera, frame_id = self._calibration.camera(), self._calibration.frame_id
-        if not isinstance(entry.message, CompressedImage):
-            _check_size((entry.message.height, entry.message.width), camera)
+        if not isinstance(message, CompressedImage):
+            _check_size((message.height, message.width), camera)
         try:
-            check_color(entry.message)
+            check_color(message)
         except ValueError as error:
             raise UnusableError(reason(error, 'image'), str(error)) from error
-        T_map_camera = lookup_pose(self._buffer, self.config.map_frame, frame_id, entry.stamp_ns)
-        depth_message = self._depths.find(entry.message, expired)
+        T_map_camera = lookup_pose(self._buffer, self.config.map_frame, frame_id, stamp_ns)
+        depth_message = self._depths.find(message, expired)
         depth = self._posed_depth(depth_message, T_map_camera, expired)
         return PosedImage(
-            entry.stamp_ns, frame_id, camera, T_map_camera, entry.message, depth, self)
+            stamp_ns, frame_id, camera, T_map_camera, message, depth, self)
 
     def _posed_depth(self, message, T_map_camera, expired):
         """Return the PosedDepth of a depth message, None for none or one without a pose."""

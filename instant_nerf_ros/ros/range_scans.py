@@ -1,5 +1,4 @@
 """Range scans with the poses that belong to them: LaserScan and PointCloud2."""
-import collections
 import dataclasses
 import threading
 import time
@@ -8,8 +7,9 @@ import numpy as np
 from sensor_msgs.msg import LaserScan
 
 from instant_nerf_ros.ros.drops import label, stamp
-from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
+from instant_nerf_ros.ros.poses import UnusableError, lookup_pose
 from instant_nerf_ros.ros.range_messages import duration_of, points_from
+from instant_nerf_ros.ros.waiting import Waiting
 
 PARTS = 8  # of a scan that takes time; each has a pose of its own
 
@@ -33,16 +33,17 @@ class RangeScans:
     def __init__(self, buffer, config, drops, ready, clock=time.monotonic):
         """Keep a tf2_ros Buffer, a NodeConfig, where to report, Ready and a clock [s]."""
         self.config = config
-        self._buffer, self._drops, self._ready, self._clock = buffer, drops, ready, clock
+        self._buffer, self._drops, self._ready = buffer, drops, ready
         self._lock = threading.Lock()
-        self._waiting = collections.deque()  # (message, since)
+        self._waiting = Waiting(
+            clock, lambda message, error: self._drop(message, error.reason, str(error)))
 
     def add(self, message):
         """Queue a sensor_msgs/LaserScan or PointCloud2."""
         with self._lock:
             if len(self._waiting) >= self.config.queue_size:
-                self._drop(self._waiting.popleft()[0], 'queue full', 'it waited for TF')
-            self._waiting.append((message, self._clock()))
+                self._drop(self._waiting.popleft(), 'queue full', 'it waited for TF')
+            self._waiting.append(message)
 
     def clear(self):
         """Forget those that wait, as after a jump back in time."""
@@ -57,17 +58,9 @@ class RangeScans:
     def poll(self):
         """Find the poses of what waits. To be called often."""
         with self._lock:
-            while self._waiting:
-                message, since = self._waiting[0]
-                try:
-                    self._ready.append(self._posed(message))
-                except NotYetError as missing:
-                    if self._clock() - since < self.config.tf_timeout:
-                        return
-                    self._drop(message, missing.reason, str(missing))
-                except UnusableError as error:
-                    self._drop(message, error.reason, str(error))
-                self._waiting.popleft()
+            self._waiting.poll(
+                lambda message, *_: self._ready.append(self._posed(message)),
+                self.config.tf_timeout)
 
     def decode(self, posed):
         """Return origins and points, (N, 3) metres in the map, of a PosedScan; None if it is bad.

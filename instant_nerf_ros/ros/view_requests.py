@@ -9,7 +9,8 @@ import numpy as np
 from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
 from instant_nerf_ros.ros.conversions import matrix_from_pose
 from instant_nerf_ros.ros.drops import label, stamp
-from instant_nerf_ros.ros.poses import NotYetError, UnusableError, lookup_pose
+from instant_nerf_ros.ros.poses import UnusableError, lookup_pose
+from instant_nerf_ros.ros.waiting import Waiting
 
 MOST = 1000  # that may wait
 
@@ -29,9 +30,9 @@ class ViewRequests:
     def __init__(self, buffer, config, drops, clock=time.monotonic):
         """Keep a tf2_ros Buffer, a NodeConfig, a Drops and a clock in seconds."""
         self.config = config
-        self._buffer, self._drops, self._clock = buffer, drops, clock
+        self._buffer, self._drops = buffer, drops
         self._lock = threading.Lock()
-        self._waiting = collections.deque()  # (message, T_pose_camera, since)
+        self._waiting = Waiting(clock, self._drop)  # of (message, T_pose_camera)
         self._ready = collections.deque()
 
     def add(self, message):
@@ -47,7 +48,7 @@ class ViewRequests:
     def _add(self, message, T_pose_camera):
         with self._lock:
             if len(self._waiting) + len(self._ready) < MOST:
-                self._waiting.append((message, T_pose_camera, self._clock()))
+                self._waiting.append((message, T_pose_camera))
                 return
         self._drops.add('too many render poses', f"{label(message, 'pose')}: {MOST} wait already")
 
@@ -65,17 +66,9 @@ class ViewRequests:
     def poll(self):
         """Find the poses in the map frame. To be called often."""
         with self._lock:
-            while self._waiting:
-                message, T_pose_camera, since = self._waiting[0]
-                try:
-                    self._ready.append(self._resolve(message, T_pose_camera))
-                except (UnusableError, ValueError) as error:
-                    expired = self._clock() - since >= self.config.tf_timeout
-                    if isinstance(error, NotYetError) and not expired:
-                        return
-                    self._drops.add(
-                        'invalid render pose', f"{label(message, 'pose')}: {error}")
-                self._waiting.popleft()
+            self._waiting.poll(
+                lambda request, *_: self._ready.append(self._resolve(*request)),
+                self.config.tf_timeout)
 
     def take(self):
         """Return the oldest ViewRequest, None where there is none."""
@@ -84,8 +77,14 @@ class ViewRequests:
 
     def _resolve(self, message, T_pose_camera):
         stamp_ns, frame_id = stamp(message), message.header.frame_id
-        T_frame_camera = matrix_from_pose(message.pose) @ T_pose_camera
+        try:
+            T_frame_camera = matrix_from_pose(message.pose) @ T_pose_camera
+        except ValueError as error:
+            raise UnusableError('invalid render pose', str(error)) from error
         if frame_id == self.config.map_frame:  # needs no TF, not even a publisher of it
             return ViewRequest(stamp_ns, frame_id, T_frame_camera)
         T_map_frame = lookup_pose(self._buffer, self.config.map_frame, frame_id, stamp_ns)
         return ViewRequest(stamp_ns, frame_id, T_map_frame @ T_frame_camera)
+
+    def _drop(self, request, error):
+        self._drops.add('invalid render pose', f"{label(request[0], 'pose')}: {error}")
