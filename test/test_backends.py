@@ -14,7 +14,7 @@ from randomness import floats, generator, unit
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.backends import numba_grid, reference
 from instant_nerf_ros.nerf.backends.numba_jit import exp
-from instant_nerf_ros.nerf.backends.numba_layers import layer, outer, packed
+from instant_nerf_ros.nerf.backends.numba_layers import layer, make_packed, outer, pack
 from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16, BLOCK, NO_FLOOR, RELU
 
 BACKENDS = ['cpu', 'reference']
@@ -67,6 +67,12 @@ def interpolate(position, table, scales):
             value += weight * entries[hash_of(*vertex, len(entries))]
         result.append(value)
     return torch.cat(result)
+
+
+def packed(matrix):
+    result = make_packed(*matrix.shape)
+    pack(matrix, result)
+    return result
 
 
 def assert_same(actual, expected, tolerance):

@@ -90,7 +90,7 @@ def gradients_of_cpu(twins):
     """Return {name: gradient} of the parameters, as Adam would take them."""
     field, optimizer = twins.fields[0], twins.optimizers[0]
     room = field.geometry.room
-    optimizer._collect(room.learnt)
+    optimizer._collect(room.add_up())
     names = [name for name in field.state() if name != 'geometry.table']
     found = {name: torch.from_numpy(gradient.copy())
              for name, gradient in zip(names, optimizer.gradients)}  # fmt: skip

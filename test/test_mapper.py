@@ -1,6 +1,7 @@
 """Mapper: it learns an analytic scene, admits what it does not know, refuses the malformed."""
 import dataclasses
 import math
+import tracemalloc
 
 import numba
 import numpy as np
@@ -10,6 +11,7 @@ from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
 from instant_nerf_ros.nerf import Config, Mapper, backends, lesson, replace, schedule
+from instant_nerf_ros.nerf.mapper import TELL_EVERY
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -228,6 +230,23 @@ def test_the_same_seed_gives_the_same_bits():
     for first, again in zip(runs[0], runs[1]):
         np.testing.assert_array_equal(first, again)
     assert runs[0][0] != runs[2][0]
+
+
+def test_steps_of_the_processor_make_no_arrays_of_their_samples():
+    mapper = add_views(Mapper(replace(CONFIG, {'device': 'cpu'})), ROUND[:8])
+    for _ in range(40):
+        mapper.step()
+    tracemalloc.start()  # numpy tells it of its arrays
+    most = 0
+    for _ in range(12):
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        mapper.step()
+        if (mapper.steps - 1) % TELL_EVERY:  # else a keyframe votes, and the field is probed
+            most = max(most, tracemalloc.get_traced_memory()[1] - before)
+    tracemalloc.stop()
+    budget = mapper.schedule.budget(mapper.config.sampling, mapper.engine)
+    assert most < 8 * budget  # their positions would be 12 bytes each
 
 
 def test_making_a_mapper_leaves_the_global_random_numbers_alone():

@@ -5,7 +5,7 @@ import torch
 from instant_nerf_ros.nerf.backends import numba_lesson
 from instant_nerf_ros.nerf.backends.cpu_networks import pack, pack_back
 from instant_nerf_ros.nerf.backends.cpu_threads import on_all_cores
-from instant_nerf_ros.nerf.backends.numba_lesson import make_learnt, make_work
+from instant_nerf_ros.nerf.backends.numba_lesson import make_gradients, make_learnt, make_work
 from instant_nerf_ros.nerf.backends.numba_march import Rays, Space
 from instant_nerf_ros.nerf.backends.numba_pixels import (
     COUNTS,
@@ -16,6 +16,7 @@ from instant_nerf_ros.nerf.backends.numba_pixels import (
     Shown,
     Wanted,
 )
+from instant_nerf_ros.nerf.backends.reference import HARMONICS
 
 CORRECTIONS = 4096  # updates after which Adam's bias correction is one in float32
 MOST = 2**17  # samples that a thread learns from in a step; or four times what it should have
@@ -30,26 +31,57 @@ class Room:
         self.works = [make_work(hidden) for _ in geometry.chunks]
         self.learnt = tuple(make_learnt(samples, encoded, hidden) for _ in geometry.chunks)
         self.counts = np.zeros((len(self.learnt), COUNTS))
+        self.gradients, self.matrices = make_gradients(encoded, hidden)  # the sums of all
+        self.rays, samples = 0, samples * len(self.learnt)
+        self.positions = np.empty((samples, 3), dtype=np.float32)
+        self.densities = np.empty(samples, dtype=np.float32)
 
-    def clear(self):
-        """Forget the gradients of the step before."""
+    def clear(self, rays):
+        """Forget the step before, and return Shown and pixels for so many rays."""
         self.counts[:] = 0
         for learnt in self.learnt:
-            for gradient in learnt[3:]:
-                gradient[:] = 0
+            learnt.gradients[:] = 0
+        if rays > self.rays:
+            self.rays = 2 * rays
+            self.shown, self.pixels = _shown(self.rays), np.empty((self.rays, 3), np.float32)
+        shown = Shown(*(values[:rays] for values in self.shown))
+        for values in shown:
+            values[:] = 0
+        return shown, self.pixels[:rays]
+
+    def add_up(self):
+        """Sum the gradients of the matrices that the threads have found, and return Matrices."""
+        self.gradients[:] = self.learnt[0].gradients
+        for learnt in self.learnt[1:]:
+            self.gradients += learnt.gradients
+        return self.matrices
+
+    def lit(self, extent):
+        """Return positions (M, 3) in metres and densities (M,) of the samples lit."""
+        count = 0
+        for learnt, own in zip(self.learnt, self.counts):
+            end = count + int(own[LIT])
+            np.subtract(
+                learnt.positions[: end - count], np.float32(0.5), out=self.positions[count:end])
+            self.densities[count:end] = learnt.densities[: end - count]
+            count = end
+        self.positions[:count] *= np.float32(extent)
+        return self.positions[:count], self.densities[:count]
 
 
 def learn(field, rays, occupancy, config, jitter, background, stride, budget):
-    """See lesson.learn; returns the values of a Lesson in their order."""
+    """See lesson.learn; returns the values of a Lesson in their order.
+
+    The next call overwrites them.
+    """
     geometry = field.geometry
     if geometry.room is None:
         geometry.room = Room(geometry, max(MOST, 4 * budget))
-    room, count = geometry.room, len(rays)
-    room.clear()
-    shown = _shown(count)
+    room = geometry.room
+    shown, pixels = room.clear(len(rays))
     arguments = (
         Rays(*(x.numpy() for x in (rays.origins, rays.directions, jitter, rays.surfaces))),
-        Wanted(rays.pixels.numpy() / np.float32(255), background.numpy()),
+        Wanted(np.divide(rays.pixels.numpy(), np.float32(255), out=pixels), background.numpy()),
         _space(occupancy, config.sampling, stride, False),
         weights(config.loss),
         pack(geometry, field.color), np.float32(field.extent), pack_back(geometry, field.color),
@@ -58,15 +90,9 @@ def learn(field, rays, occupancy, config, jitter, background, stride, budget):
     on_all_cores(lambda thread, turn: numba_lesson.learn(
         *arguments, geometry.chunks[thread], room.works[thread], room.learnt[thread],
         room.counts[thread], turn))
-    counts = room.counts.sum(0)
     measured = TERMS if rays.surfaces.any() else UNMEASURED
-    losses = dict(zip(NAMES[:measured], counts.tolist()))
-    lit = [(learnt, int(own[LIT])) for learnt, own in zip(room.learnt, room.counts)]
-    positions = np.concatenate([learnt.positions[:number] for learnt, number in lit])
-    positions = (positions - np.float32(0.5)) * np.float32(field.extent)
-    densities = np.concatenate([learnt.densities[:number] for learnt, number in lit])
-    values = (*shown, positions, densities)
-    return losses, *map(torch.from_numpy, values)
+    losses = dict(zip(NAMES[:measured], room.counts.sum(0).tolist()))
+    return losses, *map(torch.from_numpy, (*shown, *room.lit(field.extent)))
 
 
 def look(field, rays, occupancy, sampling, stride):
@@ -134,21 +160,18 @@ class Adam:
         on_all_cores(lambda thread, turn: numba_lesson.update(
             room.learnt, room.counts, self.geometry.scales, self.geometry.lines, self.updates,
             self.entries, settings, turn))
-        self._collect(room.learnt)
+        self._collect(room.add_up())
         self.steps = min(self.steps + 1, CORRECTIONS - 1)
-        beta1, beta2, epsilon = self.settings
-        gradient = self.gradient + self.decay * self.values
-        self.first += (1 - beta1) * (gradient - self.first)
-        self.second += (1 - beta2) * (gradient * gradient - self.second)
-        correction1, correction2 = (values[self.steps] for values in self.corrections)
-        self.values -= rate / correction1 * self.first / (
-            np.sqrt(self.second / correction2) + epsilon)
+        corrections = (values[self.steps] for values in self.corrections)
+        numba_lesson.update_matrices(
+            self.values, self.gradient, self.first, self.second, self.decay, *corrections, rate,
+            *self.settings)
 
-    def _collect(self, learnt):
-        """Sum what the threads have learnt, into the gradients of the matrices."""
-        sums = [np.sum(parts, axis=0) for parts in zip(*(part[3:] for part in learnt))]
-        hidden, output, directions, features, hidden2, colors = sums
-        for gradient, values in zip(self.gradients, (
-                hidden, output, np.hstack([
-                    directions, features]), hidden2, colors)):
+    def _collect(self, found):
+        """Write Matrices of gradients, which are padded, into those of the parameters."""
+        hidden, output, first, hidden2, colors = self.gradients
+        for gradient, values in (
+                (hidden, found.hidden), (output, found.geometry),
+                (first[:, :HARMONICS], found.directions), (first[:, HARMONICS:], found.features),
+                (hidden2, found.hidden2), (colors, found.colors)):
             gradient[:] = values[: gradient.shape[0], : gradient.shape[1]]

@@ -1,17 +1,21 @@
 """The networks of the processor backend: parameters, and the room that the kernels work in."""
+import functools
+
 import numba
 import numpy as np
 import torch
 from torch import nn
 
-from instant_nerf_ros.nerf.backends import numba_grid, reference
+from instant_nerf_ros.nerf.backends import numba_grid, numba_layers, reference
 from instant_nerf_ros.nerf.backends.cpu_threads import on_all_cores
-from instant_nerf_ros.nerf.backends.numba_layers import packed
+from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros
+from instant_nerf_ros.nerf.backends.numba_layers import make_packed
 from instant_nerf_ros.nerf.backends.numba_lesson import Back
 from instant_nerf_ros.nerf.backends.numba_light import Field, ask, make_chunk
 from instant_nerf_ros.nerf.backends.reference import FEATURES, GEOMETRY, HARMONICS
 
 PADDING = 16  # the widths of all matrices in the kernels are multiples of it
+NOTHING = make_packed(0, 0)
 
 
 class GeometryNetwork(nn.Module):
@@ -29,6 +33,7 @@ class GeometryNetwork(nn.Module):
         width = _padded(hidden)
         self.chunks = [
             make_chunk(_padded(levels * FEATURES), width) for _ in range(numba.get_num_threads())]
+        self.rooms = {}  # of the matrices, as the kernels have them
         self.room = None  # see cpu_lesson.Room
 
     @torch.no_grad()
@@ -52,35 +57,43 @@ class ColorNetwork(nn.Module):
 
 
 def pack(geometry, color=None):
-    """Return the Field of the networks, as it is now."""
-    hidden, output = geometry.hidden.numpy(), geometry.output.numpy()
+    """Return the Field of the networks, as it is now; the next call overwrites it."""
+    packed = functools.partial(_packed, geometry.rooms)
+    matrices = [packed('hidden', geometry.hidden.numpy().T),
+                packed('output', geometry.output.numpy().T)]
     if color is None:
-        directions = features = hidden2 = colors = np.zeros((0, 0), dtype=np.float32)
-    else:
-        first = color.hidden1.numpy()
-        directions, features = first[:, :HARMONICS], first[:, HARMONICS:]
-        hidden2, colors = color.hidden2.numpy(), color.output.numpy()
-    matrices = (matrix.T for matrix in (hidden, output, directions, features, hidden2, colors))
-    return Field(geometry.lines, geometry.scales, *map(_packed, matrices))
+        return Field(geometry.lines, geometry.scales, *matrices, *[NOTHING] * 4)
+    first = color.hidden1.numpy()
+    return Field(
+        geometry.lines, geometry.scales, *matrices,
+        packed('directions', first[:, :HARMONICS].T), packed('features', first[:, HARMONICS:].T),
+        packed('hidden2', color.hidden2.numpy().T), packed('colors', color.output.numpy().T))
 
 
 def pack_back(geometry, color):
-    """Return the matrices for the way back."""
-    matrices = (
-        geometry.hidden, geometry.output, color.hidden1[:, HARMONICS:], color.hidden2,
-        color.output)
-    return Back(*(_packed(matrix.numpy()) for matrix in matrices))
+    """Return the matrices for the way back; the next call overwrites them."""
+    packed = functools.partial(_packed, geometry.rooms)
+    return Back(
+        packed('hidden back', geometry.hidden.numpy()),
+        packed('output back', geometry.output.numpy()),
+        packed('features back', color.hidden1.numpy()[:, HARMONICS:]),
+        packed('hidden2 back', color.hidden2.numpy()),
+        packed('colors back', color.output.numpy(), 4))  # three of them: not worth more
 
 
-def _packed(matrix):
-    """Return a copy for the kernels, with zeros up to multiples of PADDING."""
-    result = np.zeros([_padded(size) for size in matrix.shape], dtype=np.float32)
-    result[: matrix.shape[0], : matrix.shape[1]] = matrix
-    return packed(result)
+def _packed(rooms, name, matrix, rows=PADDING):
+    """Write a matrix to its room, with zeros up to multiples of PADDING, or of so many rows."""
+    if name not in rooms:
+        size = _padded(matrix.shape[0], rows), _padded(matrix.shape[1])
+        rooms[name] = aligned_zeros(size), make_packed(*size)
+    padded, result = rooms[name]
+    padded[: matrix.shape[0], : matrix.shape[1]] = matrix
+    numba_layers.pack(padded, result)
+    return result
 
 
-def _padded(size):
-    return -(-size // PADDING) * PADDING
+def _padded(size, unit=PADDING):
+    return -(-size // unit) * unit
 
 
 def _parameter(values):

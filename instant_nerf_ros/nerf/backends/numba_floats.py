@@ -1,20 +1,25 @@
 """Layers of networks, and the gradients of their matrices, in float32."""
-from instant_nerf_ros.nerf.backends.numba_jit import jit
+from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros, jit
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, product
 
 
+def make_packed(depth, width):
+    """Return room for a matrix (depth, width) as `layer` wants it."""
+    return aligned_zeros((depth, width))
+
+
 @jit
-def packed(matrix):
-    """Return a matrix (depth, width) as `layer` wants it."""
-    return matrix
+def pack(matrix, result):
+    """Write a matrix into what make_packed has returned."""
+    result[:] = matrix
 
 
 @jit
 def layer(inputs, matrix, results, rows, adds, floor):
     """Write results = max(floor, inputs @ matrix) for the first rows, adding results if adds.
 
-    inputs (S, depth), matrix (depth, width), results (S, width), contiguous float32; as many rows
-    are written as fill whole blocks.
+    inputs (S, depth or more), matrix (depth, width), packed, results (S, width), contiguous; as
+    many rows are written as fill whole blocks.
     """
     depth, width = matrix.shape
     product(

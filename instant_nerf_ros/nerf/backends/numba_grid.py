@@ -14,7 +14,7 @@ from instant_nerf_ros.nerf.backends.numba_cells import (
     interpolate,
     spread,
 )
-from instant_nerf_ros.nerf.backends.numba_jit import jit, prefetch
+from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros, jit, prefetch
 from instant_nerf_ros.nerf.backends.reference import FEATURES
 
 AHEAD = 16  # samples, or entries, whose lines are asked for before they are needed
@@ -25,10 +25,7 @@ Cells = namedtuple('Cells', 'indices weights')
 
 def aligned_lines(levels, entries):
     """Return zeros (levels, entries, LINE) float32, each line one cache line of the processor."""
-    size = levels * entries * LINE
-    memory = np.zeros(size + LINE, dtype=np.float32)
-    first = -(memory.ctypes.data // 4) % LINE
-    return memory[first : first + size].reshape(levels, entries, LINE)
+    return aligned_zeros((levels, entries, LINE))
 
 
 @jit

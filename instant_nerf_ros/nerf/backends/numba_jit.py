@@ -25,6 +25,14 @@ def forget_outdated(sources, kept):
                 kernel.unlink()
 
 
+def aligned_zeros(shape, kind=np.float32):
+    """Return zeros of a kind of four bytes, of which the first begins a cache line."""
+    size = int(np.prod(shape))
+    memory = np.zeros(size + 16, dtype=kind)
+    first = -(memory.ctypes.data // 4) % 16
+    return memory[first : first + size].reshape(shape)
+
+
 @intrinsic
 def prefetch(context, address):
     """Ask for the cache line at an address, which will be read soon."""

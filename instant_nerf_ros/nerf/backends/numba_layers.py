@@ -2,8 +2,8 @@
 from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16
 
 if BFLOAT16:
-    from instant_nerf_ros.nerf.backends.numba_pairs import layer, outer, packed
+    from instant_nerf_ros.nerf.backends.numba_pairs import layer, make_packed, outer, pack
 else:
-    from instant_nerf_ros.nerf.backends.numba_floats import layer, outer, packed
+    from instant_nerf_ros.nerf.backends.numba_floats import layer, make_packed, outer, pack
 
-__all__ = ['layer', 'outer', 'packed']
+__all__ = ['layer', 'make_packed', 'outer', 'pack']

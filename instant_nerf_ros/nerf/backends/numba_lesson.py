@@ -5,7 +5,7 @@ import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_colors import shine
 from instant_nerf_ros.nerf.backends.numba_grid import FEATURES, adam, encode_backward
-from instant_nerf_ros.nerf.backends.numba_jit import jit, take_number
+from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros, jit, take_number
 from instant_nerf_ros.nerf.backends.numba_layers import layer, outer
 from instant_nerf_ros.nerf.backends.numba_light import LINE, RAYS, ROWS, order_of, trace
 from instant_nerf_ros.nerf.backends.numba_pixels import LIT, compare, composite
@@ -15,12 +15,10 @@ from instant_nerf_ros.nerf.backends.reference import GEOMETRY, HARMONICS
 PART = 64  # samples that go back through all layers together
 
 # What a thread has learnt: samples that light comes from, with their densities and the gradients
-# of their encodings; the gradients of the matrices, which lie like those of numba_light.Field but
-# not transposed.
-Learnt = namedtuple('Learnt', [
-    'positions', 'densities', 'encoded',
-    'hidden', 'geometry', 'directions', 'features', 'hidden2', 'colors',
-])  # fmt: skip
+# of their encodings; the gradients of the matrices, all in one vector, and each.
+Learnt = namedtuple('Learnt', 'positions densities encoded gradients matrices')
+# Gradients of the matrices, which lie like those of numba_light.Field but not transposed.
+Matrices = namedtuple('Matrices', 'hidden geometry directions features hidden2 colors')
 # The matrices as reference.py has them, (outputs, inputs), for the way back.
 Back = namedtuple('Back', 'hidden geometry features hidden2 colors')
 # Gradients on their way back: of samples, of a part of the samples, of rays.
@@ -32,16 +30,24 @@ def make_work(hidden):
     shapes = (
         (3,), (ROWS,), (ROWS, LINE), (PART, hidden), (PART, hidden), (PART, GEOMETRY),
         (PART, hidden), (RAYS, hidden))
-    return Work(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
+    return Work(*map(aligned_zeros, shapes))
 
 
 def make_learnt(samples, encoded, hidden):
     """Return the Learnt with room for so many samples of so many encoded features."""
+    shapes = (samples, 3), (samples,), (samples + BLOCK, encoded)
+    return Learnt(*map(aligned_zeros, shapes), *make_gradients(encoded, hidden))
+
+
+def make_gradients(encoded, hidden):
+    """Return room for the gradients of the matrices: one vector, and the Matrices that it is."""
     shapes = (
-        (samples, 3), (samples,), (samples + BLOCK, encoded),
         (hidden, encoded), (GEOMETRY, hidden), (hidden, HARMONICS), (hidden, GEOMETRY),
-        (hidden, hidden), (LINE, hidden))
-    return Learnt(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
+        (hidden, hidden), (BLOCK, hidden))
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    vector = aligned_zeros(ends[-1])
+    parts = np.split(vector, ends[:-1])
+    return vector, Matrices(*(part.reshape(shape) for part, shape in zip(parts, shapes)))
 
 
 @jit
@@ -96,25 +102,25 @@ def _teach(first, last, count, rays, wanted, loss, band, back, shown, chunk, wor
     work.directional[:] = 0
     for start in range(0, count, PART):
         stop = min(start + PART, count)
-        _back(start, stop, back, chunk, work, learnt, learnt.encoded[done + start :])
-    outer(work.directional, chunk.harmonics, learnt.directions, RAYS)
+        _back(start, stop, back, chunk, work, learnt.matrices, learnt.encoded[done + start :])
+    outer(work.directional, chunk.harmonics, learnt.matrices.directions, RAYS)
     learnt.positions[done : done + count] = chunk.positions[:count]
     learnt.densities[done : done + count] = chunk.densities[:count]
     counts[LIT] += count
 
 
 @jit
-def _back(start, stop, back, chunk, work, learnt, encoded):
+def _back(start, stop, back, chunk, work, found, encoded):
     """Take the gradients of a part of the samples back through all layers."""
     count = stop - start
     colors = work.colors[start:]
-    outer(colors, chunk.hidden2[start:], learnt.colors, count)
+    outer(colors, chunk.hidden2[start:], found.colors, count)
     layer(colors, back.colors, work.hidden2, count, False, NO_FLOOR)
     _cut(chunk.hidden2[start:stop], work.hidden2)
-    outer(work.hidden2, chunk.hidden1[start:], learnt.hidden2, count)
+    outer(work.hidden2, chunk.hidden1[start:], found.hidden2, count)
     layer(work.hidden2, back.hidden2, work.hidden1, count, False, NO_FLOOR)
     _cut(chunk.hidden1[start:stop], work.hidden1)
-    outer(work.hidden1, chunk.geometry[start:], learnt.features, count)
+    outer(work.hidden1, chunk.geometry[start:], found.features, count)
     for n in range(count):
         i = chunk.ray[start + n]
         for column in range(work.hidden1.shape[1]):
@@ -122,10 +128,10 @@ def _back(start, stop, back, chunk, work, learnt, encoded):
     layer(work.hidden1, back.features, work.geometry, count, False, NO_FLOOR)
     for n in range(count):
         work.geometry[n, 0] += work.densities[start + n]
-    outer(work.geometry, chunk.hidden[start:], learnt.geometry, count)
+    outer(work.geometry, chunk.hidden[start:], found.geometry, count)
     layer(work.geometry, back.geometry, work.hidden, count, False, NO_FLOOR)
     _cut(chunk.hidden[start:stop], work.hidden)
-    outer(work.hidden, chunk.encoded[start:], learnt.hidden, count)
+    outer(work.hidden, chunk.encoded[start:], found.hidden, count)
     layer(work.hidden, back.hidden, encoded, count, False, NO_FLOOR)
 
 
@@ -156,6 +162,21 @@ def update(learnt, counts, scales, lines, steps, entries, settings, turn):
                 learnt[part].positions[:lit], learnt[part].encoded[:lit], scales[level],
                 level * FEATURES, lines[level], entries[level], count)
         adam(lines[level], steps[level], entries[level, :count], *settings)
+
+
+@jit
+def update_matrices(
+    values, gradients, firsts, seconds, decay, correction1, correction2, rate, beta1, beta2,
+    epsilon,
+):  # fmt: skip
+    """Take the Adam step of reference.py for all matrices, each argument one vector of them."""
+    one = np.float32(1)
+    for n in range(len(values)):
+        gradient = gradients[n] + decay * values[n]
+        firsts[n] += (one - beta1) * (gradient - firsts[n])
+        seconds[n] += (one - beta2) * (gradient * gradient - seconds[n])
+        root = np.sqrt(seconds[n] / correction2) + epsilon
+        values[n] -= rate / correction1 * firsts[n] / root
 
 
 @jit

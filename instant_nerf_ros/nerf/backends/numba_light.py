@@ -10,7 +10,7 @@ import numpy as np
 
 from instant_nerf_ros.nerf.backends import reference_rays
 from instant_nerf_ros.nerf.backends.numba_grid import encode
-from instant_nerf_ros.nerf.backends.numba_jit import exp, jit, take_number
+from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros, exp, jit, take_number
 from instant_nerf_ros.nerf.backends.numba_layers import layer
 from instant_nerf_ros.nerf.backends.numba_march import MAX_SAMPLES, Places, advance, begin, clip
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU
@@ -41,10 +41,10 @@ assert ROWS >= MAX_SAMPLES + 64 + WAVE + BLOCK  # a single ray always has room
 def make_chunk(encoded, hidden):
     """Return a Chunk for a field of so many encoded features and so wide hidden layers."""
     def per_sample(*columns, kind=np.float32):
-        return np.zeros((ROWS, *columns), dtype=kind)
+        return aligned_zeros((ROWS, *columns), kind)
 
     def per_ray(*columns, kind=np.float32):
-        return np.zeros((RAYS, *columns), dtype=kind)
+        return aligned_zeros((RAYS, *columns), kind)
 
     return Chunk(
         per_sample(kind=np.int32), per_sample(), per_sample(), per_sample(3), per_sample(),

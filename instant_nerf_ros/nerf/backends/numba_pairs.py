@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from instant_nerf_ros.nerf.backends.numba_jit import jit
+from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros, jit
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, product
 from instant_nerf_ros.nerf.backends.numba_vectors import LONG, WORD, broadcast, pointer
 
@@ -84,18 +84,20 @@ def _pack(rows, first, last, result):
             result += np.uintp(4 * LANES)
 
 
+def make_packed(depth, width):
+    """See numba_floats.make_packed: (depth / 2, width) pairs."""
+    return aligned_zeros((depth // 2, width), np.int32)
+
+
 @jit
-def packed(matrix):
-    """Return a matrix (depth, width), as `layer` wants it: (depth / 2, width) pairs, int32."""
-    depth, width = matrix.shape
-    result = np.empty((depth // 2, width), dtype=np.int32)
-    _pack(matrix, 0, depth, np.uintp(result.ctypes.data))
-    return result
+def pack(matrix, result):
+    """See numba_floats.pack."""
+    _pack(matrix, 0, matrix.shape[0], np.uintp(result.ctypes.data))
 
 
 @jit
 def layer(inputs, matrix, results, rows, adds, floor):
-    """See numba_floats.layer; the matrix is one that `packed` has returned."""
+    """See numba_floats.layer; depth is even."""
     columns, (depth, width) = inputs.shape[1], matrix.shape
     block = _room_of_block()
     for row in range(0, rows, BLOCK):
