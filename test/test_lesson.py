@@ -26,9 +26,11 @@ CONFIG = replace(Config(), {
     'loss.free_space_weight': 0.9, 'loss.distortion_weight': 0.8, 'loss.opacity_weight': 0.5,
 })  # fmt: skip
 SHOWN = 'colors', 'distances', 'opacities', 'medians'
-# Tolerances: of what is shown, and of gradients, relative to their norm. A bfloat16 has two to
-# three digits, and these fields are wilder than those that are learnt.
-VALUES, GRADIENTS, MATRICES = (0.03, 0.12, 0.1) if BFLOAT16 else (1e-3, 0.02, 0.05)
+# Tolerances: of what is shown; of gradients and of Adam's first steps, which look at their signs
+# more than at their sizes, relative to their norm. A bfloat16 has two to three digits, and these
+# fields are wilder than those that are learnt.
+VALUES, GRADIENTS, MATRICES = (0.04, 0.15, 0.2) if BFLOAT16 else (1e-3, 0.02, 0.05)
+RARE = 0.1 if BFLOAT16 else 0.03  # share of rays that end elsewhere: they are half opaque, say
 
 
 class Twins:
@@ -125,7 +127,7 @@ def test_a_lesson_of_the_processor_is_that_of_the_reference(density, stride, mea
     for name in SHOWN:
         # A sample on the face of a voxel may be taken by one and not by the other.
         error = (getattr(cpu, name) - getattr(other, name)).abs().reshape(len(rays), -1).amax(-1)
-        assert (error > VALUES).float().mean() < 0.03, name
+        assert (error > VALUES).float().mean() < RARE, name
     assert len(cpu.positions) == pytest.approx(len(other.positions), rel=0.01)
     assert len(cpu.positions) > 50
     expected = {name: parameter.grad for name, parameter in (
