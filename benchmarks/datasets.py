@@ -9,7 +9,8 @@ from truths import BAND, Truth
 
 from instant_nerf_ros.data.flat import Flat
 from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_reference
-from instant_nerf_ros.data.metrics import OCCUPIED, project
+from instant_nerf_ros.data.layouts import GRAVITY_FILE
+from instant_nerf_ros.data.metrics import OCCUPIED, UNKNOWN, project
 from instant_nerf_ros.data.tour import Tour
 from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
 
@@ -94,12 +95,17 @@ def load_truth(name):
         states, origin, size = load_reference(DATA / name)
         cells = np.argwhere(project(states, origin, size, *BAND).T == OCCUPIED)
         lows = origin[:2] + cells * size
-        return Truth(states, states, origin, size, np.stack([lows, lows + size], axis=1))
+        with np.load(DATA / name / GRAVITY_FILE) as arrays:
+            ended, crossed = arrays['hit_frames'] > 0, arrays['pass_frames'] > 0
+        contested = (states == UNKNOWN) & ended & crossed
+        return Truth(
+            states, states, contested, origin, size, np.stack([lows, lows + size], axis=1))
     states, origin, size = SimulatedFlat(True, 1.0, 320).reference()
     flat = Flat()
     boxes = [[box.low[:2], box.high[:2]] for box in flat.boxes
              if box.low[2] < BAND[1] and box.high[2] > BAND[0]]
-    return Truth(states, flat.occupancy(size, TOUCH)[0], origin, size, np.array(boxes))
+    return Truth(states, flat.occupancy(size, TOUCH)[0], np.zeros(states.shape, bool), origin,
+                 size, np.array(boxes))
 
 
 def _flat():

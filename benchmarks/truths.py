@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from instant_nerf_ros.data.metrics import FREE, UNKNOWN, grown, measured, project
+from instant_nerf_ros.data.metrics import FREE, OCCUPIED, UNKNOWN, grown, measured, project
 from instant_nerf_ros.nerf.config import MapConfig
 
 BESIDE = 5  # pixels, whose depths count for the one in their middle
@@ -17,6 +17,7 @@ class Truth:
 
     states: np.ndarray  # (nx, ny, nz) int8, as far as surfaces can be seen; all that is judged
     solid: np.ndarray  # the same with the inside of walls and furniture
+    contested: np.ndarray  # (nx, ny, nz) bool: unknown, as some rays end there and more cross
     origin: np.ndarray  # (3,) m, the corner of voxel [0, 0, 0]
     size: float  # m
     boxes: np.ndarray  # (N, 2, 2) m: lower and upper (x, y) of what stands in a robot's way
@@ -36,11 +37,14 @@ class Truth:
         """Return where a robot could drive (nx, ny): free are cells where nothing solid is.
 
         Unknown is a cell of which nothing was seen in the lower half of the band: something may
-        stand there, behind what hides it.
+        stand there, behind what hides it. And one with a contested voxel, into which a surface
+        reaches a little.
         """
         plan, free = self.solid_plan, np.where(self.solid == FREE, FREE, UNKNOWN)
         lower = project(free, self.origin, self.size, BAND[0], sum(BAND) / 2).T
-        return np.where(plan == FREE, lower, plan)
+        contested = project(
+            np.where(self.contested, OCCUPIED, UNKNOWN), self.origin, self.size, *BAND).T
+        return np.where(plan != FREE, plan, np.where(contested == OCCUPIED, UNKNOWN, lower))
 
 
 def never_seen(truth, frames):

@@ -44,8 +44,8 @@ MAY_IMPORT = {
     'model': {'camera', 'config', 'keyframes', 'occupancy', 'settings'},
     'files': {'exports', 'folders', 'mesh', 'model', 'render'},
     'mapper': {'backends', 'batches', 'config', 'distances', 'evidence', 'field', 'files', 'grids',
-               'held_out', 'keyframes', 'lesson', 'occupancy', 'octree', 'ranges', 'render',
-               'schedule'},
+               'held_out', 'keyframes', 'lesson', 'occupancy', 'octree', 'ranges', 'rays',
+               'render', 'schedule'},
     'warm_up': {'camera', 'config', 'mapper'},
     'backends': {'backends'},
 }  # fmt: skip

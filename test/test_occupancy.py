@@ -133,15 +133,16 @@ def test_a_keyframe_has_one_vote_on_a_voxel_and_a_hit_comes_before_a_pass(backen
     assert grids.cells('passes') == {(index, 2, 2): 1 for index in (0, 1, 2, 3, 5)}
 
 
-def test_one_keyframe_alone_makes_nothing_free_or_occupied(backend):
+@pytest.mark.parametrize('measured, votes', [(True, MIN_VOTES), (False, MIN_VOTES + 1)])
+def test_one_keyframe_alone_makes_nothing_free_or_occupied(backend, measured, votes):
     rays = [[0.2, 1.2, 1.2]] * 50, [[1.0, 0, 0]] * 50, [2.0] * 50
     grids = Grids()
     for _ in range(20):  # it may tell its own again and again
-        grids.carve(backend, *rays, stamp=7)
+        grids.carve(backend, *rays, stamp=7, measured=measured)
     assert (backend.states(grids.hits, grids.passes) == UNKNOWN).all()
-    for stamp in range(1, MIN_VOTES):
+    for stamp in range(1, votes):  # what is not measured must be said once more
         assert grids.state(backend, (4, 2, 2)) == grids.state(backend, (1, 2, 2)) == UNKNOWN
-        grids.carve(backend, *rays, stamp=stamp)
+        grids.carve(backend, *rays, stamp=stamp, measured=measured)
     assert grids.state(backend, (4, 2, 2)) == OCCUPIED
     assert grids.state(backend, (1, 2, 2)) == FREE
 
@@ -154,7 +155,7 @@ def test_a_ray_whose_end_nobody_knows_tells_of_its_reach_only(backend):
 
 @pytest.mark.parametrize('rays', [1, 40])
 def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
-    """From full memory: no obstacle after 17 keyframes that see through, free after 33."""
+    """From full memory: no obstacle after 17 keyframes that see through, free after 27."""
     grids, cell = Grids(), (4, 2, 2)
     through = [[0.2, 1.2, 1.2]] * rays, [[1.0, 0, 0]] * rays, [0.0] * rays
     grids.carve_often(backend, 200, *through[:2], [2.0] * rays)
@@ -163,19 +164,21 @@ def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
     for keyframe in range(40):
         grids.carve(backend, *through, reaches=[3.6] * rays, stamp=keyframe + 1)
         states.append(grids.state(backend, cell))
-    assert states == [OCCUPIED] * 16 + [UNKNOWN] * 16 + [FREE] * 8
+    assert states == [OCCUPIED] * 16 + [UNKNOWN] * 10 + [FREE] * 14
 
 
-def test_an_obstacle_that_comes_is_seen_after_five_keyframes(backend):
+@pytest.mark.parametrize('before', range(200, 209))  # however full the memory is
+def test_an_obstacle_that_comes_is_seen_after_five_keyframes(backend, before):
     grids, cell = Grids(), (4, 2, 2)
     rays = [[0.2, 1.2, 1.2]], [[1.0, 0, 0]]
-    grids.carve_often(backend, 200, *rays, [0.0], reaches=[3.6])
+    grids.carve_often(backend, before, *rays, [0.0], reaches=[3.6])
     assert grids.state(backend, cell) == FREE
-    grids.carve(backend, *rays, [2.0], stamp=250)
-    assert grids.state(backend, cell) == UNKNOWN  # at once, it is free no more
-    for keyframe in range(4):
-        grids.carve(backend, *rays, [2.0], stamp=keyframe + 1)
-    assert grids.state(backend, cell) == OCCUPIED
+    states = []
+    for keyframe in range(5):
+        grids.carve(backend, *rays, [2.0], stamp=keyframe + 220)
+        states.append(grids.state(backend, cell))
+    assert FREE not in states[1:]  # from the second on; one alone may be noise
+    assert states[-1] == OCCUPIED
 
 
 def test_full_counts_are_halved_together(backend):
@@ -253,11 +256,12 @@ def test_cpu_carves_as_the_reference_does():
 def test_states_of_the_extremes(backend):
     hits, passes = torch.tensor([
         [0, 0], [0, 255], [255, 0], [255, 255], [MIN_VOTES - 1, 0], [0, MIN_VOTES - 1],
-        [MIN_VOTES, 0], [0, MIN_VOTES],
+        [MIN_VOTES, 0], [0, MIN_VOTES], [2, 6], [2, 7], [1, 9], [1, 10],
     ], dtype=torch.uint8).T.contiguous()[:, :, None, None]  # fmt: skip
     states = backend.states(hits, passes).flatten().tolist()
     assert states == [
-        UNKNOWN, FREE, OCCUPIED, OCCUPIED, UNKNOWN, UNKNOWN, OCCUPIED, FREE]  # fmt: skip
+        UNKNOWN, FREE, OCCUPIED, OCCUPIED, UNKNOWN, UNKNOWN,
+        OCCUPIED, FREE, OCCUPIED, UNKNOWN, UNKNOWN, FREE]  # fmt: skip
 
 
 def test_states_agree_for_all_counts_and_only_sink_as_rays_pass():

@@ -31,6 +31,7 @@ class Posed:
     frame_id: str = 'camera'
     camera: Camera = CAMERA
     source: object = None
+    depth: object = None
 
     @property
     def T_map_camera(self):  # noqa: N802
@@ -51,7 +52,7 @@ class Engine:
         self.config = None
         self.keyframes = types.SimpleNamespace(
             config=None, T_world_camera=np.empty((0, 4, 4)), stored=0)
-        self.added, self.steps, self.threads = [], 0, set()
+        self.added, self.glances, self.steps, self.threads = [], [], 0, set()
         self.rendered = []  # pixels at a time
         self.step_error = None
         self.held_out = types.SimpleNamespace(
@@ -72,6 +73,10 @@ class Engine:
         if T_map_camera[0, 3] < 0:
             raise ValueError('negative x')
         self.added.append(T_map_camera[0, 3])
+
+    def glance(self, image, camera, T_map_camera, depth):
+        """Note the depth."""
+        self.glances.append(depth)
 
     def step(self):
         """Count, and note the thread."""
@@ -163,7 +168,7 @@ class Rig:
 
     def _decode(self, posed):
         self.decoded.append(posed.x)
-        return IMAGE, None
+        return IMAGE, posed.depth
 
     def run(self, seconds=0.3):
         """Run the thread for a while."""
@@ -418,6 +423,16 @@ def test_of_two_cameras_that_stand_still_one_image_each_is_kept():
     rig.posed.append(Posed(20, 1.0, source=front))
     rig.run()
     assert rig.engine.added == [0.0, 5.0, 1.0]
+
+
+def test_before_a_camera_that_stands_still_one_depth_a_second_counts():
+    posed = [Posed(int(k * 1e8), 5.0, depth=k) for k in range(36)]
+    rig = Rig([*posed, Posed(int(5e9), 5.0), Posed(int(2e9), 5.0, depth='back')])
+    rig.run()
+    assert rig.engine.added == [5.0]
+    assert rig.engine.glances == [10, 20, 30, 'back']  # time may jump
+    assert len(rig.decoded) == 5
+    assert rig.maps[-1][1] == int(2e9)  # the stamp of what the map is made of
 
 
 def test_an_inactive_thread_forgets_as_soon_as_it_can_say_so():

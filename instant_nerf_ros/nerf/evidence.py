@@ -3,7 +3,7 @@ import torch
 
 from instant_nerf_ros.nerf import rays, render
 
-MEASURED = 32768  # rays of a depth image that tell: some for each voxel in sight
+MEASURED = 16384  # rays of a depth image that tell: some for each voxel in sight
 RENDERED = 1024  # rays of a look at a keyframe without depth
 LEARNT = 1024  # rays drawn from a keyframe before what the field shows of it tells anything
 NOISE = 0.005  # [1/m], times the distance squared: three sigmas of a structured-light camera
@@ -25,6 +25,22 @@ def tell_measured(keyframes, k, occupancy, generator):
     if len(seen):
         told = measured(seen, occupancy.voxel_size)
         occupancy.carve(seen, *told, True, keyframes.numbers[k])
+
+
+def tell_again(seen, occupancy, number):
+    """Let measured Rays from where others were vote before, under a number of their own.
+
+    What the same look says again and again is no new evidence, and must not outvote looks from
+    elsewhere: beside a surface, voxels are crossed in part. So these rays cross only voxels that
+    touch none in which one of them ends. What comes is there, and what goes clears, all the same.
+    """
+    seen = seen.where(seen.surfaces > 0).to(occupancy.backend.DEVICE)
+    if len(seen):
+        distances, reaches = measured(seen, occupancy.voxel_size)
+        nowhere = torch.zeros_like(distances)
+        occupancy.carve(seen, distances, nowhere, True, number)
+        occupancy.abstain(seen.origins + distances[:, None] * seen.directions, number)
+        occupancy.carve(seen, nowhere, reaches, True, number)
 
 
 def tell_scan(seen, occupancy, number):

@@ -8,12 +8,10 @@
                                                       |
                                                       render                      (render)
 """
-import math
-
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import distances, evidence, files, grids, lesson, octree, render
+from instant_nerf_ros.nerf import distances, evidence, files, grids, lesson, octree, rays, render
 from instant_nerf_ros.nerf.backends import select
 from instant_nerf_ros.nerf.batches import draw, take_in
 from instant_nerf_ros.nerf.config import Config
@@ -31,8 +29,8 @@ TELL_EVERY = 4  # steps between votes of keyframes without depth
 class Mapper:
     """Learns a scene from posed images, step by step, and answers what is where.
 
-    It knows no threads and no clocks, and one thread owns it. Images come in as numpy, results
-    leave as numpy. All positions are in metres in the world frame, z up.
+    It knows no threads and no clocks, and one thread owns it. Images and results are numpy,
+    positions in metres in the world frame, z up.
     """
 
     def __init__(self, config=Config()):
@@ -91,6 +89,13 @@ class Mapper:
         self._next = None
         return True
 
+    def glance(self, image, camera, T_world_camera, depth):
+        """Let an image with depth vote, as `add` does, though it is not kept: one a second."""
+        T_world_camera = checked(image, camera, T_world_camera, depth)
+        self._include(T_world_camera[:3, 3])
+        seen = rays.of_image(image, camera, T_world_camera, depth, evidence.MEASURED, self.random)
+        evidence.tell_again(seen, self.occupancy, self.keyframes.take_number())
+
     def add_ranges(self, origins, points):
         """Take points (N, 3) that a range sensor at origins (3,) or (N, 3) saw; see Ranges.add."""
         scan = self.ranges.add(origins, points, self.random)
@@ -103,6 +108,7 @@ class Mapper:
         """Take a step, and return the terms of the loss and their sum; needs a keyframe."""
         self._known()
         batch, drawn = self._next or self._draw()
+        self._next = None
         budget, count = self.schedule.budget(self.config.sampling, self.engine), len(batch)
         try:
             learnt = lesson.learn(
@@ -110,23 +116,21 @@ class Mapper:
                 self._uniform(count, 3), self.schedule.stride, budget)
         except torch.cuda.OutOfMemoryError as error:
             self.schedule.make_room(budget, error)
-            self._next = None
             return self.step()
         self.schedule.step_taken(count, len(learnt.positions), learnt.loss, budget)
-        if math.isfinite(learnt.loss):
+        if np.isfinite(learnt.loss):
             rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
             self.engine.together(
                 lambda: self.optimizer.step(rate), lambda: self._note(batch, drawn, learnt))
             if self.steps % PROBE_EVERY == 0:
-                share = self._uniform(len(batch))
-                self.occupancy.probe(batch, share, learnt.medians, self.field.density)
+                self.occupancy.probe(
+                    batch, self._uniform(count), learnt.medians, self.field.density)
             if self.steps % TELL_EVERY == 0:
                 evidence.tell_rendered(
                     self.keyframes, self.steps // TELL_EVERY, self.occupancy, self.random,
                     self.field, self.config.sampling, self.engine, self.schedule.stride)
         else:
             self.discarded += 1
-            self._next = None
         self.steps += 1
         return {'loss': learnt.loss, **learnt.terms}
 
@@ -150,9 +154,8 @@ class Mapper:
 
     def octree(self):
         """Return the Octree of what the rays say is there, as OctoMap has it."""
-        occupancy = self._known()
-        start = [axis.start for axis in occupancy.window()]
-        return octree.octree(self.voxels(), occupancy.first + start)
+        start = [axis.start for axis in self._known().window()]
+        return octree.octree(self.voxels(), self.occupancy.first + start)
 
     def distances(self, height):
         """Return the Distances to what is not free, at a height above the floor [m]."""

@@ -12,6 +12,7 @@ LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, 
 DECAY = 0.9  # of the stored density, at each visit
 GRIDS = 'density', 'voxels', 'hits', 'passes', 'stamps', 'colors'
 STAMPS = 255  # keyframes that are told from one another; 0 is none
+AROUND = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbours
 
 
 class Occupancy:
@@ -104,9 +105,8 @@ class Occupancy:
         # While all is fog the voxels of less than the usual fog are empty, or all or none were.
         threshold = (densities.mean() / 2).clamp(max=self.threshold)
         self.backend.visit(
-            positions, densities, self.density, self.voxels,
-            self.origin, self.voxel_size, DECAY, threshold,
-        )  # fmt: skip
+            positions, densities, self.density, self.voxels, self.origin, self.voxel_size, DECAY,
+            threshold)
 
     def probe(self, rays, share, medians, density):
         """Ask for density(positions), also of skipped voxels, at a share (R,) of the rays' way."""
@@ -125,8 +125,7 @@ class Occupancy:
         farthest = torch.maximum(distances, reaches)
         known = (farthest > 0)[:, None]
         ends = rays.origins + farthest[:, None] * rays.directions
-        points = torch.stack([rays.origins, ends]).double()
-        lattice = points / self.voxel_size - self._tensor(LATTICE)
+        lattice = torch.stack([rays.origins, ends]) / self.voxel_size - self._tensor(LATTICE)
         # A voxel more to all sides, as the kernels round in their own way.
         low = torch.where(known, lattice, math.inf).amin((0, 1)).floor() - 1
         high = torch.where(known, lattice, -math.inf).amax((0, 1)).floor() + 2
@@ -134,8 +133,14 @@ class Occupancy:
         self.backend.carve(
             rays.origins, rays.directions, distances, reaches, measured, rays.pixels,
             keyframe % STAMPS + 1, self.hits, self.passes, self.stamps, self.colors, self.voxels,
-            self.origin, self.voxel_size,
-        )  # fmt: skip
+            self.origin, self.voxel_size)  # fmt: skip
+
+    def abstain(self, positions, keyframe):
+        """Take from a keyframe, by number, its vote on voxels at and around positions (N, 3)."""
+        cells = ((positions - self.origin) / self.voxel_size).floor().unique(dim=0)
+        cells = (cells[:, None] + self._tensor(AROUND)).reshape(-1, 3).long()
+        inside = ((cells >= 0) & (cells < self._tensor(self.shape))).all(-1)
+        self.stamps[tuple(cells[inside].T)] = keyframe % STAMPS + 1
 
     def window(self):
         """Return slices of the voxels that rays may tell of: a box, much smaller than the grid."""
@@ -154,8 +159,7 @@ class Occupancy:
         known = (self.voxels | self.hits | self.passes).cpu().numpy()
         start, stop = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
         for axis in range(3):
-            others = tuple(other for other in range(3) if other != axis)
-            index = np.flatnonzero(known.any(axis=others))
+            index = np.flatnonzero(known.any(axis=tuple({0, 1, 2} - {axis})))
             if len(index):
                 start[axis], stop[axis] = index[0], index[-1] + 1
         inside = tuple(map(slice, start, stop))
@@ -175,13 +179,11 @@ class Occupancy:
             raise ValueError(f'there is no grid of {shape} voxels from {start} to {stop}')
         occupancy = cls(config, np.zeros(3), backend)
         occupancy.first = first
-        occupancy.low, occupancy.high = (
-            occupancy._tensor(state[name]) for name in ('low', 'high'))
+        occupancy.low, occupancy.high = map(occupancy._tensor, (state['low'], state['high']))
         inside = tuple(map(slice, start, stop))
         for name in GRIDS:
-            saved, grid = state[name], getattr(occupancy, name)
+            saved, grid = torch.from_numpy(state[name]), getattr(occupancy, name)
             grid = occupancy._zeros((*shape, *grid.shape[3:]), grid.dtype)
-            saved = torch.from_numpy(saved)
             if grid[inside].shape != saved.shape or grid.dtype != saved.dtype:
                 raise ValueError(
                     f'{name} is {tuple(saved.shape)} {saved.dtype}, unlike the voxels')

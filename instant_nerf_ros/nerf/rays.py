@@ -69,26 +69,54 @@ def draw(keyframes, count, generator, error_share):
 
 def of_keyframe(keyframes, k, count, generator):
     """Return the rays of up to count pixels of a keyframe, evenly spread over its rows."""
-    pixels = int(keyframes.pixels[k])
+    pixel = _spread(int(keyframes.pixels[k]), count, generator)
+    return _of_pixels(keyframes, np.full(len(pixel), k), pixel)[0]
+
+
+def of_image(image, camera, T_world_camera, depth, count, generator):
+    """Return the rays of up to count pixels of a posed image that is no keyframe.
+
+    See Mapper.add for the arguments; the pixels of the rays are as recorded.
+    """
+    pixel = _spread(camera.width * camera.height, count, generator)
+    directions = directions_of(camera, 'cpu')[pixel].numpy()
+    depths = np.nan_to_num(depth.reshape(-1)[pixel], posinf=0).clip(min=0)
+    pose = T_world_camera.astype(np.float32)
+    return Rays(
+        torch.from_numpy(np.tile(pose[:3, 3], (len(pixel), 1))),
+        torch.from_numpy(directions @ pose[:3, :3].T),
+        torch.from_numpy(_surfaces(depths, directions)),
+        torch.from_numpy(image.reshape(-1, 3)[pixel]))
+
+
+def _spread(pixels, count, generator):
+    """Return up to count of so many pixels, evenly spread over the rows."""
     count = min(count, pixels)
-    pixel = ((np.arange(count) + generator.random(count)) * (pixels / count)).astype(np.int64)
-    return _of_pixels(keyframes, np.full(count, k), pixel.clip(max=pixels - 1))[0]
+    pixel = (np.arange(count) + generator.random(count)) * (pixels / count)
+    return pixel.astype(np.int64).clip(max=pixels - 1)
+
+
+def _surfaces(depths, directions):
+    """Return the distances (R,) float32 along rays, in directions (R, 3) of the camera, to depths.
+
+    Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
+    """
+    cosines = directions[:, 2]
+    return np.where(
+        cosines > LEAST_COSINE, depths / np.maximum(cosines, LEAST_COSINE), 0).astype(np.float32)
 
 
 def _of_pixels(keyframes, chosen, pixel):
     """Return the Rays of pixels (R,) of the chosen keyframes (R,), and their recorded colours."""
     directions = keyframes.directions[keyframes.first_direction[chosen] + pixel]
     pixel = pixel + keyframes.first[chosen]
-    # Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
-    cosines = directions[:, 2]
-    depths = keyframes.depths[pixel] * np.float32(MILLIMETRE)
-    surfaces = np.where(cosines > LEAST_COSINE, depths / np.maximum(cosines, LEAST_COSINE), 0)
+    surfaces = _surfaces(keyframes.depths[pixel] * np.float32(MILLIMETRE), directions)
     poses = keyframes.T_world_camera[chosen].astype(np.float32)
     colors = keyframes.colors[pixel]
     return Rays(
         torch.from_numpy(poses[:, :3, 3].copy()),
         torch.from_numpy(np.einsum('nij,nj->ni', poses[:, :3, :3], directions)),
-        torch.from_numpy(surfaces.astype(np.float32)),
+        torch.from_numpy(surfaces),
         torch.from_numpy(keyframes.exposure.correct(chosen, colors)),
     ), colors
 

@@ -6,6 +6,7 @@ from instant_nerf_ros.ros.range_scans import PosedScan
 from instant_nerf_ros.ros.sharpness import Sharpest
 
 MOMENT = 0.1  # seconds
+GLANCE_NS = 1_000_000_000  # between images with depth that count though they are not kept
 BLURRED = 'blurred'  # the reason of a drop
 
 
@@ -30,6 +31,7 @@ class Intake:
         self.scans = 0  # that were kept
         self._motion = Motion()
         self._sharpest = {}  # source: Sharpest
+        self._counted_ns = {}  # source: stamp of the last image with depth that counted
         if mapper is None:
             self.latest = None
             return
@@ -65,6 +67,7 @@ class Intake:
 
     def _feed_image(self, mapper, posed):
         if not mapper.moved(posed.T_map_camera):
+            self._glance(mapper, posed)
             return
         decoded = posed.source.decode(posed)
         if decoded is None:
@@ -73,6 +76,23 @@ class Intake:
             posed.source, Sharpest(lambda blurred: self._drops.count(BLURRED)))
         if (kept := sharpest.offer(decoded[0], posed.stamp_ns, (posed, *decoded))) is not None:
             self._keep(mapper, *kept)
+
+    def _glance(self, mapper, posed):
+        """Let maps follow what comes and goes before a camera that does not move."""
+        since_ns = posed.stamp_ns - self._counted_ns.get(posed.source, -GLANCE_NS)
+        if not mapper.keyframe_count or posed.depth is None or 0 <= since_ns < GLANCE_NS:
+            return
+        decoded = posed.source.decode(posed)
+        if decoded is None or decoded[1] is None:
+            return
+        image, depth = decoded
+        try:
+            mapper.glance(image, posed.camera, posed.T_map_camera, depth)
+        except ValueError as error:
+            self._drops.add('refused by the engine', str(error))
+            return
+        self.fused_ns = posed.stamp_ns
+        self._counted_ns[posed.source] = posed.stamp_ns
 
     def _keep(self, mapper, posed, image, depth):
         if mapper.keyframe_count and mapper.held_out.takes(
@@ -85,5 +105,7 @@ class Intake:
             return
         self.fused_ns = posed.stamp_ns
         self._traffic.delayed((self._now_ns() - posed.stamp_ns) * 1e-9)
-        self.depths += depth is not None
+        if depth is not None:
+            self.depths += 1
+            self._counted_ns[posed.source] = posed.stamp_ns
         self._way.add(posed.T_map_camera, posed.stamp_ns)

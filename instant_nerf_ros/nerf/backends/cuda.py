@@ -69,7 +69,7 @@ def carve(
     space = aside, corner, *hits.shape, voxel_size
     triton_voxels.end[programs](
         origins, directions, distances, pixels, count, int(stamp), *place, colors, *space,
-        CARVED)
+        bool(measured), CARVED)
     triton_voxels.cross[programs](
         origins, directions, reaches, count, int(stamp), *place, voxels, *space, bool(measured),
         CARVED)

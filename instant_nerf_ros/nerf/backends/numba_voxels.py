@@ -53,17 +53,18 @@ def state(hits, passes):
     hits, passes = np.int32(hits), np.int32(passes)
     if hits >= MIN_VOTES and 3 * hits >= passes:
         return OCCUPIED
-    if hits + passes >= MIN_VOTES and 19 * hits < passes:
+    if passes >= MIN_VOTES and 9 * hits < passes:
         return FREE
     return UNKNOWN
 
 
 @jit
-def _vote(counts, hits, passes, stamps, cell, stamp):
+def _vote(counts, hits, passes, stamps, cell, stamp, measured):
     if hits[cell] + passes[cell] >= MEMORY:
         hits[cell] //= 2
         passes[cell] //= 2
-    counts[cell] += 1
+    if measured or stamps[cell]:
+        counts[cell] += 1
     stamps[cell] = stamp
 
 
@@ -74,7 +75,7 @@ def carve(
 ):  # fmt: skip
     """Let rays vote, those that end first; serial, since they share voxels."""
     for ray in range(len(origins)):
-        _end(origins[ray], directions[ray], distances[ray], pixels[ray], stamp,
+        _end(origins[ray], directions[ray], distances[ray], measured, pixels[ray], stamp,
              hits, passes, stamps, colors, grid_origin, voxel_size)
     for ray in range(len(origins)):
         _cross(origins[ray], directions[ray], reaches[ray], measured, stamp,
@@ -83,7 +84,7 @@ def carve(
 
 @jit
 def _end(
-    origin, direction, distance, pixel, stamp,
+    origin, direction, distance, measured, pixel, stamp,
     hits, passes, stamps, colors, grid_origin, voxel_size,
 ):  # fmt: skip
     """Count a hit where a ray ends."""
@@ -96,7 +97,7 @@ def _end(
         return
     if stamps[x, y, z] == stamp:
         return
-    _vote(hits, hits, passes, stamps, (x, y, z), stamp)
+    _vote(hits, hits, passes, stamps, (x, y, z), stamp, measured)
     red, green, blue = colors[x, y, z]
     for channel in range(3):
         value = np.int32(pixel[channel])
@@ -129,7 +130,7 @@ def _cross(
         leave = min(tx, ty, tz)
         if (0 <= x < nx and 0 <= y < ny and 0 <= z < nz and stamps[x, y, z] != stamp
                 and min(leave, np.float64(reach)) - t > TOUCH):
-            _vote(passes, hits, passes, stamps, (x, y, z), stamp)
+            _vote(passes, hits, passes, stamps, (x, y, z), stamp, measured)
             if measured and state(hits[x, y, z], passes[x, y, z]) == FREE:
                 voxels[x, y, z] = EMPTY
         t = leave

@@ -4,7 +4,7 @@ import numpy as np
 from instant_nerf_ros.nerf.backends.reference_voxels import FREE, OCCUPIED, UNKNOWN
 
 LEAST_FREE = 0.25  # of the band, in a column that is free
-UNSURE = 0.07, 0.24  # least and largest share of hits that leaves the state open
+UNSURE = 0.12, 0.24  # least and largest share of hits that leaves the state open
 
 
 def survey(states, climb):

@@ -5,7 +5,7 @@ import torch
 
 UNVISITED, EMPTY, SOLID = 0, 1, 2  # what the field says of a voxel
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # what the rays say of it, as in nav_msgs/OccupancyGrid
-MIN_VOTES = 3  # of keyframes, before they say anything
+MIN_VOTES = 2  # of keyframes, before they say anything
 MEMORY = 16  # votes in a voxel, after which the older ones fade
 
 
@@ -37,7 +37,8 @@ def carve(
     both counts are halved before the next, so that old votes fade. The colour of a voxel moves by
     a quarter towards the pixel of each hit that has a colour; black stands for none yet. A voxel
     that measured rays pass becomes EMPTY, if that leaves its state free (see `state`): no sample
-    needs to ask what a sensor has answered.
+    needs to ask what a sensor has answered. Rays that were not measured are less sure: the first
+    of them on a voxel that no ray has told of only leaves its stamp.
 
     Args: origins, directions (R, 3); distances (R,) of the ends, 0 = unknown; reaches (R,) up to
     which the rays crossed nothing; measured, by a sensor; pixels (R, 3), negative without
@@ -51,7 +52,7 @@ def carve(
             starts, alongs, distances.tolist(), pixels.tolist()):
         end = tuple(math.floor(s + a * distance) for s, a in zip(start, along))
         if distance > 0 and _inside(end, shape) and stamps[end] != stamp:
-            _vote(hits, hits, passes, stamps, end, stamp)
+            _vote(hits, hits, passes, stamps, end, stamp, measured)
             olds = colors[end].tolist()
             known = hits[end] > 1 and any(olds)
             for channel, (value, old) in enumerate(zip(pixel, olds)):
@@ -60,7 +61,7 @@ def carve(
     for start, along, reach in zip(starts, alongs, reaches.tolist()):
         for cell in _crossed(start, along, reach):
             if _inside(cell, shape) and stamps[cell] != stamp:
-                _vote(passes, hits, passes, stamps, cell, stamp)
+                _vote(passes, hits, passes, stamps, cell, stamp, measured)
                 if measured and state(int(hits[cell]), int(passes[cell])) == FREE:
                     voxels[cell] = EMPTY
 
@@ -68,12 +69,12 @@ def carve(
 def state(hits, passes):
     """Return OCCUPIED, FREE or UNKNOWN for a voxel with that many hits and passes.
 
-    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/19) free,
-    unknown in between, and with fewer than MIN_VOTES of either.
+    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/9) free, so
+    that a lone hit is noise; unknown in between, and with fewer than MIN_VOTES of either.
     """
     if hits >= MIN_VOTES and 3 * hits >= passes:
         return OCCUPIED
-    if hits + passes >= MIN_VOTES and 19 * hits < passes:
+    if passes >= MIN_VOTES and 9 * hits < passes:
         return FREE
     return UNKNOWN
 
@@ -82,7 +83,7 @@ def states(hits, passes):
     """Return the state of every voxel, int8, shaped as hits and passes (uint8)."""
     hits, passes = hits.int(), passes.int()
     result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
-    result[(hits + passes >= MIN_VOTES) & (19 * hits < passes)] = FREE
+    result[(passes >= MIN_VOTES) & (9 * hits < passes)] = FREE
     result[(hits >= MIN_VOTES) & (3 * hits >= passes)] = OCCUPIED
     return result
 
@@ -105,9 +106,10 @@ def _inside(cell, shape):
     return all(0 <= index < size for index, size in zip(cell, shape))
 
 
-def _vote(counts, hits, passes, stamps, cell, stamp):
+def _vote(counts, hits, passes, stamps, cell, stamp, measured):
     if hits[cell] + passes[cell] >= MEMORY:
         hits[cell] //= 2
         passes[cell] //= 2
-    counts[cell] += 1
+    if measured or stamps[cell]:
+        counts[cell] += 1
     stamps[cell] = stamp

@@ -9,7 +9,7 @@ import triton.language as tl
 
 from instant_nerf_ros.nerf.backends.triton_march import EMPTY, SOLID, UNVISITED
 
-MIN_VOTES, MEMORY = tl.constexpr(3), tl.constexpr(16)  # as in reference_voxels.py
+MIN_VOTES, MEMORY = tl.constexpr(2), tl.constexpr(16)  # as in reference_voxels.py
 TOUCH = tl.constexpr(1e-5)  # metres or less, in which a ray only touches: float32 has no more
 
 
@@ -85,6 +85,14 @@ def _claim(cell, here, stamps, stamp, aside):
 
 
 @triton.jit
+def _weight(cell, here, stamps, MEASURED: tl.constexpr):  # noqa: N803
+    """Return what a vote counts: nothing, if it is not measured and the first on its voxel."""
+    if MEASURED:
+        return tl.full(cell.shape, 1, tl.int32)
+    return (tl.load(stamps + cell, mask=here, other=0) != 0).to(tl.int32)
+
+
+@triton.jit
 def _votes(cell, mine, hits, passes):
     """Return the hits and passes of voxels, halved where there are many: old votes fade."""
     hit = tl.load(hits + cell, mask=mine, other=0).to(tl.int32)
@@ -96,7 +104,7 @@ def _votes(cell, mine, hits, passes):
 @triton.jit(do_not_specialize=['rays', 'stamp', 'nx', 'ny', 'nz'])
 def end(
     origins, directions, distances, pixels, rays, stamp, hits, passes, stamps, colors, aside,
-    corner, nx, ny, nz, voxel_size, BLOCK: tl.constexpr,
+    corner, nx, ny, nz, voxel_size, MEASURED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Count a hit where rays end; aside (BLOCK,) int32 is room."""
     lane = tl.arange(0, BLOCK)
@@ -111,9 +119,10 @@ def end(
     inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
     here = there & (distance > 0) & inside
     cell = tl.where(here, (x * ny + y) * nz + z, 0)
+    vote = _weight(cell, here, stamps, MEASURED)
     mine = _claim(cell, here, stamps, stamp, aside + lane)
     hit, passed = _votes(cell, mine, hits, passes)
-    tl.store(hits + cell, (hit + 1).to(tl.uint8), mask=mine)
+    tl.store(hits + cell, (hit + vote).to(tl.uint8), mask=mine)
     tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
     known = hit < 0
     for channel in tl.static_range(3):
@@ -170,13 +179,14 @@ def cross(
         inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
         here = walking & inside & (tl.minimum(leave, reach) - t > TOUCH)
         cell = tl.where(here, (x * ny + y) * nz + z, 0)
+        vote = _weight(cell, here, stamps, MEASURED)
         mine = _claim(cell, here, stamps, stamp, aside + lane)
         hit, passed = _votes(cell, mine, hits, passes)
-        passed += 1
+        passed += vote
         tl.store(hits + cell, hit.to(tl.uint8), mask=mine)
         tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
         if MEASURED:
-            free = (hit + passed >= MIN_VOTES) & (19 * hit < passed)
+            free = (passed >= MIN_VOTES) & (9 * hit < passed)
             empty = (tl.zeros_like(cell) + EMPTY).to(tl.uint8)
             tl.store(voxels + cell, empty, mask=mine & free)
         t = leave
