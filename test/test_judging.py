@@ -21,8 +21,8 @@ def truth_with(plan):
     """Return a Truth of one layer at half a metre, of which all occupied cells are boxes."""
     states = np.array(plan, np.int8)[:, :, None]
     lows = np.argwhere(states[:, :, 0] == 100) * SIZE
-    return truths.Truth(states, states, np.array([0.0, 0.0, 0.5]), SIZE,
-                        np.stack([lows, lows + SIZE], axis=1))
+    return truths.Truth(states, states, np.zeros(states.shape, bool), np.array([0.0, 0.0, 0.5]),
+                        SIZE, np.stack([lows, lows + SIZE], axis=1))
 
 
 @pytest.fixture
@@ -32,6 +32,14 @@ def truth():
     plan = np.where(random.random((60, 40)) < 0.01, 100, 0)
     plan[50:, 30:] = -1
     return truth_with(plan)
+
+
+def test_nobody_can_say_that_a_contested_place_is_free():
+    truth = truth_with(np.zeros((3, 4)))
+    assert (truth.ground == 0).all()
+    truth.states[0, 1], truth.contested[1, 2] = 100, True
+    assert truth.ground[1, 2] == -1 and truth.ground[0, 1] == 100
+    assert (truth.ground == 0).sum() == 10
 
 
 def test_the_clearance_is_the_distance_to_faces_and_corners_on_the_whole_way():
@@ -100,7 +108,8 @@ def test_what_the_truth_does_not_reach_is_unknown_and_its_place_is_kept():
 
 def test_never_seen_is_what_lies_behind_surfaces_and_beside_images():
     states = np.zeros((20, 20, 40), np.int8)
-    truth = truths.Truth(states, states, np.array([-0.5, -0.5, 0.0]), SIZE, np.empty((0, 2, 2)))
+    truth = truths.Truth(states, states, np.zeros(states.shape, bool), np.array([-0.5, -0.5, 0.0]),
+                         SIZE, np.empty((0, 2, 2)))
     camera = Camera(64, 64, 128.0, 128.0, 31.5, 31.5)  # a quarter as wide as far
     depth = np.full((64, 64), 1.0, np.float32)
     frame = Frame(0, np.zeros((64, 64, 3), np.uint8), camera, np.eye(4), depth)
