@@ -1,11 +1,13 @@
 """An RGB-D camera that moves half a metre a second: width, height, rate, and how late TF comes."""
 import collections
+import signal
 import sys
 import time
 
 import numpy as np
 import rclpy
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_ros import TransformBroadcaster
 
@@ -22,7 +24,9 @@ SPEED = 0.5  # m/s
 
 def main(width, height, rate, late):
     """Publish until SIGTERM."""
-    rclpy.init()
+    # rclpy's own handler would shut the context down between two messages.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     node = rclpy.create_node('camera')
     camera = Camera(width, height, 0.8 * width, 0.8 * width, (width - 1) / 2, (height - 1) / 2)
     color = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
