@@ -32,7 +32,7 @@ class Monitor:
         self._reports = 0
         self._time, self._before = time.monotonic(), Progress()
         self._counts, self._messages, self._silent = {}, {}, {}
-        self._told = set()  # findings that are in the log
+        self._told, self._warned = set(), set()  # errors and warnings that are in the log
 
     def report(self):
         """Publish one diagnostic, and log every fifth time; to be called once a second."""
@@ -92,11 +92,7 @@ class Monitor:
         for topic, sensor in _needed(mapping):
             clash = any(sentence.startswith(f'on {topic},') for sentence in wrong)
             if self._silent.get(topic, 0) >= PATIENCE and not clash:
-                publishers = self._node.count_publishers(topic)
-                yield f'nothing comes on {topic} ({publishers} publishers): ' + (
-                    f'does the {sensor} send (ros2 topic hz)? Larger messages are lost unless its '
-                    'driver has config/fastdds.xml, too'
-                    if publishers else f'remap it to the topic of the {sensor}')
+                yield self._silence(topic, sensor)
         for topics in mapping.topics.values():
             images, infos = rates.get(topics.image, 0.0), rates.get(topics.camera_info, 0.0)
             if infos >= FEWEST and 0.0 < images < FRACTION * infos:
@@ -109,6 +105,18 @@ class Monitor:
                 'move the camera')
         if progress.discarded > self._before.discarded:
             yield 'steps are discarded, their loss is not finite: check exposure, poses and depth'
+
+    def _silence(self, topic, sensor):
+        publishers = self._node.count_publishers(topic)
+        if self._messages[topic]:
+            advice = f'the {sensor} has stopped'
+        elif publishers:
+            advice = (
+                f'does the {sensor} send (ros2 topic hz)? Larger messages are lost unless its '
+                'driver has config/fastdds.xml, too')
+        else:
+            advice = f'remap it to the topic of the {sensor}'
+        return f'nothing comes on {topic} ({publishers} publishers): {advice}'
 
     def _age(self, progress):
         if not progress.fused_ns:
@@ -139,7 +147,10 @@ class Monitor:
             if progress.keyframes else 'no image has been used yet'
             ) + f"; dropped: {dropped or 'nothing'}")
         for sentence in warnings:
-            self._node.get_logger().warning(sentence)
+            # As long as nothing works it bears repeating.
+            if sentence not in self._warned or not progress.keyframes:
+                self._node.get_logger().warning(sentence)
+        self._warned = set(warnings)
 
 
 def _needed(mapping):
