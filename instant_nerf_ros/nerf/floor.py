@@ -10,24 +10,20 @@ LARGEST_SLOPE = 0.3  # of what may still be floor
 SLOPE_REACH = 0.5  # m, over which it is measured
 
 
-def lowest_level(areas, voxel_size):
+def lowest_level(areas, occupied, voxel_size):
     """Return the layer of the floor, None where none can be found.
 
-    areas (nz,) are the columns in which a layer is occupied under free space. The floor is the
-    lowest layer with much of that: tables are higher, ceilings have their free space below.
+    areas (nz,) are the columns in which a layer is occupied under free space; occupied
+    (nx, ny, nz) bool. The floor is the lowest layer with much of that area: tables are higher,
+    ceilings have their free space below. If much lies below that layer it is a table, and the
+    floor was not seen: a map on a table top would call the table free.
     """
     areas = areas * voxel_size**2
     levels = np.flatnonzero(areas >= max(LEAST_AREA, LEAST_SHARE * areas.max(initial=0)))
-    return int(levels[0]) if len(levels) else None
-
-
-def undermined(occupied, level, voxel_size):
-    """Tell whether so much lies below a level that it is a table, and the floor was not seen.
-
-    occupied (nx, ny, nz) bool. A map on a table top would call the table free.
-    """
-    below = occupied[:, :, : max(level - SLACK + 1, 0)].any(-1)
-    return bool(np.count_nonzero(below) * voxel_size**2 > LEAST_AREA)
+    if not len(levels):
+        return None
+    below = occupied[:, :, : max(levels[0] - SLACK + 1, 0)].any(-1)
+    return None if np.count_nonzero(below) * voxel_size**2 > LEAST_AREA else int(levels[0])
 
 
 def climb(max_step, voxel_size):

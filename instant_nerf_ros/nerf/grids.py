@@ -59,10 +59,11 @@ def project(occupancy, config, floor=None):
     middle = occupancy.corner[2] + (z.start + 0.5) * size  # of the lowest layer
     columns = backends.columns()
     areas, tops, ground = columns.survey(states, floors.climb(config.max_step, size))
-    level = floors.lowest_level(areas, size) if floor is None else round((floor - middle) / size)
+    if floor is None:
+        level = floors.lowest_level(areas, states == OCCUPIED, size)
+    else:
+        level = round((floor - middle) / size)
     found = level is not None
-    if found and floor is None:
-        found = not floors.undermined(states == OCCUPIED, level, size)
     if not found:
         level = round(-middle / size)
     bases = floors.heights(tops, ground, level, config.max_step, size)
