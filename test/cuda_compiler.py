@@ -52,7 +52,7 @@ def compile_all():
     cuda_device.DEVICE = 'cpu'
     from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
     mapper = Mapper(replace(Config(), {
-        'device': 'cuda', 'field.log2_table': 12, 'occupancy.length': 4.0,
+        'device': 'triton', 'field.log2_table': 12, 'occupancy.length': 4.0,
         'occupancy.width': 4.0, 'occupancy.height': 2.0}))
     camera = Camera(16, 12, 12.0, 12.0, 7.5, 5.5)
     image = np.zeros((12, 16, 3), dtype=np.uint8)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.triton
 
 SMALL = Camera(8, 6, 6.0, 6.0, 3.5, 2.5)
 CONFIG = replace(Config(), {
-    'device': 'cuda', 'field.log2_table': 12, 'field.levels': 6, 'field.hidden': 32,
+    'device': 'triton', 'field.log2_table': 12, 'field.levels': 6, 'field.hidden': 32,
     'field.finest_cell': 0.04, 'occupancy.voxel_size': 0.2, 'occupancy.length': 6.0,
     'occupancy.width': 5.0, 'occupancy.height': 4.0, 'sampling.samples_per_step': 1024,
     'sampling.min_step': 0.15, 'sampling.far': 4.0,

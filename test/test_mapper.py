@@ -361,7 +361,11 @@ def test_it_settles_when_no_image_comes_and_learns_on_with_the_next(monkeypatch)
     assert not mapper.settled
 
 
-def test_a_step_without_memory_is_taken_again_and_smaller(monkeypatch):
+@pytest.mark.parametrize('error', [
+    torch.cuda.OutOfMemoryError('CUDA out of memory'),
+    RuntimeError('Could not allocate memory: cuMemCreate failed: CUDA_ERROR_OUT_OF_MEMORY'),
+])  # fmt: skip
+def test_a_step_without_memory_is_taken_again_and_smaller(error, monkeypatch):
     mapper = Mapper(CONFIG)
     for pose in poses(3):
         image, depth = view(CAMERA, pose)
@@ -371,7 +375,7 @@ def test_a_step_without_memory_is_taken_again_and_smaller(monkeypatch):
     def fails_at_first(*arguments):
         asked.append((len(arguments[1]), arguments[-1]))
         if len(asked) == 1:
-            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+            raise error
         return learn(*arguments)
 
     monkeypatch.setattr(lesson, 'learn', fails_at_first)

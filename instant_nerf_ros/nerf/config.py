@@ -116,7 +116,7 @@ class Config:
     keyframes: KeyframeConfig = KeyframeConfig()
     map: MapConfig = MapConfig()
     device: str = setting(
-        'auto', 'where the engine runs', choices=('auto', 'cuda', 'cpu', 'reference'))
+        'auto', 'where the engine runs', choices=('auto', 'cuda', 'triton', 'cpu', 'reference'))
     seed: int = setting(0, 'seed of the random numbers', 0, 2**31 - 1)
 
     def __post_init__(self):

@@ -10,6 +10,17 @@ EXTENT = 512.0  # metres, edge of the unit cube, centred on the world's origin
 MAX_LOG_DENSITY = 10.0  # exp(10) per metre is opaque within a millimetre
 
 
+def geometry_settings(config):
+    """Return the arguments of a backend's GeometryNetwork: scales, log2_table, hidden."""
+    growth = 1.0
+    if config.levels > 1:
+        growth = (config.coarsest_cell / config.finest_cell) ** (1 / (config.levels - 1))
+    # tiny-cuda-nn's convention: scale = base * growth^level - 1, base = vertices per axis.
+    base = EXTENT / config.coarsest_cell + 1
+    scales = [base * growth**level - 1 for level in range(config.levels)]
+    return scales, config.log2_table, config.hidden
+
+
 class _TruncatedExp(torch.autograd.Function):
     """exp, with the gradient bounded where exp grows out of all proportion (Mueller 2022)."""
 
@@ -30,13 +41,7 @@ class Field:
     extent = EXTENT
 
     def __init__(self, config, backend):
-        growth = 1.0
-        if config.levels > 1:
-            growth = (config.coarsest_cell / config.finest_cell) ** (1 / (config.levels - 1))
-        # tiny-cuda-nn's convention: scale = base * growth^level - 1, base = vertices per axis.
-        base = EXTENT / config.coarsest_cell + 1
-        scales = [base * growth**level - 1 for level in range(config.levels)]
-        self.geometry = backend.GeometryNetwork(scales, config.log2_table, config.hidden)
+        self.geometry = backend.GeometryNetwork(*geometry_settings(config))
         self.color = backend.ColorNetwork(config.hidden)
 
     def __call__(self, samples, directions, visible):

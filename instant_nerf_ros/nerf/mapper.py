@@ -15,12 +15,12 @@ from instant_nerf_ros.nerf import distances, evidence, files, grids, lesson, oct
 from instant_nerf_ros.nerf.backends import select
 from instant_nerf_ros.nerf.batches import draw, take_in
 from instant_nerf_ros.nerf.config import Config
-from instant_nerf_ros.nerf.field import Field
+from instant_nerf_ros.nerf.field import Field, geometry_settings
 from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
 from instant_nerf_ros.nerf.ranges import Ranges
-from instant_nerf_ros.nerf.schedule import Schedule
+from instant_nerf_ros.nerf.schedule import Schedule, out_of_memory
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
 TELL_EVERY = 4  # steps between votes of keyframes without depth
@@ -35,7 +35,7 @@ class Mapper:
 
     def __init__(self, config=Config()):
         self.config = config
-        self.engine = select(config.device)
+        self.engine = select(config.device, geometry_settings(config.field))
         self.random = np.random.default_rng(config.seed)
         self.generator = torch.Generator(self.engine.DEVICE).manual_seed(config.seed)
         with torch.random.fork_rng():
@@ -114,7 +114,9 @@ class Mapper:
             learnt = lesson.learn(
                 self.field, batch, self.occupancy, self.config, self.engine, self._uniform(count),
                 self._uniform(count, 3), self.schedule.stride, budget)
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:  # also that of tinycudann, which has no type of its own
+            if not out_of_memory(error):
+                raise
             self.schedule.make_room(budget, error)
             return self.step()
         self.schedule.step_taken(count, len(learnt.positions), learnt.loss, budget)

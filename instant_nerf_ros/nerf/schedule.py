@@ -21,6 +21,11 @@ FLAT = 0.01  # share that the loss falls in a window, when it is flat
 LAST = 10_000  # steps without a new keyframe after which there is no more to learn
 
 
+def out_of_memory(error):
+    """Tell whether an error says that memory does not suffice, in the words of PyTorch or CUDA."""
+    return 'out of memory' in str(error).lower().replace('_', ' ')
+
+
 class Schedule:
     """Rays, stride and learning rate of the next step."""
 

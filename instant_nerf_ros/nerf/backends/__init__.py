@@ -38,20 +38,23 @@ import torch
 logger = logging.getLogger('instant_nerf_ros')
 
 
-def select(device):
-    """Return the backend module for a device: 'cuda', 'cpu', 'reference', or 'auto': the fastest.
+def select(device, field=None):
+    """Return the backend module for a device: 'cuda', 'triton', 'cpu', 'reference', or 'auto'.
 
-    'auto' says in one line of the log which it is, and what would be faster. Raises ImportError,
-    with what is missing, if a backend was named that cannot run here.
+    field, the arguments of GeometryNetwork, is what it is for. 'auto' takes an NVIDIA GPU where
+    there is one that can be used; 'cuda' works on it with tinycudann where that can have the
+    field, else with Triton alone, which is 'triton'. One line of the log says which it is, why,
+    and what else there would be. Raises ImportError, with what is missing, if a backend was named
+    that cannot run here.
     """
+    if device == 'cuda':
+        return _cuda(field)
     if device != 'auto':
         return _load(device)
     try:
         if not torch.cuda.is_available():
             raise ImportError('there is no NVIDIA GPU that this PyTorch can use')
-        backend = _load('cuda')
-        logger.info('the cuda backend is in use: %s', backend.about())
-        return backend
+        return _cuda(field)
     except ImportError as error:
         no_gpu = error
     try:
@@ -64,6 +67,26 @@ def select(device):
         return _load('reference')
 
 
+def _cuda(field):
+    """Return the backend with tinycudann, or the one without, where that does not work."""
+    triton = _load('triton')
+    if field is None:
+        return triton
+    try:
+        backend = importlib.import_module('instant_nerf_ros.nerf.backends.cuda_tinycudann')
+        with torch.random.fork_rng():
+            backend.check(*field)
+        logger.info(
+            "the cuda backend is in use: %s; 'device: triton' does without tinycudann, and may be "
+            'faster', backend.about())
+        return backend
+    except Exception as error:  # its compiler, its GPU, memory: anything
+        logger.info(
+            'the cuda backend is in use: %s, with Triton alone; tinycudann may be faster, but is '
+            'not in use: %s', triton.about(), error)
+        return triton
+
+
 def columns():
     """Return the module that makes maps of columns of voxels, in numpy on every backend."""
     try:
@@ -73,6 +96,7 @@ def columns():
 
 
 def _load(name):
-    if name == 'cuda':  # without a GPU it says that, and not what else is missing then
+    if name == 'triton':  # without a GPU it says that, and not what else is missing then
         importlib.import_module('instant_nerf_ros.nerf.backends.cuda_device')
+        name = 'cuda'
     return importlib.import_module(f'instant_nerf_ros.nerf.backends.{name}')

@@ -25,8 +25,8 @@ def grid(
 ):  # fmt: skip
     """Take the step of reference.Adam for entries (N, FEATURES), and forget their slopes.
 
-    Slopes are gain times the gradients, in half precision; half is the table as the kernels read
-    it, updates (N,) counts. All slopes are read, in a row, since a list of the touched ones would
+    Slopes are gain times the gradients; half is the table as our kernels read it, or None; updates
+    (N,) counts. All slopes are read, in a row, since a list of the touched ones would
     cost more; the other 80 bytes of an entry are, where there is a slope. Slopes that have
     overflowed are forgotten only.
     """
@@ -52,7 +52,8 @@ def grid(
     value = tl.load(table + place, mask=row, other=0.0)
     value -= rate * mean / _correction(log2_beta1, steps) / root
     tl.store(table + place, value, mask=row)
-    tl.store(half + place, value.to(tl.float16), mask=row)
+    if half is not None:
+        tl.store(half + place, value.to(tl.float16), mask=row)
     tl.store(slopes + place, tl.zeros_like(slope).to(tl.float16), mask=inside & touched[:, None])
 
 

@@ -29,7 +29,7 @@ def clip(ox, oy, oz, dx, dy, dz, corner, nx, ny, nz, voxel_size, near, far):
 @triton.jit
 def advance(
     alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
-    voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
+    voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
     VISITED_ONLY: tl.constexpr,
 ):  # fmt: skip
     """Find the next sample of each ray (B,), as reference.march has them in a row.
@@ -43,7 +43,7 @@ def advance(
     z0, az = (oz - tl.load(corner + 2)) * scale, dz * scale
     found = alive & (number < 0)  # none
     t_start, t_end = tl.zeros_like(t), tl.zeros_like(t)
-    seeking = alive & (t < end) & (number < MOST_SAMPLES)
+    seeking = alive & (t < end) & (number < limit)
     while tl.max(seeking.to(tl.int32), 0) > 0:
         following = t + tl.maximum(cone * t, min_step)
         stop = tl.minimum(following, end)
@@ -68,3 +68,42 @@ def advance(
     t_end = tl.where(near, tl.maximum(begin + length, 0.0), t_end)
     around += near.to(tl.int32)
     return found | near, t_start, t_end, t, number, around
+
+
+@triton.jit(do_not_specialize=['rays', 'nx', 'ny', 'nz'])
+def place(
+    origins, directions, near, far, limits, jitter, surfaces, rays,
+    voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
+    counts, offsets, t_starts, t_ends,
+    VISITED_ONLY: tl.constexpr, WRITE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Count the samples of rays (R,), or with WRITE write them, from their offsets on."""
+    ray = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    alive = ray < rays
+    ox = tl.load(origins + ray * 3, mask=alive, other=0.0)
+    oy = tl.load(origins + ray * 3 + 1, mask=alive, other=0.0)
+    oz = tl.load(origins + ray * 3 + 2, mask=alive, other=0.0)
+    dx = tl.load(directions + ray * 3, mask=alive, other=0.0)
+    dy = tl.load(directions + ray * 3 + 1, mask=alive, other=0.0)
+    dz = tl.load(directions + ray * 3 + 2, mask=alive, other=0.0)
+    surface = tl.load(surfaces + ray, mask=alive, other=0.0)
+    limit = tl.load(limits + ray, mask=alive, other=0)
+    enter = tl.load(near + ray, mask=alive, other=0.0)
+    end = tl.load(far + ray, mask=alive, other=0.0)
+    end = tl.where(surface > 0, tl.minimum(end, surface - band), end)
+    t = enter + tl.load(jitter + ray, mask=alive, other=0.0) * tl.maximum(cone * enter, min_step)
+    first = tl.load(offsets + ray, mask=alive, other=0)
+    number, around = tl.zeros((BLOCK,), tl.int32), tl.zeros((BLOCK,), tl.int32)
+    there = alive
+    while tl.max(alive.to(tl.int32), 0) > 0:
+        n = first + number + around
+        found, t_start, t_end, t, number, around = advance(
+            alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
+            voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
+            VISITED_ONLY)
+        if WRITE:
+            tl.store(t_starts + n, t_start, mask=found)
+            tl.store(t_ends + n, t_end, mask=found)
+        alive = found
+    if not WRITE:
+        tl.store(counts + ray, number + around, mask=there)

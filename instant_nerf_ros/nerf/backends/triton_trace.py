@@ -17,7 +17,7 @@ from instant_nerf_ros.nerf.backends.triton_layers import (
     shine,
     weights,
 )
-from instant_nerf_ros.nerf.backends.triton_march import advance, clip
+from instant_nerf_ros.nerf.backends.triton_march import MOST_SAMPLES, advance, clip
 
 MIN_TRANSMITTANCE = tl.constexpr(1e-3)
 # Columns of a sample: start, end, density, weight, transmittance behind it, colour. Eight floats
@@ -89,7 +89,8 @@ def trace(
 
         found, t_start, t_end, t, number, around = advance(
             alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
-            voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, LOOK)
+            voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
+            MOST_SAMPLES, LOOK)
         ended = alive & (found == 0)
         middle = (t_start + t_end) * 0.5
         x, y, z = ox + middle * dx, oy + middle * dy, oz + middle * dz
