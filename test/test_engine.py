@@ -9,7 +9,7 @@ def failing(*devices):
     """Return a warm_up that fails for some devices, and the list of those it was asked for."""
     asked = []
 
-    def warm_up(device):
+    def warm_up(device, field):
         asked.append(device)
         if device in devices:
             raise RuntimeError('no kernel image is available')

@@ -33,11 +33,18 @@ def test_where_memory_is_scarce_the_steps_get_smaller_down_to_a_limit(caplog):
     assert plan.budget(SamplingConfig(), backend) == 2**18  # what suits the backend
     for wanted in (2048, 1024):
         rays = plan.rays
-        plan.make_room(plan.budget(config, backend), MemoryError('of the GPU'))
+        plan.make_room(plan.budget(config, backend), MemoryError('out of memory'))
         assert plan.budget(config, backend) == wanted and plan.rays == rays // 2
         assert str(wanted) in caplog.records[-1].getMessage()
-    with pytest.raises(MemoryError, match='of the GPU'):
-        plan.make_room(plan.budget(config, backend), MemoryError('of the GPU'))
+    with pytest.raises(MemoryError, match='out of memory'):
+        plan.make_room(plan.budget(config, backend), MemoryError('out of memory'))
+
+
+def test_an_error_that_is_not_for_want_of_memory_is_raised():
+    plan = Schedule()
+    with pytest.raises(RuntimeError, match='illegal memory access'):
+        plan.make_room(2**18, RuntimeError('an illegal memory access was encountered'))
+
 
 
 def test_steps_along_the_rays_are_long_as_long_as_they_find_much():

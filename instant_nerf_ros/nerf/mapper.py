@@ -20,7 +20,7 @@ from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
 from instant_nerf_ros.nerf.occupancy import Occupancy
 from instant_nerf_ros.nerf.ranges import Ranges
-from instant_nerf_ros.nerf.schedule import Schedule, out_of_memory
+from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
 TELL_EVERY = 4  # steps between votes of keyframes without depth
@@ -114,9 +114,7 @@ class Mapper:
             learnt = lesson.learn(
                 self.field, batch, self.occupancy, self.config, self.engine, self._uniform(count),
                 self._uniform(count, 3), self.schedule.stride, budget)
-        except RuntimeError as error:  # also that of tinycudann, which has no type of its own
-            if not out_of_memory(error):
-                raise
+        except RuntimeError as error:  # for want of memory, of which tinycudann has no type
             self.schedule.make_room(budget, error)
             return self.step()
         self.schedule.step_taken(count, len(learnt.positions), learnt.loss, budget)

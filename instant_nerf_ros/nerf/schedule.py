@@ -21,11 +21,6 @@ FLAT = 0.01  # share that the loss falls in a window, when it is flat
 LAST = 10_000  # steps without a new keyframe after which there is no more to learn
 
 
-def out_of_memory(error):
-    """Tell whether an error says that memory does not suffice, in the words of PyTorch or CUDA."""
-    return 'out of memory' in str(error).lower().replace('_', ' ')
-
-
 class Schedule:
     """Rays, stride and learning rate of the next step."""
 
@@ -61,8 +56,12 @@ class Schedule:
         return max(int(wanted * self._share), LEAST_SAMPLES)
 
     def make_room(self, budget, error):
-        """Halve a budget for good, as memory does not suffice; raise error if it is too small."""
-        if budget <= LEAST_SAMPLES:
+        """Halve a budget for good, as memory does not suffice.
+
+        Raises error if the budget is too small for that, or if the error is another one.
+        """
+        memory = 'out of memory' in str(error).lower().replace('_', ' ')  # PyTorch's words, CUDA's
+        if budget <= LEAST_SAMPLES or not memory:
             raise error
         self._share, self.rays = self._share / 2, max(self.rays // 2, LEAST_RAYS)
         logger.warning(

@@ -5,14 +5,18 @@ import functools
 import numpy as np
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import Config, FieldConfig
+from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.mapper import Mapper
 
 
 @functools.lru_cache  # once in a process
-def warm_up(device):
-    """Run everything once on two tiny images; what is compiled is kept on disk."""
-    config = dataclasses.replace(Config(), field=FieldConfig(log2_table=8), device=device)
+def warm_up(device, field=Config().field):
+    """Run everything once on two tiny images; what is compiled is kept on disk.
+
+    device and field (FieldConfig) are those of a Config.
+    """
+    field = dataclasses.replace(field, log2_table=8)
+    config = dataclasses.replace(Config(), field=field, device=device)
     mapper = Mapper(config)
     camera = Camera(16, 12, 12.0, 12.0, 7.5, 5.5)
     image = np.zeros((12, 16, 3), dtype=np.uint8)
