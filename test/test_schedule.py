@@ -101,9 +101,3 @@ def test_steps_that_were_discarded_do_not_keep_it_from_resting():
     falling = Schedule()  # over 999 losses, or 500: not less because fewer are numbers
     run(falling, 7000, lambda step: 0.9999**step if step < 6000 or step % 2 else float('inf'))
     assert not falling.settled
-
-
-def test_an_error_that_is_not_for_want_of_memory_is_raised():
-    plan = Schedule()
-    with pytest.raises(RuntimeError, match='illegal memory access'):
-        plan.make_room(2**18, RuntimeError('an illegal memory access was encountered'))
