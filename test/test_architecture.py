@@ -30,6 +30,10 @@ MAY_IMPORT = {
     'grids': {'backends', 'floor'},
     'rays': {'error_map', 'keyframes'},
     'ranges': {'rays'},
+    'epipolar': set(),
+    'alignment': {'epipolar'},
+    'motion_stereo': set(),
+    'motion': {'alignment', 'camera', 'motion_stereo', 'ranges'},
     'batches': {'rays'},
     'held_out': {'rays', 'render'},
     'evidence': {'rays', 'render'},
@@ -44,11 +48,12 @@ MAY_IMPORT = {
     'model': {'camera', 'config', 'keyframes', 'occupancy', 'settings'},
     'files': {'exports', 'folders', 'mesh', 'model', 'render'},
     'mapper': {'backends', 'batches', 'config', 'distances', 'evidence', 'field', 'files', 'grids',
-               'held_out', 'keyframes', 'lesson', 'occupancy', 'octree', 'ranges', 'rays',
-               'render', 'schedule'},
+               'held_out', 'keyframes', 'lesson', 'motion', 'occupancy', 'octree', 'ranges',
+               'rays', 'render', 'schedule'},
     'warm_up': {'camera', 'config', 'mapper'},
     'backends': {'backends'},
 }  # fmt: skip
+USE_OPENCV = {f'nerf/{name}.py' for name in ('camera', 'epipolar', 'motion', 'motion_stereo')}
 USE_DATA = {'ros/sim_robot.py', 'ros/replay.py'}
 MOST_LINES = 200
 
@@ -86,6 +91,8 @@ def test_imports_point_down(path):
         assert relative == 'nerf/backends/tinycudann_networks.py'
     if 'triton' in roots:
         assert re.fullmatch(r'nerf/backends/(cuda|triton)\w*\.py', relative)
+    if 'cv2' in roots:
+        assert relative in USE_OPENCV or not relative.startswith('nerf/')
     if 'numba' in roots:
         assert re.fullmatch(r'nerf/backends/(cpu_networks|cpu_threads|numba_\w+)\.py', relative)
     if not relative.startswith('nerf/'):

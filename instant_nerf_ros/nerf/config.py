@@ -93,6 +93,18 @@ class KeyframeConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MotionConfig:
+    """What images without depth tell of poses and distances, by how what they show moves."""
+
+    align: bool = setting(False, 'correct poses by what images have in common')
+    position_error: float = setting(
+        0.01, 'how far given positions are off, standard deviation [m]', 1e-4, 1.0)
+    rotation_error: float = setting(
+        0.3, 'how far given rotations are off, standard deviation [degree]', 1e-3, 10.0)
+    stereo: bool = setting(False, 'learn distances from how images differ')
+
+
+@dataclasses.dataclass(frozen=True)
 class MapConfig:
     """The two-dimensional map: the band of the voxel grid in which a robot moves."""
 
@@ -114,6 +126,7 @@ class Config:
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     keyframes: KeyframeConfig = KeyframeConfig()
+    motion: MotionConfig = MotionConfig()
     map: MapConfig = MapConfig()
     device: str = setting(
         'auto', 'where the engine runs', choices=('auto', 'cuda', 'triton', 'cpu', 'reference'))

@@ -91,6 +91,11 @@ class Keyframes:
         self.error_map.append()
         self.exposure.append()
 
+    def correct(self, poses):
+        """Replace poses {number: T_world_camera} of keyframes, as far as they are still there."""
+        for k, number in enumerate(self.numbers):
+            self.T_world_camera[k] = poses.get(number, self.T_world_camera[k])
+
     def take_number(self):
         """Return the next number, of a keyframe or a scan."""
         self.count += 1
@@ -179,14 +184,12 @@ def checked(image, camera, T_world_camera, depth):
     size = camera.height, camera.width
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape != (*size, 3):
-        raise ValueError(
-            f'the image must be {(*size, 3)} uint8 as the camera says, '
-            f'is {image.shape} {image.dtype}')
+        raise ValueError(f'the image must be {(*size, 3)} uint8 as the camera says, '
+                         f'is {image.shape} {image.dtype}')
     depth = np.zeros(size) if depth is None else np.asarray(depth)
     if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres
-        raise ValueError(
-            f'the depth must be {size} as the camera says, in metres as floats, '
-            f'is {depth.shape} {depth.dtype}')
+        raise ValueError(f'the depth must be {size} as the camera says, in metres as floats, '
+                         f'is {depth.shape} {depth.dtype}')
     T_world_camera = np.array(T_world_camera, dtype=np.float64)
     if T_world_camera.shape != (4, 4) or not np.isfinite(T_world_camera).all():
         raise ValueError(f'the pose must be a finite 4 x 4 matrix, is {T_world_camera}')

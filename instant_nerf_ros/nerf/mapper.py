@@ -18,6 +18,7 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field import Field, geometry_settings
 from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
+from instant_nerf_ros.nerf.motion import Motion
 from instant_nerf_ros.nerf.occupancy import Occupancy
 from instant_nerf_ros.nerf.ranges import Ranges
 from instant_nerf_ros.nerf.schedule import Schedule
@@ -44,12 +45,11 @@ class Mapper:
         self.optimizer = self.engine.Adam(
             self.field.geometry, self.field.color, config.optimizer.beta1, config.optimizer.beta2,
             config.optimizer.epsilon, config.optimizer.weight_decay)
-        self.keyframes = Keyframes(config.keyframes)
-        self.ranges, self.held_out = Ranges(), HeldOut()
+        self.keyframes, self.motion = Keyframes(config.keyframes), Motion(config.motion)
+        self.ranges, self.held_out, self.schedule = Ranges(), HeldOut(), Schedule()
         self.occupancy = None  # exists from the first keyframe on, which is its centre
         self.floor = None  # its height where the robot is [m]; None: it is estimated
         self.steps = self.discarded = 0  # discarded are those that change nothing: loss not finite
-        self.schedule = Schedule()
         self._next = None  # rays of the next step, if they are drawn already
 
     @property
@@ -84,6 +84,7 @@ class Mapper:
         self.keyframes.check(camera)
         self._include(T_world_camera[:3, 3])
         self.keyframes.add(image, camera, T_world_camera, depth)
+        self.motion.see(self.keyframes, self.random)
         evidence.tell_measured(self.keyframes, -1, self.occupancy, self.random)
         self.schedule.keyframe_came()
         self._next = None
@@ -186,8 +187,8 @@ class Mapper:
         self.occupancy.include(position)
 
     def _draw(self):
-        return draw(self.keyframes, self.ranges, self.engine, self.schedule.rays, self.random,
-                    self.config.sampling.error_share)
+        return draw(self.keyframes, self.ranges, self.motion.ranges, self.engine,
+                    self.schedule.rays, self.random, self.config.sampling.error_share)
 
     def _note(self, batch, drawn, learnt):
         """Take in what this step saw without asking the field, and draw the rays of the next."""
