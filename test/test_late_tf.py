@@ -1,5 +1,6 @@
 """Poses that come after their images, in a node over DDS."""
 import collections
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ pytest.importorskip('tf2_ros')
 from nav_msgs.msg import Path
 from ros_helpers import CAMERA, R_MAP_OPTICAL, Robot, drive_until, mapper, statuses_of, wait_until
 from sensor_msgs.msg import CameraInfo, Image
-from tf2_ros import TransformBroadcaster
+from tf2_msgs.msg import TFMessage
 
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
@@ -42,7 +43,8 @@ def test_no_image_is_lost_for_tf_that_comes_later(robot, late):
     # Reliable, as DDS is not what is tested here.
     images = node.create_publisher(Image, 'late/image', 10)
     infos = node.create_publisher(CameraInfo, 'late/camera_info', 10)
-    broadcaster, waiting, sent = TransformBroadcaster(node), collections.deque(), []
+    tf = node.create_publisher(TFMessage, '/tf', 100)
+    waiting, sent = collections.deque(), []
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
 
     def send():
@@ -55,10 +57,10 @@ def test_no_image_is_lost_for_tf_that_comes_later(robot, late):
             waiting.append(transform_message(T_map_late, now, 'map', 'late'))
             sent.append(now)
         while waiting and now - nanoseconds(waiting[0].header.stamp) >= late * 1e9:
-            broadcaster.sendTransform(waiting.popleft())
+            tf.publish(TFMessage(transforms=[waiting.popleft()]))
 
     def heard():
-        return images.get_subscription_count() and infos.get_subscription_count()
+        return all(topic.get_subscription_count() for topic in (images, infos, tf))
 
     def kept():
         return set(sent) - {sent[k] for k in HELD_OUT}
@@ -70,8 +72,11 @@ def test_no_image_is_lost_for_tf_that_comes_later(robot, late):
                 name=name) as process:
         process.wait_for('the engine runs on backend')
         wait_until(heard, 20.0)
+        time.sleep(0.5)  # the other side has to find this one, too
         drive_until(robot, lambda: len(sent) == MOST and not waiting, each=send)
-        wait_until(lambda: paths and stamps(paths[-1]) == kept(), 20.0, process.text)
+        wait_until(lambda: paths and stamps(paths[-1]) == kept(), 20.0, lambda: (
+            f'missing {[k for k, s in enumerate(sent) if s in kept() - stamps(paths[-1])]}, '
+            f'more {len(stamps(paths[-1]) - kept())}; {process.text()}'))
         assert not any('dropping' in status.message for status in statuses)
 
 
