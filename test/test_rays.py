@@ -34,7 +34,7 @@ def engine(request):
 @pytest.fixture
 def draw(engine):
     """Return a function that draws rays as the backend does."""
-    return lambda keyframes, *how: batches.draw(keyframes, (), engine, *how)
+    return lambda keyframes, *how: batches.draw(keyframes, (), (), engine, *how)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
 
 def test_errors_are_taken_in_alike(keyframes):
     random = generator()
-    _, drawn = batches.draw(keyframes, (), backends.select('cpu'), 800, random, 0.5)
+    _, drawn = batches.draw(keyframes, (), (), backends.select('cpu'), 800, random, 0.5)
     pixels = floats(random.integers(0, 256, (800, 3))).byte()
     shown = floats(random.random((800, 3))), floats(random.random(800))
     twin = copy.deepcopy(keyframes)
