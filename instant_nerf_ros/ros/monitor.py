@@ -173,7 +173,9 @@ def _state_of(label, training, progress):
     if label in ('active', 'inactive') and not progress.backend:
         return 'starting the engine'
     if label == 'active':
-        return 'paused' if training.paused else 'mapping'
+        if training.paused:
+            return 'paused'
+        return 'resting' if training.resting else 'mapping'
     return label
 
 
