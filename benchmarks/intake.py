@@ -39,36 +39,61 @@ def _name(size):
     return f'{size[0]} x {size[1]}'
 
 
-def _run(size, seconds, mode, late):
-    """Return what a mapper_node shows of a camera of a size in so many seconds."""
+def measure_rest(options):
+    """Return the table of CPU time as all is learnt and no image comes."""
+    with _mapping('training') as (node, statuses, pid):
+        with _camera(SIZES[0], 0.0):
+            _spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
+            _spin(node, SETTLE)
+        _spin_until(node, lambda: statuses[-1]['state'] == 'resting', 600.0)
+        used, begin = _cpu_time(pid), time.monotonic()
+        _spin(node, options.seconds)
+        share = (_cpu_time(pid) - used) / (time.monotonic() - begin)
+    return [Table(['mapper_node at rest', 'cores'], [['no image, nobody subscribed', share]])]
+
+
+@contextlib.contextmanager
+def _mapping(mode):
+    """Run a mapper_node; yield a node, the diagnostics that come to it, and the process's number.
+
+    They are {name: value}, the newest last.
+    """
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
 
-    environment = {
+    os.environ.update({
         'ROS_DOMAIN_ID': str(1 + os.getpid() % 100), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', sys.prefix),
-        'FASTDDS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds.xml')}
-    os.environ.update(environment)
+        'FASTDDS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds.xml')})
     statuses = []
-    with contextlib.ExitStack() as running:
-        mapper = running.enter_context(_process('intake_mapper.py', mode))
+    with _process('intake_mapper.py', mode) as mapper:
         rclpy.init()
-        running.callback(rclpy.shutdown)
-        node = rclpy.create_node('intake')
-        node.create_subscription(
-            DiagnosticArray, '/diagnostics',
-            lambda array: statuses.append(
-                {pair.key: pair.value for pair in array.status[0].values}), 10)
-        _spin_until(node, lambda: statuses and statuses[-1]['backend'], 300.0)  # it may compile
-        running.enter_context(_process('intake_camera.py', *map(str, (*size, RATE, late))))
+        try:
+            node = rclpy.create_node('intake')
+            node.create_subscription(
+                DiagnosticArray, '/diagnostics',
+                lambda array: statuses.append(
+                    {pair.key: pair.value for pair in array.status[0].values}), 10)
+            _spin_until(node, lambda: statuses and statuses[-1]['backend'], 300.0)  # may compile
+            yield node, statuses, mapper.pid
+        finally:
+            rclpy.shutdown()
+
+
+def _camera(size, late):
+    return _process('intake_camera.py', *map(str, (*size, RATE, late)))
+
+
+def _run(size, seconds, mode, late):
+    """Return what a mapper_node shows of a camera of a size in so many seconds."""
+    with _mapping(mode) as (node, statuses, pid), _camera(size, late):
         _spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
         _spin(node, SETTLE)
-        first, used, begin = statuses[-1], _cpu_time(mapper.pid), time.monotonic()
+        first, used, begin = statuses[-1], _cpu_time(pid), time.monotonic()
         count = len(statuses)
         _spin(node, seconds)
-        used, duration = _cpu_time(mapper.pid) - used, time.monotonic() - begin
+        used, duration = _cpu_time(pid) - used, time.monotonic() - begin
         last = statuses[-1]
-        node.destroy_node()
     rates = [float(status['rate: /image [Hz]']) for status in statuses[count:]]
     delays = [float(status['image to keyframe [s]']) for status in statuses[count:]]
     return {
@@ -102,7 +127,8 @@ def _spin_until(node, condition, timeout):
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
-            raise RuntimeError('the mapper has no keyframe: is ROS 2 there, and /dev/shm large?')
+            raise RuntimeError(
+                'the mapper does not get that far: is ROS 2 there, and /dev/shm large?')
         rclpy.spin_once(node, timeout_sec=0.1)
 
 

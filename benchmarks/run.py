@@ -21,6 +21,7 @@ BENCHMARKS = {
     'quality': quality.measure,
     'gpu': gpu.measure,
     'intake': intake.measure,
+    'rest': intake.measure_rest,
     'updates': updates.measure,
     'maps-kitchen': maps.measure_kitchen,
     'maps-flat': maps.measure_flat,
