@@ -55,8 +55,8 @@ def glances(mapper, count, box):
 def test_what_is_gone_clears_and_nothing_else_is_learnt():
     mapper = mapper_of(box=True)
     assert state(mapper, BOX) == OCCUPIED
-    states = glances(mapper, 30, box=False)
-    assert states[0] == OCCUPIED and UNKNOWN in states and states[26:] == [FREE] * 4
+    states = glances(mapper, 34, box=False)
+    assert states[0] == OCCUPIED and UNKNOWN in states and states[29:] == [FREE] * 5
     assert state(mapper, WALL) == OCCUPIED and mapper.keyframe_count == 20
 
 
