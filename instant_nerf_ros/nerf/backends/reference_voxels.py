@@ -69,8 +69,8 @@ def carve(
 def state(hits, passes):
     """Return OCCUPIED, FREE or UNKNOWN for a voxel with that many hits and passes.
 
-    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/12) free, so
-    that a lone hit is noise; unknown in between, and with fewer than MIN_VOTES of either.
+    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/12) free,
+    so that a lone hit is noise; unknown in between, and with fewer than MIN_VOTES of either.
     """
     if hits >= MIN_VOTES and 3 * hits >= passes:
         return OCCUPIED
