@@ -56,7 +56,7 @@ def test_what_is_gone_clears_and_nothing_else_is_learnt():
     mapper = mapper_of(box=True)
     assert state(mapper, BOX) == OCCUPIED
     states = glances(mapper, 34, box=False)
-    assert states[0] == OCCUPIED and UNKNOWN in states and states[29:] == [FREE] * 5
+    assert states[0] == OCCUPIED and UNKNOWN in states and states[28:] == [FREE] * 6
     assert state(mapper, WALL) == OCCUPIED and mapper.keyframe_count == 20
 
 

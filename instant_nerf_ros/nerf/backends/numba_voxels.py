@@ -53,7 +53,7 @@ def state(hits, passes):
     hits, passes = np.int32(hits), np.int32(passes)
     if hits >= MIN_VOTES and 3 * hits >= passes:
         return OCCUPIED
-    if passes >= MIN_VOTES and 12 * hits < passes:
+    if passes >= MIN_VOTES and 11 * hits < passes:
         return FREE
     return UNKNOWN
 

@@ -69,12 +69,12 @@ def carve(
 def state(hits, passes):
     """Return OCCUPIED, FREE or UNKNOWN for a voxel with that many hits and passes.
 
-    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/12) free,
+    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/11) free,
     so that a lone hit is noise; unknown in between, and with fewer than MIN_VOTES of either.
     """
     if hits >= MIN_VOTES and 3 * hits >= passes:
         return OCCUPIED
-    if passes >= MIN_VOTES and 12 * hits < passes:
+    if passes >= MIN_VOTES and 11 * hits < passes:
         return FREE
     return UNKNOWN
 
@@ -83,7 +83,7 @@ def states(hits, passes):
     """Return the state of every voxel, int8, shaped as hits and passes (uint8)."""
     hits, passes = hits.int(), passes.int()
     result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
-    result[(passes >= MIN_VOTES) & (12 * hits < passes)] = FREE
+    result[(passes >= MIN_VOTES) & (11 * hits < passes)] = FREE
     result[(hits >= MIN_VOTES) & (3 * hits >= passes)] = OCCUPIED
     return result
 

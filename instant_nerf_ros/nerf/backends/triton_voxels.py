@@ -186,7 +186,7 @@ def cross(
         tl.store(hits + cell, hit.to(tl.uint8), mask=mine)
         tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
         if MEASURED:
-            free = (passed >= MIN_VOTES) & (12 * hit < passed)
+            free = (passed >= MIN_VOTES) & (11 * hit < passed)
             empty = (tl.zeros_like(cell) + EMPTY).to(tl.uint8)
             tl.store(voxels + cell, empty, mask=mine & free)
         t = leave
