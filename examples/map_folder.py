@@ -10,6 +10,10 @@ from instant_nerf_ros.data.frames import holdout, load_folder, load_reference
 from instant_nerf_ros.data.metrics import depth_errors, grid_agreement, points_agreement, psnr
 from instant_nerf_ros.nerf import Config, Mapper, flatten, replace
 
+# Structure from motion, where poses of photos come from, has adjusted them to one another already.
+EXACT = {'motion.align': False, 'motion.stereo': False}
+TRUTHS = {'true': True, 'false': False}
+
 
 def parse_options():
     """Return the options of the command line."""
@@ -30,10 +34,18 @@ def parse_options():
 def configured(assignments):
     """Return the Config with settings from texts NAME=VALUE; ValueError for a wrong one."""
     kinds = {name: type(value) for name, _, value in flatten(Config())}
-    values = {}
+    values = dict(EXACT)
     for name, _, text in (assignment.partition('=') for assignment in assignments):
-        values[name] = kinds.get(name, str)(text)
+        values[name] = _value(kinds.get(name, str), text)
     return replace(Config(), values)
+
+
+def _value(kind, text):
+    if kind is not bool:
+        return kind(text)
+    if text not in TRUTHS:
+        raise ValueError(f"'{text}' is neither true nor false")
+    return TRUTHS[text]
 
 
 def judge(mapper, frames):

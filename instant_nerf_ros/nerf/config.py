@@ -96,12 +96,12 @@ class KeyframeConfig:
 class MotionConfig:
     """What images without depth tell of poses and distances, by how what they show moves."""
 
-    align: bool = setting(False, 'correct poses by what images have in common')
+    align: bool = setting(True, 'correct poses by what images have in common')
     position_error: float = setting(
         0.01, 'how far given positions are off, standard deviation [m]', 1e-4, 1.0)
     rotation_error: float = setting(
         0.3, 'how far given rotations are off, standard deviation [degree]', 1e-3, 10.0)
-    stereo: bool = setting(False, 'learn distances from how images differ')
+    stereo: bool = setting(True, 'learn distances from how images differ')
 
 
 @dataclasses.dataclass(frozen=True)
