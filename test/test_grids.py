@@ -286,3 +286,16 @@ def test_the_thresholds_of_map_server_make_the_map_of_the_probabilities():
     assert (grid.probabilities[sure] >= 0).all() and (grid.probabilities <= 100).all()
     disputed = (grid.cells == UNKNOWN) & (grid.probabilities != UNKNOWN)
     assert (grid.probabilities[disputed] < 65).all()
+
+
+@pytest.mark.parametrize('hits', range(1, 16))
+@pytest.mark.parametrize('passes', [2, 10, 11, 12, 16, 40, 200])
+def test_votes_of_one_kind_of_voxel_mean_the_same_in_both_maps(hits, passes):
+    occupancy = make()
+    occupancy.hits[:], occupancy.passes[:] = hits, passes
+    grid = grids.project(occupancy, BAND, 0.0)
+    [cell] = set(grid.cells.ravel().tolist()) - {UNKNOWN} or [UNKNOWN]
+    [probability] = set(grid.probabilities.ravel().tolist()) - {UNKNOWN}
+    # Whole percents, rounded down.
+    low, high = {FREE: (0, 19), UNKNOWN: (19, 64), OCCUPIED: (65, 100)}[cell]
+    assert low <= probability <= high

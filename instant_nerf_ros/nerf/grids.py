@@ -5,11 +5,13 @@ import numpy as np
 
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf import floor as floors
+from instant_nerf_ros.nerf.backends.reference_voxels import FREE_ODDS, OCCUPIED_ODDS
 
 BLOCK = 5.0  # metres: maps grow by these, as Nav2 rebuilds its costmaps at each other size
 # Share of hits among the votes on a voxel, and what it says: where the state of the voxel changes,
 # the thresholds of map_server.
-SHARES, PROBABILITIES = (-1.0, -1e-6, 0.0, 0.1, 0.25, 1.0), (-1.0, -1.0, 0.0, 19.6, 65.0, 100.0)
+SHARES = -1.0, -1e-6, 0.0, 1 / (1 + FREE_ODDS), 1 / (1 + OCCUPIED_ODDS), 1.0
+PROBABILITIES = -1.0, -1.0, 0.0, 19.6, 65.0, 100.0
 
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # as in nav_msgs/OccupancyGrid
 

@@ -10,9 +10,11 @@ from instant_nerf_ros.nerf.backends.numba_jit import jit
 from instant_nerf_ros.nerf.backends.reference_voxels import (
     EMPTY,
     FREE,
+    FREE_ODDS,
     MEMORY,
     MIN_VOTES,
     OCCUPIED,
+    OCCUPIED_ODDS,
     SOLID,
     UNKNOWN,
     UNVISITED,
@@ -51,9 +53,9 @@ def _next_face(start, along):
 def state(hits, passes):
     """Return the state of a voxel with that many hits and passes."""
     hits, passes = np.int32(hits), np.int32(passes)
-    if hits >= MIN_VOTES and 3 * hits >= passes:
+    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= passes:
         return OCCUPIED
-    if passes >= MIN_VOTES and 11 * hits < passes:
+    if passes >= MIN_VOTES and FREE_ODDS * hits < passes:
         return FREE
     return UNKNOWN
 

@@ -6,6 +6,7 @@ import torch
 UNVISITED, EMPTY, SOLID = 0, 1, 2  # what the field says of a voxel
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # what the rays say of it, as in nav_msgs/OccupancyGrid
 MIN_VOTES = 2  # of keyframes, before they say anything
+OCCUPIED_ODDS, FREE_ODDS = 3, 11  # passes for a hit: no more, it is occupied; more, it is free
 MEMORY = 16  # votes in a voxel, after which the older ones fade
 
 
@@ -72,9 +73,9 @@ def state(hits, passes):
     Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/11) free,
     so that a lone hit is noise; unknown in between, and with fewer than MIN_VOTES of either.
     """
-    if hits >= MIN_VOTES and 3 * hits >= passes:
+    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= passes:
         return OCCUPIED
-    if passes >= MIN_VOTES and 11 * hits < passes:
+    if passes >= MIN_VOTES and FREE_ODDS * hits < passes:
         return FREE
     return UNKNOWN
 
@@ -83,8 +84,8 @@ def states(hits, passes):
     """Return the state of every voxel, int8, shaped as hits and passes (uint8)."""
     hits, passes = hits.int(), passes.int()
     result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
-    result[(passes >= MIN_VOTES) & (11 * hits < passes)] = FREE
-    result[(hits >= MIN_VOTES) & (3 * hits >= passes)] = OCCUPIED
+    result[(passes >= MIN_VOTES) & (FREE_ODDS * hits < passes)] = FREE
+    result[(hits >= MIN_VOTES) & (OCCUPIED_ODDS * hits >= passes)] = OCCUPIED
     return result
 
 

@@ -7,9 +7,10 @@ the rays of a keyframe that meet in a voxel, the one that leaves the stamp votes
 import triton
 import triton.language as tl
 
+from instant_nerf_ros.nerf.backends import reference_voxels as rule
 from instant_nerf_ros.nerf.backends.triton_march import EMPTY, SOLID, UNVISITED
 
-MIN_VOTES, MEMORY = tl.constexpr(2), tl.constexpr(16)  # as in reference_voxels.py
+MIN_VOTES, MEMORY, FREE_ODDS = map(tl.constexpr, (rule.MIN_VOTES, rule.MEMORY, rule.FREE_ODDS))
 TOUCH = tl.constexpr(1e-5)  # metres or less, in which a ray only touches: float32 has no more
 
 
@@ -186,7 +187,7 @@ def cross(
         tl.store(hits + cell, hit.to(tl.uint8), mask=mine)
         tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
         if MEASURED:
-            free = (passed >= MIN_VOTES) & (11 * hit < passed)
+            free = (passed >= MIN_VOTES) & (FREE_ODDS * hit < passed)
             empty = (tl.zeros_like(cell) + EMPTY).to(tl.uint8)
             tl.store(voxels + cell, empty, mask=mine & free)
         t = leave
