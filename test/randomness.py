@@ -4,6 +4,8 @@ import secrets
 import numpy as np
 import torch
 
+from instant_nerf_ros.nerf.rays import Rays
+
 
 def generator():
     """Return a numpy Generator with a new seed."""
@@ -21,3 +23,11 @@ def unit(random, count):
     """Return unit vectors (count, 3) float32, uniform on the sphere."""
     vectors = random.normal(size=(count, 3))
     return floats(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+def random_rays(random, count, measured):
+    """Return rays from in and around the grid, a share of them with a measured surface."""
+    surfaces = random.uniform(0.05, 2.5, count) * (random.random(count) < measured)
+    return Rays(
+        floats(random.uniform(-3.5, 3.5, (count, 3))), unit(random, count), floats(surfaces),
+        torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))

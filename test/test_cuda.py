@@ -9,14 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from randomness import floats, generator, unit
+from randomness import floats, generator, random_rays
 
 from instant_nerf_ros.nerf import Config, backends, lesson, replace
 from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.field import Field
 from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.rays import Rays
 from instant_nerf_ros.nerf.render import look
 
 pytestmark = pytest.mark.triton
@@ -74,8 +73,8 @@ class Twins:
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
         found, expected = (
-            lesson.learn(field, on(engine, rays), grid, CONFIG, engine, jitter.to(engine.DEVICE),
-                         background.to(engine.DEVICE), stride, budget)
+            lesson.learn(field, rays.to(engine.DEVICE), grid, CONFIG, engine,
+                         jitter.to(engine.DEVICE), background.to(engine.DEVICE), stride, budget)
             for field, grid, engine in zip(self.fields, self.grids, self.engines))
         return lesson.Lesson(found.terms, *(
             value.cpu() for name, value in vars(found).items() if name != 'terms')), expected
@@ -90,18 +89,6 @@ class Twins:
         networks = self.fields[1].geometry, self.fields[1].color
         expected = [p.grad for network in networks for p in network.parameters()]
         return found, dict(zip(found, expected))
-
-
-def on(engine, rays):
-    return Rays(*(values.to(engine.DEVICE) for values in vars(rays).values()))
-
-
-def random_rays(random, count, measured):
-    """Return rays from in and around the grid, a share of them with a measured surface."""
-    surfaces = random.uniform(0.05, 2.5, count) * (random.random(count) < measured)
-    return Rays(
-        floats(random.uniform(-3.5, 3.5, (count, 3))), unit(random, count), floats(surfaces),
-        torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
 
 
 def assert_alike(actual, expected, tolerance, what):
@@ -240,7 +227,7 @@ def test_a_view_is_that_of_the_reference(cuda, density):
         grid.voxels.copy_(voxels)
     rays = random_rays(random, 60, 0.0)
     found, expected = (
-        look(field, on(engine, rays), grid, CONFIG.sampling, engine, 1.5)
+        look(field, rays.to(engine.DEVICE), grid, CONFIG.sampling, engine, 1.5)
         for field, grid, engine in zip(twins.fields, twins.grids, twins.engines))
     assert expected[0].any()
     for actual, wanted in zip(found, expected):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from randomness import floats, generator, unit
+from randomness import floats, generator, random_rays, unit
 from scenes import CAMERA, poses, view
 
 from instant_nerf_ros.data.metrics import psnr
@@ -20,7 +20,6 @@ from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.field import Field, geometry_settings
 from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.rays import Rays
 from instant_nerf_ros.nerf.render import look
 
 pytestmark = pytest.mark.triton
@@ -56,17 +55,6 @@ def engine(library):
     found = backends.select('cuda', geometry_settings(CONFIG.field))
     assert found.NAME == 'tinycudann'
     return found
-
-
-def on(engine, rays):
-    return Rays(*(values.to(engine.DEVICE) for values in vars(rays).values()))
-
-
-def random_rays(random, count, measured):
-    surfaces = random.uniform(0.05, 2.5, count) * (random.random(count) < measured)
-    return Rays(
-        floats(random.uniform(-3.5, 3.5, (count, 3))), unit(random, count), floats(surfaces),
-        torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
 
 
 def twins(engine, random, density=1.0, config=CONFIG):
@@ -147,7 +135,7 @@ def test_a_lesson_is_that_of_the_reference(engine, density, measured):
     fields, rays = twins(engine, random, density), random_rays(random, 50, measured)
     jitter, background = floats(random.random(50)), floats(random.random((50, 3)))
     found, expected = (
-        lesson.learn(field, on(each, rays), grid, CONFIG, each, jitter.to(each.DEVICE),
+        lesson.learn(field, rays.to(each.DEVICE), grid, CONFIG, each, jitter.to(each.DEVICE),
                      background.to(each.DEVICE), 1.0, 4096)
         for field, grid, each in zip(fields, grids(engine), (engine, reference)))
     assert found.terms == pytest.approx(expected.terms, rel=1e-2, abs=1e-5)
@@ -167,7 +155,7 @@ def test_rays_that_miss_the_grid_teach_nothing(engine):
     rays = random_rays(random, 5, 0.0)
     rays.origins[:] = 50.0
     found = lesson.learn(
-        field, on(engine, rays), grids(engine)[0], CONFIG, engine,
+        field, rays.to(engine.DEVICE), grids(engine)[0], CONFIG, engine,
         torch.zeros(5, device=engine.DEVICE), torch.zeros(5, 3, device=engine.DEVICE), 1.0, 4096)
     assert len(found.positions) == 0 and not found.opacities.any()
     assert not any(gradient.any() for gradient in gradients(field).values())
@@ -210,7 +198,7 @@ def test_a_view_is_that_of_the_reference(engine):
     fields, rays = twins(engine, random, 10.0), random_rays(random, 60, 0.0)
     voxels = floats(random.choice([EMPTY, SOLID, UNVISITED], (30, 25, 20))).byte()
     found, expected = (
-        look(field, on(each, rays), grid, CONFIG.sampling, each, 1.5)
+        look(field, rays.to(each.DEVICE), grid, CONFIG.sampling, each, 1.5)
         for field, grid, each in zip(fields, grids(engine, voxels), (engine, reference)))
     assert expected[0].any()
     for actual, wanted in zip(found, expected):
