@@ -5,7 +5,7 @@ from test_alignment import misplaced, noisy, way
 from test_mapper import CONFIG
 from test_motion_stereo import CAMERA, NORMAL, THROUGH, see
 
-from instant_nerf_ros.nerf import Mapper, motion, replace
+from instant_nerf_ros.nerf import Mapper, motion, motion_stereo, replace
 from instant_nerf_ros.nerf.grids import UNKNOWN
 
 SETTINGS = {'keyframes.min_translation': 0.0, 'keyframes.min_rotation': 0.0,
@@ -37,6 +37,19 @@ def test_distances_of_a_plane_become_rays():
     assert np.median(off) < 0.04
 
 
+def test_what_only_one_image_says_is_not_told(monkeypatch):
+    right, asked = motion_stereo.depth, []
+
+    def wrong(*seen):
+        asked.append(right(*seen))
+        return asked[-1] * 3.0 ** len(asked)
+
+    monkeypatch.setattr(motion_stereo, 'depth', wrong)
+    mapped = give(mapper(), way(16), way(16))
+    assert len(asked) > motion.WITNESSES
+    assert len(mapped.motion.ranges) < 0.01 * np.isfinite(asked).sum()
+
+
 def test_they_have_no_vote():
     mapped = give(mapper(), way(16), way(16))
     assert len(mapped.motion.ranges) and (mapped.voxels().states == UNKNOWN).all()
@@ -66,6 +79,16 @@ def test_a_full_store_forgets_images_and_goes_on():
     assert len(mapped.keyframes) == 6
     for number, pose in zip(mapped.keyframes.numbers, mapped.keyframes.T_world_camera):
         assert np.abs(pose - true[number]).max() < 0.05  # each its own
+
+
+def test_a_camera_of_another_size_is_compared_with_its_own_kind():
+    mapped = mapper()
+    for k, true in enumerate(way(20)):
+        camera = CAMERA.scaled(80, 60) if k % 5 == 0 else CAMERA
+        image, _ = see(true, camera)
+        assert mapped.add(np.repeat(image[..., None], 3, axis=-1), camera, true)
+    assert len(mapped.motion.ranges) > 1000
+    assert np.median(abs((ends(mapped.motion.ranges) - THROUGH) @ NORMAL)) < 0.04
 
 
 def test_large_images_are_compared_small():

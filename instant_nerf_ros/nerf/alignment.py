@@ -3,16 +3,23 @@ import dataclasses
 
 import numpy as np
 
-from instant_nerf_ros.nerf import epipolar
+from instant_nerf_ros.nerf import epipolar, reprojection
+from instant_nerf_ros.nerf.tracks import Tracks
 
 BACK = 1, 2, 4, 8, 15, 30  # how many images before an image it is compared with
 KEPT = BACK[-1] + 1
-FREE = 12  # of the latest poses are corrected
-LEAST_MOTION = 0.02  # metres; less, and nothing follows from epipolar lines
-FEWEST, MOST = 15, 60  # matches of two images
-GATE = 6.0  # pixels from the epipolar line of the given poses, beyond which a match is wrong
-NOISE = 4.0  # pixels: that of a match is far less, but many are wrong in the same way
-OUTLIER = 2.0  # of the Cauchy loss, in units of the noise
+FREE = 24  # of the latest poses are corrected
+LEAST_MOTION = 0.02  # metres; less, and an epipolar line says nothing of a match
+FEWEST = 15  # matches of two images
+GATE = 4.0  # pixels from the epipolar line of the given poses, beyond which a match is wrong
+TRACKS = 150  # of an image, at most
+# Pixels. That of a feature is far less, but those of an image are wrong together: lenses differ
+# from their models, and most cameras expose a row after the other.
+NOISE = 5.0
+OUTLIER = 2.0  # pixels, of the Cauchy loss
+PARALLAX = 2.0  # pixels; less, and nothing is known of how far a point is
+JUMP = 4.0  # times the error that is expected; then the given poses have jumped
+NEAR = 0.1  # metres; what seems nearer is a wrong match
 
 
 @dataclasses.dataclass
@@ -22,80 +29,126 @@ class Aligned:
     number: int
     given: np.ndarray  # T_world_camera (4, 4), as it came
     pose: np.ndarray  # the same, corrected
+    focal: float  # pixels
     places: np.ndarray  # (N, 3) features, on the plane z = 1
     descriptors: np.ndarray  # (N, 128)
-    matches: list  # of number, places (M, 3) here and there
+
+
+@dataclasses.dataclass
+class Seen:
+    """M observations of points, each in an image that is not the first of its track."""
+
+    tracks: np.ndarray  # (M,), in order
+    anchors: np.ndarray  # (M,) the first image of the track
+    cameras: np.ndarray  # (M,) the image
+    geometry: tuple  # T_camera_anchor (M, 4, 4), starts (M, 3) in the anchor, focal (M, 1)
+    places: np.ndarray  # (M, 3) in the image, on the plane z = 1, as starts
+
+    def jumped(self, camera, rotation, position):
+        """Say whether an image shows what others do elsewhere than they let expect.
+
+        rotation [rad] and position [m]: standard deviations of poses.
+        """
+        of_it = self.cameras == camera
+        inverse, known, errors = self._located(~of_it)
+        focal = self.geometry[2][:, 0]
+        expected = np.sqrt(
+            OUTLIER**2 + focal**2 * (rotation**2 + (position * inverse) ** 2))
+        errors = (np.linalg.norm(errors, axis=-1) / expected)[known & of_it]
+        return len(errors) >= FEWEST and np.median(errors) > JUMP
+
+    def evidence(self, poses, first):
+        """Return the normal matrix (P, 6, P, 6) and the gradient (P, 6) of so many poses."""
+        inverse, known, errors = self._located(np.ones(len(self.tracks), bool))
+        loss = 1 + (errors**2).sum(-1) / OUTLIER**2
+        roots = (known / NOISE / np.sqrt(loss))[:, None]
+        by_anchor, by_camera, by_depth = reprojection.slopes(*self.geometry, inverse)
+        return reprojection.eliminated(
+            roots[..., None] * by_anchor, roots[..., None] * by_camera, roots * by_depth,
+            roots * errors, self.anchors, self.cameras, self.tracks, poses, first)
+
+    def _located(self, by):
+        """Return inverse depths [1/m], whether they are known, and errors (M, 2) [pixels].
+
+        by (M,): whether an observation helps to find them.
+        """
+        T_camera_anchor, starts, focal = self.geometry
+        inverse, parallax = reprojection.inverse_depths(
+            T_camera_anchor, starts, focal * by[:, None], self.places, self.tracks)
+        known = (parallax > PARALLAX) & (inverse > 0) & (inverse * NEAR < 1)
+        inverse = inverse[self.tracks]
+        errors = reprojection.errors(*self.geometry, inverse, self.places)
+        return inverse, known[self.tracks], errors
 
 
 class Alignment:
-    """Bundle adjustment without points: the latest poses, such that epipolar lines meet.
+    """Bundle adjustment (Triggs et al. 2000) of the latest poses and the points seen from them.
 
-    A pose stays near where it was given, as that is all that tells where the world is.
+    A pose stays near where it was given, as that is all that tells where the world is. Where the
+    given poses jump, as when SLAM closes a loop, all begins anew: what was seen is elsewhere now.
     """
 
     def __init__(self, config):
         self.sigmas = np.repeat([np.radians(config.rotation_error), config.position_error], 3)
         self.images = []  # Aligned, the latest last
+        self.tracks = Tracks()  # of their features
 
     def add(self, gray, camera, T_world_camera, number):
         """Take an image (H, W) uint8, and correct poses; returns {number: T_world_camera}."""
-        new = Aligned(number, T_world_camera, T_world_camera,
-                      *epipolar.features(gray, camera), [])
-        for back in BACK:
-            if back <= len(self.images):
-                self._match(new, self.images[-back], camera.fx)
-        self.images = [*self.images, new][-KEPT:]
-        self._solve(camera.fx)
+        new = Aligned(number, T_world_camera, T_world_camera, camera.fx,
+                      *epipolar.features(gray, camera))
+        self._take(new)
+        seen = self._see()
+        if seen.jumped(len(self.images) - 1, *self.sigmas[[0, 3]]):
+            self.images, self.tracks = [], Tracks()
+            self._take(new)
+        else:
+            self._step(seen)
         return {image.number: image.pose for image in self.images[-FREE:]}
 
-    def _match(self, new, other, focal):
+    def _take(self, new):
+        self.images = [*self.images, new][-KEPT:]
+        self.tracks.add(len(new.places), KEPT)
+        for back in BACK:
+            if back < len(self.images):
+                self._match(new, back)
+
+    def _match(self, new, back):
+        other = self.images[-1 - back]
         T_other_camera = np.linalg.inv(other.given) @ new.given
         if np.linalg.norm(T_other_camera[:3, 3]) < LEAST_MOTION:
             return
         own, its = epipolar.matches(new.descriptors, other.descriptors).T
-        places, others = new.places[own], other.places[its]
-        off = epipolar.off_lines(T_other_camera[None], np.zeros(len(own), int), places, others)
-        good = np.flatnonzero(abs(off) * focal < GATE)
-        if len(good) >= FEWEST:
-            good = good[:: -(-len(good) // MOST)]
-            new.matches.append((other.number, places[good], others[good]))
+        off = epipolar.off_lines(T_other_camera, new.places[own], other.places[its])
+        good = abs(off) * new.focal < GATE
+        if good.sum() >= FEWEST:
+            self.tracks.join(own[good], back, its[good])
 
-    def _solve(self, focal):
-        """Take a step of Gauss-Newton; the next image brings the next."""
-        places_of = {image.number: k for k, image in enumerate(self.images)}
-        pairs = [(k, places_of[number], *both) for k, image in enumerate(self.images)
-                 for number, *both in image.matches if number in places_of]
-        first = max(len(self.images) - FREE, 0)
-        pairs = [pair for pair in pairs if max(pair[:2]) >= first]
-        if not pairs:
-            return
-        cameras, others = np.array([pair[:2] for pair in pairs]).T
+    def _see(self):
+        """Return Seen: what the images but the first of each track show."""
+        table = self.tracks.best(TRACKS, FREE)
+        tracks, images = np.nonzero(table >= 0)
+        firsts = np.cumsum([0, *(len(image.places) for image in self.images)])
+        places = np.concatenate([image.places for image in self.images])[
+            firsts[images] + table[tracks, images]]
+        begins = np.searchsorted(tracks, tracks)
+        others = begins < np.arange(len(tracks))
+        tracks, anchors, cameras = tracks[others], images[begins][others], images[others]
+        starts, places = places[begins][others], places[others]
+
         poses = np.stack([image.pose for image in self.images])
-        of_pair = np.repeat(np.arange(len(pairs)), [len(pair[2]) for pair in pairs])
-        seen = (np.linalg.inv(poses[others]) @ poses[cameras], of_pair,
-                *(np.concatenate(parts) for parts in list(zip(*pairs))[2:]))
-        errors = epipolar.off_lines(*seen) * focal / NOISE
-        slopes = epipolar.slopes(*seen) * focal / NOISE
-        weighted = slopes / (1 + (errors / OUTLIER) ** 2)[:, None]
-        size = len(self.images)
-        normal, gradient = np.zeros((size, 6, size, 6)), np.zeros((size, 6))
-        ends = np.searchsorted(of_pair, np.arange(len(pairs) + 1))
-        for pair, (begin, end) in enumerate(zip(ends, ends[1:])):
-            rows = weighted[begin:end].T
-            square = (rows @ slopes[begin:end]).reshape(2, 6, 2, 6)
-            down = (rows @ errors[begin:end]).reshape(2, 6)
-            both = cameras[pair], others[pair]
-            for a, k in enumerate(both):
-                gradient[k] += down[a]
-                for b, m in enumerate(both):
-                    normal[k, :, m] += square[a, :, b]
-        for k, image in enumerate(self.images):
-            away = epipolar.motion_of(np.linalg.inv(image.given) @ image.pose)
-            normal[k, :, k] += np.diag(self.sigmas**-2)
-            gradient[k] += away / self.sigmas**2
-        free = slice(first, None)
-        count = 6 * (size - first)
+        T_camera_anchor = np.linalg.inv(poses)[cameras] @ poses[anchors]
+        focal = np.array([image.focal for image in self.images])[cameras, None]
+        return Seen(tracks, anchors, cameras, (T_camera_anchor, starts, focal), places)
+
+    def _step(self, seen):
+        """Take a step of Gauss-Newton; the next image brings the next."""
+        free = self.images[-FREE:]
+        normal, gradient = seen.evidence(len(self.images), len(self.images) - len(free))
+        precision = np.tile(self.sigmas**-2, len(free))
+        away = [epipolar.motion_of(np.linalg.inv(image.given) @ image.pose) for image in free]
         motions = -np.linalg.solve(
-            normal[free, :, free].reshape(count, count), gradient[free].ravel())
-        for image, motion in zip(self.images[free], motions.reshape(-1, 6)):
+            normal.reshape(len(precision), -1) + np.diag(precision),
+            gradient.ravel() + precision * np.concatenate(away))
+        for image, motion in zip(free, motions.reshape(-1, 6)):
             image.pose = epipolar.moved(image.pose, motion)

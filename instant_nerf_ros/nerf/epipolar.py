@@ -4,7 +4,6 @@ import numpy as np
 
 FEATURES = 400  # of an image
 AHEAD = 0.1  # least cosine between the ray of a feature and the optical axis
-STEP = 1e-6  # of the numerical derivatives
 
 
 def features(gray, camera):
@@ -34,30 +33,23 @@ def matches(descriptors, others):
     return np.stack([own, nearest[own]], axis=-1)
 
 
-def off_lines(T_other_camera, pairs, places, others):
+def off_lines(T_other_camera, places, others):
     """Return the Sampson distances (M,) of matches to their epipolar lines.
 
-    T_other_camera (P, 4, 4); pairs (M,): which of them; places and others (M, 3) on the planes
-    z = 1, in whose units the distances are, to first order (Hartley and Zisserman 2004, eq. 11.9).
+    T_other_camera (4, 4); places and others (M, 3) on the planes z = 1, in whose units the
+    distances are, to first order (Hartley and Zisserman 2004, eq. 11.9).
     """
-    x, y, z = T_other_camera[:, :3, 3].T
-    zero = np.zeros_like(x)
-    across = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
-    essential = (across @ T_other_camera[:, :3, :3])[pairs]
-    lines = np.einsum('mij,mj->mi', essential, places)
-    back = np.einsum('mij,mi->mj', essential, others)
+    essential = cross(T_other_camera[None, :3, 3])[0] @ T_other_camera[:3, :3]
+    lines, back = places @ essential.T, others @ essential
     squares = (lines[:, :2] ** 2).sum(-1) + (back[:, :2] ** 2).sum(-1)
     return (others * lines).sum(-1) / np.sqrt(squares.clip(min=1e-12))
 
 
-def slopes(T_other_camera, pairs, places, others):
-    """Return how off_lines change (M, 12) as the camera, then the other, moves; see `moved`."""
-    still = off_lines(T_other_camera, pairs, places, others)
-    moves = [moved(np.eye(4), STEP * axis) for axis in np.eye(6)]
-    changed = ([T_other_camera @ move for move in moves]
-               + [np.linalg.inv(move) @ T_other_camera for move in moves])
-    return np.stack(
-        [off_lines(T, pairs, places, others) - still for T in changed], axis=-1) / STEP
+def cross(vectors):
+    """Return the matrices (N, 3, 3) that take the cross product of vectors (N, 3) with others."""
+    x, y, z = vectors.T
+    zero = np.zeros_like(x)
+    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
 
 
 def moved(T, motion):

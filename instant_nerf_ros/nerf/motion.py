@@ -6,14 +6,13 @@ import numpy as np
 
 from instant_nerf_ros.nerf import motion_stereo
 from instant_nerf_ros.nerf.alignment import KEPT, Alignment
-from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.ranges import Ranges
 
 ALIGNED_WIDTH, STEREO_WIDTH = 320, 160  # pixels of the images that are compared
 EVERY = 2  # images of which one is asked for distances: they show much the same
 LATER = 8  # images that come before distances are told: those then see it from both sides
-FARTHEST = 5.0  # metres: what is further has hardly moved between two images
 MOST_POINTS = 3000  # of an image
+WITNESSES = 2  # images asked before, one of which must say the same: most errors are of one alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +20,7 @@ class Small:
     """An image as it is compared with others."""
 
     number: int
-    gray: np.ndarray  # (H, W) uint8
-    camera: Camera
+    plain: motion_stereo.Plain
 
 
 class Motion:
@@ -32,6 +30,7 @@ class Motion:
         self.config = config
         self.alignment = Alignment(config)
         self.images = []  # Small, the latest last
+        self.depths = []  # (Small, depth) of the images last asked
         self.ranges = Ranges()  # what stereo tells: learnt, but nothing that a map is made of
         self.seen = 0
 
@@ -48,29 +47,47 @@ class Motion:
             small = _small(gray, camera, ALIGNED_WIDTH)
             keyframes.correct(self.alignment.add(*small, pose, number))
         if self.config.stereo:
-            self.images = [*self.images, Small(number, *_small(gray, camera, STEREO_WIDTH))]
+            small = motion_stereo.plain(*_small(gray, camera, STEREO_WIDTH))
+            self.images = [*self.images, Small(number, small)]
             self.images = self.images[-KEPT:]
             self.seen += 1
             if self.seen % EVERY == 0 and len(self.images) > LATER:
-                self.ranges.add(*self._distances(keyframes, self.images[-1 - LATER]), generator)
+                image = self.images[-1 - LATER]
+                self.ranges.add(*self._distances(keyframes, image), generator, image.number)
+
+    def correct(self, corrections):
+        """Move what was learnt by {number of a keyframe: T_new_old (4, 4)}."""
+        self.ranges.correct(corrections)
+        self.alignment = Alignment(self.config)  # its poses are those of before
 
     def _distances(self, keyframes, image):
         """Return where an image was taken, (3,), and points (N, 3) on what it shows."""
-        rows = {number: k for k, number in enumerate(keyframes.numbers)}
-        others = [other for other in self.images if other is not image
-                  and other.camera == image.camera and other.number in rows]
-        if image.number not in rows or not others:
+        poses = dict(zip(keyframes.numbers, keyframes.T_world_camera))
+        if image.number not in poses:
             return np.zeros(3), np.empty((0, 3))
-        pose = keyframes.T_world_camera[rows[image.number]]
-        poses = keyframes.T_world_camera[[rows[other.number] for other in others]]
-        partners = motion_stereo.partners(pose, poses)
-        depth = motion_stereo.depth(image.gray, image.camera, pose, [
-            (others[k].gray, poses[k]) for k in partners])
-        rays = image.camera.directions()
-        seen = np.flatnonzero(depth.ravel() < FARTHEST)  # NaN is not
-        seen = seen[:: max(1, -(-len(seen) // MOST_POINTS))]
-        points = rays[seen] / rays[seen, 2:] * depth.ravel()[seen, None]
-        return pose[:3, 3], points @ pose[:3, :3].T + pose[:3, 3]
+        pose = poses[image.number]
+        sides = [], []
+        for other in self.images:
+            alike = other.plain.gray.shape == image.plain.gray.shape
+            if other is not image and alike and other.number in poses:
+                sides[int(other.number > image.number)].append((other.plain, poses[other.number]))
+        earlier, later = (_partners(pose, side) for side in sides)
+        depth = motion_stereo.depth(image.plain, pose, earlier, later)
+        seen = motion_stereo.points(image.plain, pose, depth)
+        agreed = np.zeros(len(seen), bool)
+        for other, its_depth in self.depths:
+            if other.number in poses:
+                agreed |= motion_stereo.agreed(
+                    other.plain, poses[other.number], its_depth, seen)
+        self.depths = [*self.depths, (image, depth)][-WITNESSES:]
+        seen = seen[agreed]
+        return pose[:3, 3], seen[:: max(1, -(-len(seen) // MOST_POINTS))]
+
+
+def _partners(pose, others):
+    """Return those of others, pairs with a pose (4, 4) second, that stereo can be made with."""
+    poses = np.array([T_world_camera for _, T_world_camera in others]).reshape(-1, 4, 4)
+    return [others[k] for k in motion_stereo.partners(pose, poses)]
 
 
 def _small(gray, camera, width):

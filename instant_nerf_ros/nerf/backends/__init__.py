@@ -75,6 +75,7 @@ def _cuda(field):
     try:
         backend = importlib.import_module('instant_nerf_ros.nerf.backends.cuda_tinycudann')
         with torch.random.fork_rng():
+            torch.manual_seed(0)  # what is in use must not be left to chance
             backend.check(*field)
         logger.info(
             "the cuda backend is in use: %s; 'device: triton' does without tinycudann, and may be "
