@@ -4,6 +4,7 @@ import sys
 
 import gpu
 import intake
+import loops
 import maps
 import peers
 import quality
@@ -19,6 +20,7 @@ BENCHMARKS = {
     'memory': render.measure_memory,
     'online': quality.measure_online,
     'quality': quality.measure,
+    'loops': loops.measure,
     'gpu': gpu.measure,
     'intake': intake.measure,
     'rest': intake.measure_rest,

@@ -22,6 +22,7 @@ TOPICS = {  # of the mapper: (where it is found, what it is)
         'camera/depth/camera_info', 'calibration of a depth camera that is not registered'),
     'scan': ('scan', 'distances of a LaserScan, with scans: [scan] in params_file'),
     'cloud': ('cloud', 'distances of a PointCloud2, with clouds: [cloud] in params_file'),
+    'trajectory': ('trajectory', 'a Path of SLAM, with trajectory: trajectory in params_file'),
     'odom': ('odom', 'poses, with pose_source: odometry in params_file'),
     'pose': ('pose', 'poses, with pose_source: pose in params_file'),
     'map': ('map', 'the map, under another name where SLAM has a map too'),

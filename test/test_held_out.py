@@ -19,7 +19,7 @@ def fill(mapper, T_world_cameras):
     for T_world_camera in T_world_cameras:
         image, depth = view(CAMERA, T_world_camera)
         assert mapper.moved(T_world_camera)
-        if not mapper.held_out.takes(image, CAMERA, T_world_camera):
+        if not mapper.held_out.takes(image, CAMERA, T_world_camera, mapper.keyframes.count):
             mapper.add(image, CAMERA, T_world_camera, depth)
     return mapper
 
@@ -41,7 +41,7 @@ def test_however_long_the_way_a_few_are_held_out_all_along_it():
     for number in range(2000):
         pose = np.eye(4)
         pose[0, 3] = number
-        if store.takes(image, CAMERA, pose):
+        if store.takes(image, CAMERA, pose, number):
             taken.append(number)
         assert len(store.rays) == len(store.T_world_camera) <= held_out.MOST
     places = store.T_world_camera[:, 0, 3]
@@ -54,7 +54,7 @@ def test_however_long_the_way_a_few_are_held_out_all_along_it():
 def test_the_psnr_is_that_of_the_pixels(monkeypatch):
     random, store = generator(), HeldOut()
     image = random.integers(0, 256, (48, 64, 3)).astype(np.uint8)
-    while not store.takes(image, CAMERA, ROUND[0]):
+    while not store.takes(image, CAMERA, ROUND[0], 0):
         pass
     (rays,) = store.rays
 

@@ -33,7 +33,8 @@ NODE = 'instant_nerf'
 # Settings that, together, subscribe everything that can be subscribed.
 WAYS = (
     (), ('pose_source:=odometry', 'image_transport:=compressed'),
-    ('pose_source:=pose', 'depth_transport:=compressedDepth', 'scans:=[scan]', 'clouds:=[cloud]'))
+    ('pose_source:=pose', 'depth_transport:=compressedDepth', 'scans:=[scan]', 'clouds:=[cloud]',
+     'trajectory:=trajectory'))
 OPTIONAL = {f'/{NODE}/voxels', f'/{NODE}/octomap'}
 OF_RCLPY = {'/rosout', '/parameter_events', f'/{NODE}/transition_event'}
 

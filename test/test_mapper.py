@@ -11,7 +11,6 @@ from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
 from instant_nerf_ros.nerf import Config, Mapper, backends, lesson, replace, schedule
-from instant_nerf_ros.nerf.mapper import TELL_EVERY
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -242,7 +241,7 @@ def test_steps_of_the_processor_make_no_arrays_of_their_samples():
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         mapper.step()
-        if (mapper.steps - 1) % TELL_EVERY:  # else a keyframe votes, and the field is probed
+        if (mapper.steps - 1) % mapper.schedule.vote_every:  # else a keyframe votes
             most = max(most, tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
     budget = mapper.schedule.budget(mapper.config.sampling, mapper.engine)

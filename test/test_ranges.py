@@ -24,7 +24,7 @@ def scan(random, count):
 def test_rays_go_from_the_sensor_to_the_points_and_know_no_colour():
     random, store = generator(), ranges.Ranges()
     points = scan(random, 100)
-    assert len(store.add(SENSOR, points, random)) == 100
+    assert len(store.add(SENSOR, points, random, 0)) == 100
     drawn = store.draw(1000, random)
     ends = drawn.origins + drawn.surfaces[:, None] * drawn.directions
     error = (ends[:, None] - torch.from_numpy(points).float()).norm(dim=-1).amin(-1)
@@ -37,7 +37,7 @@ def test_a_full_store_keeps_some_of_all(monkeypatch):
     monkeypatch.setattr(ranges, 'CAPACITY', 1000)
     random, store = generator(), ranges.Ranges()
     for x in range(4):
-        store.add([x, 0.0, 0.0], np.tile([x, 1.0, 0.0], (500, 1)), random)
+        store.add([x, 0.0, 0.0], np.tile([x, 1.0, 0.0], (500, 1)), random, x)
     assert len(store) == 1000
     counts = np.bincount(store.origins[:, 0].astype(int), minlength=4)
     assert (counts > 100).all() and counts[3] > counts[0]
@@ -46,7 +46,7 @@ def test_a_full_store_keeps_some_of_all(monkeypatch):
 def test_a_dense_scan_is_thinned_evenly(monkeypatch):
     monkeypatch.setattr(ranges, 'MOST_OF_A_SCAN', 100)
     points = np.stack([np.arange(1, 1001), np.zeros(1000), np.zeros(1000)], axis=-1)
-    scan = ranges.Ranges().add(np.zeros(3), points, generator())
+    scan = ranges.Ranges().add(np.zeros(3), points, generator(), 0)
     assert len(scan) == 100 and 300 < scan.surfaces.mean() < 700
     assert len(np.unique(scan.surfaces)) == 100
 

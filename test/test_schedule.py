@@ -74,6 +74,15 @@ def test_the_learning_rate_halves_and_a_keyframe_brings_it_back():
     assert plan.learning_rate(0.01) == 0.01
 
 
+def test_votes_get_rare_as_keyframes_are_learnt():
+    plan = Schedule()
+    often = plan.vote_every
+    run(plan, schedule.FRESH, lambda step: 1.0)
+    assert plan.vote_every > often
+    plan.keyframe_came()
+    assert plan.vote_every == often
+
+
 def test_it_rests_when_the_loss_is_flat_and_not_while_it_falls():
     flat, falling = Schedule(), Schedule()
     run(flat, 7000, lambda step: 1.0 + 0.1 * (step % 2))

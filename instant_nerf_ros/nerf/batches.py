@@ -2,7 +2,11 @@
 from instant_nerf_ros.nerf import rays
 
 EVERY = 2  # rays of which one is of a range sensor: they take few samples
-GUESSED_EVERY = 8  # rays of which one is of a guessed range: more would blur what colours tell
+GUESSED_EVERY = 3  # of the others, one is of a guessed range: more would blur what colours tell
+GUESSES = 1000  # of a keyframe; of fewer, fewer are drawn, as they may be what is wrong of many
+# Rays drawn from a keyframe until its guesses have had their say: they find the surface where
+# colours alone would not, but not as exactly as colours then do.
+ENOUGH = 8000
 
 
 def draw(keyframes, ranges, guesses, backend, count, generator, error_share):
@@ -13,9 +17,16 @@ def draw(keyframes, ranges, guesses, backend, count, generator, error_share):
     """
     if not len(keyframes):
         raise RuntimeError('there is no keyframe yet: add an image first')
-    others = [store.draw(count // every, generator)
-              for store, every in ((ranges, EVERY), (guesses, GUESSED_EVERY)) if len(store)]
-    how = keyframes, count - sum(map(len, others)), generator, error_share
+    others = []
+    if len(ranges):
+        others.append(ranges.draw(count // EVERY, generator))
+        count -= len(others[-1])
+    if len(guesses):
+        share = min(len(guesses) / (GUESSES * len(keyframes)), 1.0) / GUESSED_EVERY
+        others.append(guesses.draw(
+            int(count * share), generator, keyframes.numbers[keyframes.draws < ENOUGH]))
+        count -= len(others[-1])
+    how = keyframes, count, generator, error_share
     if backend.DRAWS:
         values, drawn = backend.draw(*how)
         batch = rays.Rays(*values)

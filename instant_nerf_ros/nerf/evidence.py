@@ -4,12 +4,12 @@ import torch
 from instant_nerf_ros.nerf import rays, render
 
 MEASURED = 16384  # rays of a depth image that tell: some for each voxel in sight
-RENDERED = 1024  # rays of a look at a keyframe without depth
+RENDERED = 2048  # rays of a look at a keyframe without depth
 LEARNT = 1024  # rays drawn from a keyframe before what the field shows of it tells anything
 NOISE = 0.005  # [1/m], times the distance squared: three sigmas of a structured-light camera
 # (Nguyen, Izadi and Lovell 2012, "Modeling Kinect sensor noise", eq. 3)
 SCAN_NOISE = 0.05  # metres, of a lidar
-LARGEST_ERROR = 0.1  # of a colour channel
+LARGEST_ERROR = 0.15  # of a colour channel
 LEAST_OPACITY = 0.95
 PLACES, BEYOND = 24, 1.2  # where a ray is probed: so often, up to so many times the median
 GLIMMER = 0.01  # opacity that nothing has before it is there
@@ -87,6 +87,14 @@ def rendered(field, seen, colors, medians, opacities, voxel_size):
     """
     error = (colors - seen.pixels / 255).abs().amax(-1)
     explained = (error < LARGEST_ERROR) & (opacities > LEAST_OPACITY) & (medians > 0)
+    reaches = torch.zeros_like(medians)
+    reaches[explained] = _reaches(
+        field, seen.where(explained), medians[explained], voxel_size)
+    return torch.where(explained, medians, 0.0), reaches
+
+
+def _reaches(field, seen, medians, voxel_size):
+    """Return how far (R,) rays that end at medians (R,) cross nothing, metres; see `rendered`."""
     step = BEYOND / PLACES
     shares = (torch.arange(PLACES, device=medians.device) + 0.5) * step
     along = medians[:, None] * shares
@@ -98,4 +106,4 @@ def rendered(field, seen, colors, medians, opacities, voxel_size):
     sharp = (before < SHARP[0]) & (behind > SHARP[1])
     clear = (absorbed < GLIMMER).sum(-1) * step * medians
     reaches = (CAUTION * clear.minimum(medians) - voxel_size).clamp(min=0)
-    return torch.where(explained, medians, 0.0), torch.where(explained & sharp, reaches, 0.0)
+    return torch.where(sharp, reaches, 0.0)

@@ -95,6 +95,7 @@ class Keyframes:
         """Replace poses {number: T_world_camera} of keyframes, as far as they are still there."""
         for k, number in enumerate(self.numbers):
             self.T_world_camera[k] = poses.get(number, self.T_world_camera[k])
+        self.numbers = self.numbers.copy()  # for a mirror, which sees that something is new
 
     def take_number(self):
         """Return the next number, of a keyframe or a scan."""

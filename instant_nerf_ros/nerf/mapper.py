@@ -15,6 +15,7 @@ from instant_nerf_ros.nerf import distances, evidence, files, grids, lesson, oct
 from instant_nerf_ros.nerf.backends import select
 from instant_nerf_ros.nerf.batches import draw, take_in
 from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.corrections import correct
 from instant_nerf_ros.nerf.field import Field, geometry_settings
 from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.keyframes import Keyframes, checked
@@ -24,7 +25,6 @@ from instant_nerf_ros.nerf.ranges import Ranges
 from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
-TELL_EVERY = 4  # steps between votes of keyframes without depth
 
 
 class Mapper:
@@ -99,11 +99,20 @@ class Mapper:
 
     def add_ranges(self, origins, points):
         """Take points (N, 3) that a range sensor at origins (3,) or (N, 3) saw; see Ranges.add."""
-        scan = self.ranges.add(origins, points, self.random)
+        scan = self.ranges.add(origins, points, self.random, self.keyframes.count)
         if len(scan):
             self._include(scan.origins[-1].numpy().astype(np.float64))
             evidence.tell_scan(scan, self.occupancy, self.keyframes.take_number())
             self.schedule.keyframe_came()
+
+    def correct(self, corrections):
+        """Move keyframes and scans by {number: T_new_old (4, 4)}; maps are made anew.
+
+        Raises ValueError if the voxels cannot go as far as they; nothing has changed then.
+        """
+        correct(self, corrections)
+        self.schedule.keyframe_came()
+        self._next = None
 
     def step(self):
         """Take a step, and return the terms of the loss and their sum; needs a keyframe."""
@@ -126,9 +135,10 @@ class Mapper:
             if self.steps % PROBE_EVERY == 0:
                 self.occupancy.probe(
                     batch, self._uniform(count), learnt.medians, self.field.density)
-            if self.steps % TELL_EVERY == 0:
+            turn, later = divmod(self.steps, self.schedule.vote_every)
+            if not later:
                 evidence.tell_rendered(
-                    self.keyframes, self.steps // TELL_EVERY, self.occupancy, self.random,
+                    self.keyframes, turn, self.occupancy, self.random,
                     self.field, self.config.sampling, self.engine, self.schedule.stride)
         else:
             self.discarded += 1

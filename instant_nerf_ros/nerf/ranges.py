@@ -16,15 +16,17 @@ class Ranges:
         # Untouched memory costs nothing.
         self.origins, self.directions = np.empty((2, CAPACITY, 3), dtype=np.float32)
         self.distances = np.empty(CAPACITY, dtype=np.float32)
+        self.numbers = np.empty(CAPACITY, dtype=np.int64)  # of the scans, or keyframes
         self.count = 0
 
     def __len__(self):
         """Return the number of rays."""
         return self.count
 
-    def add(self, origins, points, generator):
+    def add(self, origins, points, generator, number):
         """Keep rays from origins, (3,) or (N, 3), to points (N, 3) of surfaces, metres, world.
 
+        number: of the scan, or of the keyframe that tells the same.
         Returns the Rays that were kept: what is no measurement is left out, and of too many some
         are taken. Raises ValueError for anything malformed.
         """
@@ -36,13 +38,36 @@ class Ranges:
         self.origins[places] = scan.origins
         self.directions[places] = scan.directions
         self.distances[places] = scan.surfaces
+        self.numbers[places] = number
         self.count += room
         return scan
 
-    def draw(self, count, generator):
-        """Draw the Rays of count places, all alike."""
+    def draw(self, count, generator, of=None):
+        """Draw the Rays of count places, all alike; fewer if only some scans `of` (N,) count."""
         chosen = generator.integers(0, self.count, count)
-        return _rays(self.origins[chosen], self.directions[chosen], self.distances[chosen])
+        if of is not None:
+            chosen = chosen[np.isin(self.numbers[chosen], of)]
+        return self._of(chosen)
+
+    def scans(self):
+        """Yield the number and the Rays of each scan, in order, as far as they are kept."""
+        for number, places in self._places():
+            yield number, self._of(places)
+
+    def correct(self, corrections):
+        """Move the rays of scans by {number: T_new_old (4, 4)}."""
+        for number, places in self._places():
+            if number in corrections:
+                moved = self._of(places).moved(corrections[number])
+                self.origins[places], self.directions[places] = moved.origins, moved.directions
+
+    def _places(self):
+        order = np.argsort(self.numbers[: self.count], kind='stable')
+        numbers, begins = np.unique(self.numbers[order], return_index=True)
+        return zip(numbers.tolist(), np.split(order, begins[1:]))
+
+    def _of(self, places):
+        return _rays(self.origins[places], self.directions[places], self.distances[places])
 
 
 def _of_points(origins, points, generator):

@@ -34,6 +34,14 @@ class Rays:
         """Return the rays where a condition (R,) holds."""
         return Rays(*(values[condition] for values in vars(self).values()))
 
+    def moved(self, T_new_old):
+        """Return the rays, moved by T_new_old (4, 4)."""
+        T_new_old = torch.as_tensor(T_new_old, dtype=self.origins.dtype)
+        rotation, translation = T_new_old[:3, :3], T_new_old[:3, 3]
+        return dataclasses.replace(
+            self, origins=self.origins @ rotation.T + translation,
+            directions=self.directions @ rotation.T)
+
     def followed_by(self, others):
         """Return these and then other rays, where these are."""
         others = others.to(self.origins.device)

@@ -1,4 +1,4 @@
-"""Schedule: how large the steps of training are, and when there is nothing left to learn.
+"""Schedule: how large the steps of training are, when maps follow, and when all is learnt.
 
 There is no last step in a drive: everything follows from what came of late.
 """
@@ -18,6 +18,7 @@ HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halv
 LEAST_RATE = 0.03  # of the full learning rate
 WINDOW = 1000  # steps over which losses are compared
 FLAT = 0.01  # share that the loss falls in a window, when it is flat
+VOTE_EVERY, FRESH, RARELY = 2, 2000, 8  # steps between votes, at first, up to an age, and then
 LAST = 10_000  # steps without a new keyframe after which there is no more to learn
 
 
@@ -70,6 +71,11 @@ class Schedule:
     def learning_rate(self, full):
         """Return Adam's step size: the full one while images arrive, less as they are learnt."""
         return full * max(0.5 ** (self.age / HALF_LIFE), LEAST_RATE)
+
+    @property
+    def vote_every(self):
+        """Return after how many steps another keyframe without depth votes on the map."""
+        return VOTE_EVERY if self.age < FRESH else RARELY
 
     @property
     def settled(self):

@@ -22,6 +22,9 @@ class NodeConfig:
         ('',), "topics of LaserScan that tell distances, like scan; '' for none")
     clouds: tuple = setting(
         ('',), "topics of PointCloud2 that tell distances, like cloud; '' for none")
+    trajectory: str = setting(
+        '', "topic of a nav_msgs/Path with all poses of SLAM as it knows them by then, like "
+        "trajectory; '' for none")
     image_transport: str = setting(
         'raw', "'compressed' subscribes image/compressed", choices=('raw', 'compressed'))
     use_depth: bool = setting(True, 'use the depth images, where there are any')

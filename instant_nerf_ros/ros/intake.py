@@ -13,10 +13,13 @@ BLURRED = 'blurred'  # the reason of a drop
 class Intake:
     """Feeds a Mapper; used by the thread that owns it. Only what may be kept is decoded."""
 
-    def __init__(self, settings, ready, way, traffic, drops, now_ns):
-        """Keep a Settings, the Ready images and scans, the Way, where to report, and a clock."""
+    def __init__(self, settings, ready, loops, way, traffic, drops, now_ns):
+        """Keep a Settings, the Ready images and scans, LoopClosures, the Way, and others.
+
+        These are where to report, and a clock.
+        """
         self._now_ns = now_ns
-        self._settings, self._ready, self._way = settings, ready, way
+        self._settings, self._ready, self._loops, self._way = settings, ready, loops, way
         self._traffic, self._drops = traffic, drops
         self.latest = None  # PosedImage, kept or not
         self.forget(None)
@@ -29,6 +32,7 @@ class Intake:
         self.fused_ns = stamp_ns  # stamp of the newest image in the map
         self.depths = 0  # images with depth among those that became keyframes
         self.scans = 0  # that were kept
+        self._loops.forget()
         self._motion = Motion()
         self._sharpest = {}  # source: Sharpest
         self._counted_ns = {}  # source: stamp of the last image with depth that counted
@@ -47,6 +51,7 @@ class Intake:
 
         What comes faster than it can be taken must not hold up training.
         """
+        self._loops.follow(mapper)
         end = time.monotonic() + MOMENT
         while (time.monotonic() < end and not ending.is_set()
                 and (posed := self._ready.take()) is not None):
@@ -61,12 +66,21 @@ class Intake:
             posed.source, posed.T_map_sensor, self._settings.engine.keyframes)
         rays = posed.source.decode(posed) if moved else None
         if rays is not None:
-            mapper.add_ranges(*rays)
+            number = mapper.keyframes.count
+            T_new_old = self._loops.T_new_old(posed.stamp_ns)
+            mapper.add_ranges(*(
+                points @ T_new_old[:3, :3].T + T_new_old[:3, 3] for points in rays))
+            if mapper.keyframes.count > number:
+                self._loops.note(number, posed.stamp_ns)
             self._motion.keep(posed.source, posed.T_map_sensor)
             self.scans += 1
 
+    def _pose(self, posed):
+        """Return T_map_camera (4, 4) of an image."""
+        return self._loops.T_new_old(posed.stamp_ns) @ posed.T_map_camera
+
     def _feed_image(self, mapper, posed):
-        if not mapper.moved(posed.T_map_camera):
+        if not mapper.moved(self._pose(posed)):
             self._glance(mapper, posed)
             return
         decoded = posed.source.decode(posed)
@@ -87,7 +101,7 @@ class Intake:
             return
         image, depth = decoded
         try:
-            mapper.glance(image, posed.camera, posed.T_map_camera, depth)
+            mapper.glance(image, posed.camera, self._pose(posed), depth)
         except ValueError as error:
             self._drops.add('refused by the engine', str(error))
             return
@@ -95,11 +109,14 @@ class Intake:
         self._counted_ns[posed.source] = posed.stamp_ns
 
     def _keep(self, mapper, posed, image, depth):
+        T_map_camera, number = self._pose(posed), mapper.keyframes.count
         if mapper.keyframe_count and mapper.held_out.takes(
-                image, posed.camera, posed.T_map_camera):
+                image, posed.camera, T_map_camera, number):
+            self._loops.note(mapper.keyframes.take_number(), posed.stamp_ns)
             return
         try:
-            mapper.add(image, posed.camera, posed.T_map_camera, depth)
+            if mapper.add(image, posed.camera, T_map_camera, depth):
+                self._loops.note(number, posed.stamp_ns)
         except ValueError as error:
             self._drops.add('refused by the engine', str(error))
             return
@@ -108,4 +125,4 @@ class Intake:
         if depth is not None:
             self.depths += 1
             self._counted_ns[posed.source] = posed.stamp_ns
-        self._way.add(posed.T_map_camera, posed.stamp_ns)
+        self._way.add(T_map_camera, posed.stamp_ns)

@@ -2,6 +2,7 @@
 import contextlib
 
 from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -17,12 +18,14 @@ from instant_nerf_ros.ros.endpoints import subscription
 from instant_nerf_ros.ros.engine import start_engine
 from instant_nerf_ros.ros.floor_height import FloorHeight
 from instant_nerf_ros.ros.intake import Intake
+from instant_nerf_ros.ros.loop_closures import LoopClosures
 from instant_nerf_ros.ros.pose_sources import pose_source
 from instant_nerf_ros.ros.posed_images import PosedImages
 from instant_nerf_ros.ros.products import Products
 from instant_nerf_ros.ros.range_scans import RangeScans
 from instant_nerf_ros.ros.ready import Ready
 from instant_nerf_ros.ros.training import Training
+from instant_nerf_ros.ros.trajectory import Trajectory
 from instant_nerf_ros.ros.view_requests import ViewRequests
 from instant_nerf_ros.ros.views import Views
 from instant_nerf_ros.ros.way import Way
@@ -61,6 +64,12 @@ class Mapping:
             topic: RangeScans(self._buffer, config, drops, self._ready)
             for topic in self.range_topics}
         self._requests = ViewRequests(self._buffer, config, drops)
+
+        def now_ns():
+            return node.get_clock().now().nanoseconds
+
+        self.trajectory_topic = config.trajectory and node.resolve_topic_name(config.trajectory)
+        self._trajectory = Trajectory(config.map_frame, drops, now_ns)
         floor = FloorHeight(self._buffer, settings, node.get_logger().warning)
         self.products = Products(node, config.map_frame, floor)
         way = Way(node, config.map_frame)
@@ -69,8 +78,10 @@ class Mapping:
         self._views = Views(self._buffer, config, self._requests, self.products, drops)
         self.training = Training(
             lambda: start_engine(settings.engine, node.get_logger().error), settings,
-            Intake(settings, self._ready, way, traffic, drops,
-                   lambda: node.get_clock().now().nanoseconds),
+            Intake(
+                settings, self._ready,
+                LoopClosures(self._trajectory, way, drops, node.get_logger().info), way, traffic,
+                drops, now_ns),
             self._views, self.products, way, map_services, node.get_logger(), after)
 
     def activate(self):
@@ -88,6 +99,9 @@ class Mapping:
             add = self._and_poll(self._scans[topic].add)
             self._subscriptions.append(
                 subscribe(node, message_type, topic, add, traffic, wanted))
+        if self.trajectory_topic:
+            self._subscriptions.append(subscribe(
+                node, Path, self.trajectory_topic, self._trajectory.add, traffic))
         for topic, add in (
                 ('~/render/pose', self._requests.add), ('~/render/goal', self._requests.add_goal)):
             self._subscriptions.append(subscription(
@@ -123,6 +137,7 @@ class Mapping:
     def time_jumped(self):
         """Forget what cannot be compared with stamps from now on."""
         self._buffer.clear()
+        self._trajectory.forget()
         self._clear()
         if self._settings.node.reset_on_time_jump:
             self.training.forget()

@@ -93,6 +93,9 @@ class Monitor:
             clash = any(sentence.startswith(f'on {topic},') for sentence in wrong)
             if self._silent.get(topic, 0) >= PATIENCE and not clash:
                 yield self._silence(topic, sensor)
+        topic = mapping.trajectory_topic
+        if topic and not self._node.count_publishers(topic):
+            yield f'nobody publishes {topic}: remap it to the trajectory of the SLAM'
         for topics in mapping.topics.values():
             images, infos = rates.get(topics.image, 0.0), rates.get(topics.camera_info, 0.0)
             if infos >= FEWEST and 0.0 < images < FRACTION * infos:

@@ -4,7 +4,13 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Path
 
 from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
-from instant_nerf_ros.ros.conversions import header_message, pose_message
+from instant_nerf_ros.ros.conversions import (
+    header_message,
+    matrix_from_pose,
+    pose_message,
+    write_pose,
+)
+from instant_nerf_ros.ros.drops import stamp
 from instant_nerf_ros.ros.endpoints import LATCHED, publisher
 
 # Arrows and axes of RViz point along x: here the direction of view, with z up (REP-103's body).
@@ -32,6 +38,13 @@ class Way:
         self._poses.append(PoseStamped(
             header=header_message(stamp_ns, self._map_frame),
             pose=pose_message(T_map_camera @ T_CAMERA_BODY)))
+
+    def correct(self, corrections):
+        """Move what was kept at stamps by {stamp [ns]: T_new_old (4, 4)}."""
+        for posed in self._poses:
+            if (stamp_ns := stamp(posed)) in corrections:
+                write_pose(corrections[stamp_ns] @ matrix_from_pose(posed.pose), posed.pose)
+        self.begin_anew()
 
     def clear(self, stamp_ns):
         """Forget the way."""

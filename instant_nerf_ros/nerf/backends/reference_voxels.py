@@ -6,7 +6,7 @@ import torch
 UNVISITED, EMPTY, SOLID = 0, 1, 2  # what the field says of a voxel
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # what the rays say of it, as in nav_msgs/OccupancyGrid
 MIN_VOTES = 2  # of keyframes, before they say anything
-OCCUPIED_ODDS, FREE_ODDS = 3, 11  # passes for a hit: no more, it is occupied; more, it is free
+OCCUPIED_ODDS, FREE_ODDS = 3, 8  # passes for a hit: no more, it is occupied; more, it is free
 MEMORY = 16  # votes in a voxel, after which the older ones fade
 
 
@@ -70,7 +70,7 @@ def carve(
 def state(hits, passes):
     """Return OCCUPIED, FREE or UNKNOWN for a voxel with that many hits and passes.
 
-    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/11) free,
+    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/8) free,
     so that a lone hit is noise; unknown in between, and with fewer than MIN_VOTES of either.
     """
     if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= passes:

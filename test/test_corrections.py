@@ -1,0 +1,153 @@
+"""Corrections: a map of images that were given elsewhere becomes that of where they were."""
+import numpy as np
+import pytest
+import torch
+from randomness import generator
+from scenes import CAMERA, poses, view
+from test_mapper import CONFIG, TINY, gain
+from test_ranges import SENSOR, scan
+
+from instant_nerf_ros.nerf import Mapper, replace
+from instant_nerf_ros.nerf.grids import FREE, OCCUPIED
+
+ROUND = poses(64)
+SENSORS = SENSOR + np.array([[0.0, 0.0, 0.0], [0.2, 0.0, 0.1]])
+
+
+def drift(number):
+    """Return T_drifted_true (4, 4) of what has this number: the later, the larger."""
+    angle = 0.004 * number
+    cosine, sine = np.cos(angle), np.sin(angle)
+    pose = np.eye(4)
+    pose[:2, :2] = (cosine, -sine), (sine, cosine)
+    pose[:3, 3] = 0.01 * number, -0.006 * number, 0.002 * number
+    return pose
+
+
+def moved(T_new_old, points):
+    """Return points (N, 3), moved."""
+    return points @ T_new_old[:3, :3].T + T_new_old[:3, 3]
+
+
+def mapped(config, drift=lambda number: np.eye(4), with_depth=True, scans=()):
+    """Return a Mapper of the room; each image and scan is given a drift of its own."""
+    mapper = Mapper(config)
+    for T_world_camera in ROUND[::2]:
+        image, depth = view(CAMERA, T_world_camera)
+        pose = drift(mapper.keyframes.count) @ T_world_camera
+        assert mapper.add(image, CAMERA, pose, depth if with_depth else None)
+    for sensor, points in zip(SENSORS, scans):
+        T = drift(mapper.keyframes.count)
+        mapper.add_ranges(moved(T, sensor[None])[0], moved(T, points))
+    return mapper
+
+
+def corrections(mapper):
+    """Return what takes the drift away."""
+    return {number: np.linalg.inv(drift(number)) for number in range(mapper.keyframes.count)}
+
+
+def states(mapper):
+    """Return {index of a voxel of the world: state} of all that is known, as an array (N, 4)."""
+    grid = mapper.voxels()
+    known = np.argwhere((grid.states == FREE) | (grid.states == OCCUPIED))
+    places = np.round(grid.origin / grid.voxel_size).astype(int) + known
+    return np.column_stack([places, grid.states[tuple(known.T)]])
+
+
+def test_a_map_of_depth_is_the_one_of_the_true_poses():
+    random = generator()
+    scans = [scan(random, 500) + sensor - SENSOR for sensor in SENSORS]
+    true, wrong = mapped(TINY, scans=scans), mapped(TINY, drift, scans=scans)
+    expected, before = states(true), states(wrong)
+    wrong.correct(corrections(wrong))
+    after = states(wrong)
+
+    def share(found):
+        """Return the share of the voxels that is alike."""
+        both = {tuple(row) for row in found.tolist()} & {tuple(row) for row in expected.tolist()}
+        return len(both) / max(len(found), len(expected))
+
+    assert share(before) < 0.9
+    assert share(after) > 0.99  # walls lie between voxels, and poses are rounded
+    np.testing.assert_allclose(
+        wrong.keyframes.T_world_camera, true.keyframes.T_world_camera, atol=1e-12)
+    for (number, rays), (other, others) in zip(wrong.ranges.scans(), true.ranges.scans()):
+        assert number == other
+        for name in ('origins', 'directions', 'surfaces'):
+            torch.testing.assert_close(
+                getattr(rays, name), getattr(others, name), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('device', [
+    'cpu', 'reference', pytest.param('cuda', marks=pytest.mark.triton)])
+def test_the_next_rays_are_those_of_the_corrected_poses(device):
+    mapper = mapped(replace(TINY, {'device': device}), drift, with_depth=False)
+    mapper.step()
+    mapper.correct(corrections(mapper))
+    true = np.array([pose[:3, 3] for pose in ROUND[::2]])
+    for _ in range(2):
+        drawn, _ = mapper._next or mapper._draw()
+        off = np.linalg.norm(drawn.origins.cpu().numpy()[:, None] - true, axis=-1).min(-1)
+        assert off.max() < 1e-5
+        mapper.step()
+
+
+def test_what_has_no_correction_stays():
+    mapper, other = mapped(TINY, drift), mapped(TINY, drift)
+    only = {3: np.linalg.inv(drift(3)), 999: drift(999)}  # of what is not there any more
+    mapper.correct(only)
+    same = (mapper.keyframes.T_world_camera == other.keyframes.T_world_camera).all((1, 2))
+    assert np.flatnonzero(~same).tolist() == [3]
+
+
+def test_where_nothing_is_nothing_moves():
+    mapper = Mapper(TINY)
+    mapper.correct({0: drift(9)})
+    assert mapper.occupancy is None and not mapper.keyframe_count
+
+
+def test_held_out_images_move_too():
+    mapper = mapped(TINY)
+    image, _ = view(CAMERA, ROUND[1])
+    for store, pose in ((mapper.held_out, drift(7) @ ROUND[1]), (Mapper(TINY).held_out, ROUND[1])):
+        while not store.takes(image, CAMERA, pose, 7):
+            pass
+        if store is not mapper.held_out:
+            true = store
+    mapper.held_out.correct({7: np.linalg.inv(drift(7))})
+    np.testing.assert_allclose(mapper.held_out.T_world_camera, [ROUND[1]], atol=1e-12)
+    [rays], [others] = mapper.held_out.rays, true.rays
+    torch.testing.assert_close(rays.origins, others.origins, rtol=0, atol=1e-5)
+    torch.testing.assert_close(rays.directions, others.directions, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(('with_depth', 'steps', 'share'), [(True, 150, 0.75), (False, 300, 0.6)])
+def test_views_get_back_what_wrong_poses_cost(with_depth, steps, share):
+    views = ROUND[1::16]
+
+    def quality(drift, correct):
+        mapper = mapped(CONFIG, drift, with_depth)
+        for _ in range(steps):
+            mapper.step()
+        if correct:
+            mapper.correct(corrections(mapper))
+        for _ in range(steps):
+            mapper.step()
+        return np.mean([gain(mapper, pose) for pose in views])
+
+    true = quality(lambda number: np.eye(4), False)
+    wrong, corrected = quality(drift, False), quality(drift, True)
+    assert wrong < true - 3  # decibels
+    assert corrected > wrong + share * (true - wrong)
+
+
+def test_where_voxels_cannot_go_nothing_changes():
+    mapper = mapped(TINY)
+    before, poses = states(mapper), mapper.keyframes.T_world_camera.copy()
+    far = np.eye(4)
+    far[:3, 3] = 1e6
+    with pytest.raises(ValueError, match='is the pose right'):
+        mapper.correct(dict.fromkeys(range(5), far))
+    np.testing.assert_array_equal(mapper.keyframes.T_world_camera, poses)
+    np.testing.assert_array_equal(states(mapper), before)
