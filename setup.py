@@ -32,7 +32,7 @@ setup(
     ],
     extras_require={
         'replay': ['rosbags>=0.10'],
-        'test': ['pytest'],
+        'test': ['pytest', 'pytest-rerunfailures'],
     },
     zip_safe=True,
     entry_points={

@@ -158,7 +158,8 @@ def test_cpu_geometry_has_the_values_of_the_reference(count, hidden):
     cpu, other = (make_geometry(name, hidden=hidden, table=table) for name in BACKENDS)
     other.load_state_dict(cpu.state_dict())
     positions = floats(random.random((count, 3)))
-    assert_same(cpu(positions), other(positions).detach(), max(ROUNDING, 1e-5))
+    # Two products, one after the other.
+    assert_same(cpu(positions), other(positions).detach(), max(2 * ROUNDING, 1e-5))
 
 
 @pytest.mark.parametrize('rows, depth, width', [(8, 16, 16), (64, 32, 64), (203, 64, 48)])

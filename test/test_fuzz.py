@@ -283,7 +283,7 @@ def test_no_scan_is_fatal_and_none_goes_uncounted(kind):
             while (posed := rig.ready.take()) is not None:
                 rays = rig.scans.decode(posed)
                 if rays is not None:
-                    assert np.isfinite(store.add(*rays, fuzz.random).surfaces).all()
+                    assert np.isfinite(store.add(*rays, fuzz.random, 0).surfaces).all()
                     learnt += 1
             rig.scans.clear()
 

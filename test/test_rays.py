@@ -11,7 +11,8 @@ from instant_nerf_ros.nerf import backends, batches, error_map
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.keyframes import Keyframes
-from instant_nerf_ros.nerf.rays import of_camera
+from instant_nerf_ros.nerf.ranges import Ranges
+from instant_nerf_ros.nerf.rays import NO_COLOR, of_camera
 
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
 POSES = [look_at([-1.0, 0.3, 1.2], [1.0, 0.0, 0.8]), look_at([0.9, -1.0, 0.4], [0.5, 1.0, 1.5])]
@@ -75,6 +76,52 @@ def test_all_pixels_are_drawn(draw, keyframes):
         counts = np.zeros((camera.height, camera.width))
         np.add.at(counts, (row[own], column[own]), 1)
         assert (counts > 0).all() and counts.max() < 5 * counts.mean()
+
+
+def stored(count, distance):
+    """Return Ranges with rays of one length."""
+    store = Ranges()
+    store.add(np.zeros(3), np.tile([distance, 0, 0], (count, 1)), generator(), 0)
+    return store
+
+
+@pytest.mark.parametrize('enough', [1.0, 2.0, 0.1])
+def test_measured_rays_are_half_and_guessed_ones_as_many_as_there_are(keyframes, enough):
+    engine = backends.select('cpu')
+    measured = stored(3, 1.0)
+    guessed = stored(int(enough * batches.GUESSES * len(keyframes)), 2.0)
+
+    def shares(*stores):
+        rays, drawn = batches.draw(keyframes, *stores, engine, 1200, generator(), ERROR_SHARE)
+        count = len(drawn.keyframes)
+        assert len(rays) == 1200 and (rays.pixels[:count] != NO_COLOR).all()
+        assert (rays.pixels[count:] == NO_COLOR).all()
+        return [count, *((rays.surfaces[count:] == length).sum() for length in (1.0, 2.0))]
+
+    third = min(enough, 1.0) / batches.GUESSED_EVERY
+    assert shares(measured, ()) == [600, 600, 0]
+    assert shares((), guessed) == [1200 - int(1200 * third), 0, int(1200 * third)]
+    assert shares(measured, guessed) == [600 - int(600 * third), 600, int(600 * third)]
+
+
+def test_guesses_of_a_keyframe_have_their_say_while_it_is_learnt(keyframes):
+    first, second = keyframes.numbers[:2]
+    guessed = Ranges()
+    for number, length in ((first, 1.0), (second, 2.0), (99, 3.0)):  # 99 had to make room
+        guessed.add(np.zeros(3), np.tile([length, 0, 0], (3000, 1)), generator(), number)
+    third = 1200 // batches.GUESSED_EVERY
+    for draws, expected in (
+            ((0, 0), (third / 3, third / 3)), ((batches.ENOUGH, 0), (0, third / 3)),
+            ((0, batches.ENOUGH - 1), (third / 3, third / 3)),
+            ((batches.ENOUGH, 9e9), (0, 0))):
+        keyframes.draws[:2] = draws
+        rays, drawn = batches.draw(
+            keyframes, (), guessed, backends.select('cpu'), 1200, generator(), ERROR_SHARE)
+        assert len(rays) == 1200  # what no guess takes is of the keyframes
+        lengths = rays.surfaces[len(drawn.keyframes):].numpy()
+        assert [(lengths == length).sum() for length in (1.0, 2.0)] == pytest.approx(
+            expected, rel=0.4)
+        assert len(lengths) == sum((lengths == length).sum() for length in (1.0, 2.0))
 
 
 def test_where_the_field_is_wrong_more_rays_are_drawn(draw, keyframes):

@@ -51,7 +51,7 @@ class Engine:
     def __init__(self):
         self.config = None
         self.keyframes = types.SimpleNamespace(
-            config=None, T_world_camera=np.empty((0, 4, 4)), stored=0)
+            config=None, T_world_camera=np.empty((0, 4, 4)), stored=0, count=0)
         self.added, self.glances, self.steps, self.threads = [], [], 0, set()
         self.rendered = []  # pixels at a time
         self.step_error = None
@@ -142,7 +142,9 @@ class Rig:
         config = NodeConfig(map_rate=10.0, render_rate=0.0, render_width=4)
         config = dataclasses.replace(config, **settings)
         self.settings = types.SimpleNamespace(node=config, engine=Config())
-        intake = Intake(self.settings, ready, way, Traffic(), self.drops, time.time_ns)
+        loops = types.SimpleNamespace(
+            forget=lambda: None, follow=lambda mapper: None, T_new_old=lambda stamp_ns: np.eye(4))
+        intake = Intake(self.settings, ready, loops, way, Traffic(), self.drops, time.time_ns)
         views = Views(
             None, config,
             types.SimpleNamespace(take=lambda: requests.pop(0) if requests else None),
