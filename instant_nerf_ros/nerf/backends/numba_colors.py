@@ -3,8 +3,9 @@ import numpy as np
 
 from instant_nerf_ros.nerf.backends.numba_jit import exp, jit
 from instant_nerf_ros.nerf.backends.numba_layers import layer
-from instant_nerf_ros.nerf.backends.numba_light import LINE
 from instant_nerf_ros.nerf.backends.numba_products import NO_FLOOR, RELU
+
+COLORS = 3
 
 
 @jit
@@ -14,16 +15,17 @@ def shine(first, last, count, rays, field, chunk):
         _harmonics(rays.directions[first + i], chunk.harmonics[i])
     layer(chunk.harmonics, field.directions, chunk.directional, last - first, False, NO_FLOOR)
     for n in range(count):
-        i = chunk.ray[n]
-        for column in range(chunk.hidden1.shape[1]):
-            chunk.hidden1[n, column] = chunk.directional[i, column]
+        row, values = chunk.hidden1[n], chunk.directional[chunk.ray[n]]
+        for column in range(len(row)):
+            row[column] = values[column]
     layer(chunk.geometry, field.features, chunk.hidden1, count, True, RELU)
     layer(chunk.hidden1, field.hidden2, chunk.hidden2, count, False, RELU)
     layer(chunk.hidden2, field.colors, chunk.colors, count, False, NO_FLOOR)
     one = np.float32(1)
     for n in range(count):
-        for column in range(LINE):  # all, as that makes one vector; the last ones are not used
-            chunk.colors[n, column] = one / (one + exp(-chunk.colors[n, column]))
+        row = chunk.colors[n]
+        for column in range(COLORS):
+            row[column] = one / (one + exp(-row[column]))
 
 
 @jit

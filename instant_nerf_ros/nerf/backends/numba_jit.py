@@ -1,4 +1,8 @@
-"""How the kernels are compiled, and what they need of LLVM that numba does not offer."""
+"""How the kernels are compiled, and what they need of LLVM that numba does not offer.
+
+A loop over the columns of a matrix becomes vector instructions only if its row is taken out
+before: numba lets an index be negative, and with two of them LLVM cannot tell what comes next.
+"""
 import contextlib
 from pathlib import Path
 

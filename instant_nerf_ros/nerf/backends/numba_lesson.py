@@ -122,9 +122,9 @@ def _back(start, stop, back, chunk, work, found, encoded):
     _cut(chunk.hidden1[start:stop], work.hidden1)
     outer(work.hidden1, chunk.geometry[start:], found.features, count)
     for n in range(count):
-        i = chunk.ray[start + n]
-        for column in range(work.hidden1.shape[1]):
-            work.directional[i, column] += work.hidden1[n, column]
+        gradients, sums = work.hidden1[n], work.directional[chunk.ray[start + n]]
+        for column in range(len(sums)):
+            sums[column] += gradients[column]
     layer(work.hidden1, back.features, work.geometry, count, False, NO_FLOOR)
     for n in range(count):
         work.geometry[n, 0] += work.densities[start + n]
@@ -138,10 +138,10 @@ def _back(start, stop, back, chunk, work, found, encoded):
 @jit
 def _cut(activated, gradients):
     """Zero gradients where a ReLU lets nothing through."""
-    for n in range(activated.shape[0]):
-        for column in range(activated.shape[1]):
-            if activated[n, column] <= 0:
-                gradients[n, column] = 0
+    for n in range(len(activated)):
+        values, row = activated[n], gradients[n]
+        for column in range(len(row)):
+            row[column] = row[column] if values[column] > 0 else np.float32(0)
 
 
 @jit

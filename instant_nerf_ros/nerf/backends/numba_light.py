@@ -102,6 +102,7 @@ def trace(first, last, rays, space, field, extent, chunk):
         ask_geometry(
             field, chunk.positions[count:stop], chunk.encoded[count:], chunk.hidden[count:],
             chunk.geometry[count:])
+        _dim(count, stop, chunk)
         start = count
         for position in range(live):
             i, stop = chunk.alive[position], abs(chunk.stops[position])
@@ -128,14 +129,28 @@ def _place(ray, i, start, stop, rays, extent, chunk):
 
 
 @jit
+def _dim(start, stop, chunk):
+    """Write the densities of new samples, and as weights what share of light they let by."""
+    densities, kept = chunk.densities[start:stop], chunk.weights[start:stop]
+    t_starts, t_ends = chunk.t_starts[start:stop], chunk.t_ends[start:stop]
+    for n in range(len(densities)):
+        densities[n] = chunk.geometry[start + n, 0]
+    for n in range(len(densities)):
+        densities[n] = density_of(densities[n])
+        kept[n] = exp(-densities[n] * (t_ends[n] - t_starts[n]))
+
+
+@jit
 def _keep_lit(i, start, stop, count, chunk):
-    """Weigh new samples of a ray, and move those that light comes from to row count and on."""
+    """Weigh new samples of a ray, and move those that light comes from to row count and on.
+
+    _dim has seen them.
+    """
     transmittance = chunk.transmittances[i]
     for n in range(start, stop):
         if transmittance < MIN_TRANSMITTANCE:
             break
-        density = density_of(chunk.geometry[n, 0])
-        kept = exp(-density * (chunk.t_ends[n] - chunk.t_starts[n]))
+        density, kept = chunk.densities[n], chunk.weights[n]
         if n != count:
             chunk.ray[count] = i
             chunk.t_starts[count], chunk.t_ends[count] = chunk.t_starts[n], chunk.t_ends[n]
@@ -155,8 +170,9 @@ def _keep_lit(i, start, stop, count, chunk):
 
 @jit
 def _move(source, target, rows):
-    for column in range(rows.shape[1]):
-        rows[target, column] = rows[source, column]
+    values, copy = rows[source], rows[target]
+    for column in range(len(copy)):
+        copy[column] = values[column]
 
 
 @jit
