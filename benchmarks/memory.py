@@ -23,7 +23,7 @@ def pose(number):
     return T_world_camera
 
 
-def peak_megabytes():
+def peak_mebibytes():
     """Return the most memory that this process had; getrusage would count its parent, too."""
     with open('/proc/self/status') as file:
         line = next(line for line in file if line.startswith('VmHWM'))
@@ -50,7 +50,7 @@ def session():
     return {
         'from the first keyframe to the end of the first step [s]': first,
         'keyframes of 640 x 480 with depth': mapper.keyframe_count,
-        'peak memory [MB]': peak_megabytes(),
+        'peak memory [MiB]': peak_mebibytes(),
     }
 
 
