@@ -32,6 +32,9 @@ def _has_cuda():
 if not _has_cuda():
     os.environ['TRITON_INTERPRET'] = '1'
 
+# Seconds after which DDS has forgotten nodes that were killed, so that their names are free again.
+FORGOTTEN = 25
+
 # The only place where a marker turns into a skip: {marker: why its tests cannot run, or None}.
 MISSING = {
     'ros': None if _has_modules('rclpy', 'sensor_msgs', 'tf2_ros') else 'needs ROS 2',
@@ -49,7 +52,7 @@ def pytest_collection_modifyitems(items):
     """
     for item in items:
         if item.get_closest_marker('ros'):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=FORGOTTEN))
         for marker, reason in MISSING.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
