@@ -90,10 +90,8 @@ def test_each_transition_ten_times_over_while_the_engine_starts_and_works(robot)
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_while_the_engine_starts(robot, number):
-    # Of its own each time: who is gone without a word may still be heard of for some seconds.
-    name = f'hasty_{number.name}_{time.monotonic_ns()}'
-    client = Client(robot, name)
-    with mapper('autostart:=false', name=name) as process:
+    client = Client(robot, f'hasty_{number.name}')
+    with mapper('autostart:=false', name=f'hasty_{number.name}') as process:
         assert client.change(Transition.TRANSITION_CONFIGURE)[0]
         begin = time.monotonic()
         assert process.end(number) == 0
