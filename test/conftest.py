@@ -40,6 +40,7 @@ MISSING = {
     'ros': None if _has_modules('rclpy', 'sensor_msgs', 'tf2_ros') else 'needs ROS 2',
     'cuda': None if _has_cuda() else 'needs an NVIDIA GPU',
     'triton': None if _has_modules('triton') else 'needs Triton',
+    'interpreter': "needs Triton's interpreter, not a GPU" if _has_cuda() else None,
     'tinycudann': (None if _has_cuda() and _has_modules('tinycudann')
                    else 'needs an NVIDIA GPU and tinycudann'),
 }

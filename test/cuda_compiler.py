@@ -1,7 +1,8 @@
 """Compile all kernels of the GPU backend for a GPU that is not there: cuda_compiler.py 90.
 
 A Mapper takes a step and renders a view, and each launch only compiles, with the arguments that it
-would have. Prints, for each kernel, its name and the bytes of registers that it spills.
+would have. Prints, for each kernel, its name, the bytes of registers that a thread spills, and the
+bytes of shared memory that a program wants.
 """
 import subprocess
 import sys
@@ -74,4 +75,5 @@ def spilled(kernel):
 
 
 for compiled in compile_all():
-    sys.stdout.write(f'{compiled.metadata.name} {spilled(compiled)}\n')
+    metadata = compiled.metadata
+    sys.stdout.write(f'{metadata.name} {spilled(compiled)} {metadata.shared}\n')

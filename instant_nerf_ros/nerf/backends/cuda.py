@@ -22,8 +22,10 @@ __all__ = [
 NAME = 'cuda'
 SAMPLES = 2**18  # of a step, if the settings leave that to the backend: as instant-ngp has it
 WHOLE, DRAWS = True, True
-VISITED, CARVED = 128, 64  # positions and rays of a program
-
+# Positions and rays of a program. Each has a thread of its own: that alone hears, before
+# Triton 3.4, what an atomic exchange has found.
+VISITED, CARVED = 128, 64
+WARP = 32  # threads
 
 
 def about():
@@ -49,7 +51,7 @@ def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, 
     place = voxels, grid_origin, *stored.shape, voxel_size
     triton_voxels.visit[programs](
         positions, densities, densities.stride(0), count, stored.view(torch.int32), *place,
-        decay, threshold, VISITED)
+        decay, threshold, VISITED, num_warps=VISITED // WARP)
     triton_voxels.judge[programs](positions, count, stored, *place, threshold, VISITED)
 
 
@@ -69,7 +71,7 @@ def carve(
     space = aside, corner, *hits.shape, voxel_size
     triton_voxels.end[programs](
         origins, directions, distances, pixels, count, int(stamp), *place, colors, *space,
-        bool(measured), CARVED)
+        bool(measured), CARVED, num_warps=CARVED // WARP)
     triton_voxels.cross[programs](
         origins, directions, reaches, count, int(stamp), *place, voxels, *space, bool(measured),
-        CARVED)
+        CARVED, num_warps=CARVED // WARP)

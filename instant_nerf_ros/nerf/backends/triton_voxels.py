@@ -37,8 +37,8 @@ def visit(
     density = tl.load(densities + n * stride, mask=there, other=0.0)
     unseen = tl.load(voxels + cell, mask=waiting, other=0) == UNVISITED
     fog = 2 * tl.load(threshold)
+    bits = tl.load(stored + cell, mask=waiting, other=0)
     while tl.max(waiting.to(tl.int32), 0) > 0:
-        bits = tl.load(stored + cell, mask=waiting, other=0)
         old = bits.to(tl.float32, bitcast=True)
         # What is not zero has been visited since.
         old = tl.where(unseen & (bits == 0), fog, old)
@@ -47,6 +47,7 @@ def visit(
         expected = tl.where(waiting, bits, -1)
         found = tl.atomic_cas(stored + cell, expected, new, sem='relaxed')
         waiting = waiting & (found != bits)
+        bits = found  # to load it again could bring what a cache has of it, for ever
 
 
 @triton.jit(do_not_specialize=['number', 'nx', 'ny', 'nz'])
@@ -72,16 +73,16 @@ def _claim(cell, here, stamps, stamp, aside):
     word = (stamps.to(tl.pointer_type(tl.int32))) + cell // 4
     shift = (cell % 4) * 8
     won = here & (cell < 0)  # none
-    waiting = here & (tl.load(stamps + cell, mask=here, other=0).to(tl.int32) != stamp)
+    old = tl.load(word, mask=here, other=0)
+    waiting = here & (((old >> shift) & 255) != stamp)
     while tl.max(waiting.to(tl.int32), 0) > 0:
-        place = tl.where(waiting, word, aside)
-        old = tl.load(place)
         new = (old & ~(255 << shift)) | (stamp << shift)
-        open_yet = waiting & (((old >> shift) & 255) != stamp)
-        found = tl.atomic_cas(place, old, tl.where(open_yet, new, old), sem='relaxed')
-        done = open_yet & (found == old)
-        won = won | done
-        waiting = open_yet & (done == 0)
+        found = tl.atomic_cas(
+            tl.where(waiting, word, aside), old, tl.where(waiting, new, old), sem='relaxed')
+        won = won | (waiting & (found == old))
+        # What was found says more than another load, which might be of a cache, for ever.
+        waiting = waiting & (found != old) & (((found >> shift) & 255) != stamp)
+        old = found
     return won
 
 
