@@ -44,6 +44,14 @@ def few_lanes(cuda, monkeypatch):
         monkeypatch.setattr(cuda_lesson, 'TRACED', 16)
 
 
+@pytest.fixture(autouse=True)
+def poisoned():
+    """Let new memory be full of NaN, so that nothing that was never written can go unnoticed."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 class Twins:
     """Two fields with the same parameters in the same grid, one for each backend."""
 

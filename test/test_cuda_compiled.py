@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
 KERNELS = {
     'ask', 'color', 'color_back', 'compare', 'cross', 'draw', 'end', 'geometry_back', 'grid',
-    'judge', 'matrices', 'scatter', 'trace', 'visit'}
+    'judge', 'matrices', 'note', 'scatter', 'settle', 'trace', 'visit'}
 
 
 # A little of the state of a ray may lie aside, and more of it before Hopper, where the whole field

@@ -105,6 +105,7 @@ def test_rays_go_where_the_error_is(cuda):
     drawn(cuda, store, 10)
     store.mirror.errors[:] = 0.001
     store.mirror.errors[:, 40] = 1.0
+    store.mirror.settle()
     rays, where = drawn(cuda, store, 2000, error_share=0.5)
     check(store, rays, where)
     by_error = where.tiles[:1000].cpu()
@@ -151,3 +152,19 @@ def test_what_the_budget_does_not_cover_stays_in_the_memory_of_the_host(cuda):
     assert all(image.device.type == 'cpu' for image in store.mirror.images.values())
     if cuda.DEVICE == 'cuda':
         assert all(image.is_pinned() for image in store.mirror.images.values())
+
+
+def test_where_the_gpu_has_no_memory_left_images_stay_in_that_of_the_host(cuda, monkeypatch):
+    move = torch.Tensor.to
+
+    def full(values, *where, **how):
+        if values.dtype == torch.uint8:
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+        return move(values, *where, **how)
+
+    store = make(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, 'to', full)
+        rays, where = drawn(cuda, store, 200)
+    check(store, rays, where)
+    assert all(image.device.type == 'cpu' for image in store.mirror.images.values())

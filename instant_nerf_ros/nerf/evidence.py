@@ -87,10 +87,11 @@ def rendered(field, seen, colors, medians, opacities, voxel_size):
     """
     error = (colors - seen.pixels / 255).abs().amax(-1)
     explained = (error < LARGEST_ERROR) & (opacities > LEAST_OPACITY) & (medians > 0)
+    # To ask for all costs a GPU less than to wait until the host knows how many these are.
+    chosen = explained if explained.device.type == 'cpu' else slice(None)
     reaches = torch.zeros_like(medians)
-    reaches[explained] = _reaches(
-        field, seen.where(explained), medians[explained], voxel_size)
-    return torch.where(explained, medians, 0.0), reaches
+    reaches[chosen] = _reaches(field, seen.where(chosen), medians[chosen], voxel_size)
+    return tuple(torch.where(explained, values, 0.0) for values in (medians, reaches))
 
 
 def _reaches(field, seen, medians, voxel_size):

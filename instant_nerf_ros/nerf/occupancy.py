@@ -31,7 +31,8 @@ class Occupancy:
         shape = np.ceil(extent / self.voxel_size).astype(int)
         # The corner lies on the lattice of the world, so that maps of all sessions align.
         corner = np.asarray(center) / self.voxel_size - shape / 2 - LATTICE
-        self.first = np.floor(corner).astype(int)  # index of voxel (0, 0, 0) on that lattice
+        self._place(np.floor(corner).astype(int))
+        self._lattice = self._tensor(LATTICE)
         # The box that rays tell of; it stays where the rays are, and nobody waits for it.
         self.low = self.high = self._tensor(self.first + shape // 2)
         self.density = self._zeros(shape, torch.float32)
@@ -49,10 +50,10 @@ class Occupancy:
         """Return the corner of voxel (0, 0, 0), (3,) metres, world."""
         return (self.first + LATTICE) * self.voxel_size
 
-    @property
-    def origin(self):
-        """Return the corner of voxel (0, 0, 0) as a tensor (3,) float32."""
-        return self._tensor(self.corner).float()
+    def _place(self, first):
+        self.first = first  # index of voxel (0, 0, 0) on the lattice of the world
+        # Its corner, (3,) float32: each step asks for it, and should not wait for it.
+        self.origin = self._tensor(self.corner).float()
 
     def include(self, position):
         """Grow, doubling an axis at a time, until a position (3,) lies inside.
@@ -84,7 +85,7 @@ class Occupancy:
             grid = getattr(self, name)
             grown[name] = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
             copy_used(grid, grown[name][kept])
-        self.first = self.first - below
+        self._place(self.first - below)
         for name, grid in grown.items():
             setattr(self, name, grid)
 
@@ -125,7 +126,7 @@ class Occupancy:
         farthest = torch.maximum(distances, reaches)
         known = (farthest > 0)[:, None]
         ends = rays.origins + farthest[:, None] * rays.directions
-        lattice = torch.stack([rays.origins, ends]) / self.voxel_size - self._tensor(LATTICE)
+        lattice = torch.stack([rays.origins, ends]) / self.voxel_size - self._lattice
         # A voxel more to all sides, as the kernels round in their own way.
         low = torch.where(known, lattice, math.inf).amin((0, 1)).floor() - 1
         high = torch.where(known, lattice, -math.inf).amax((0, 1)).floor() + 2
@@ -178,7 +179,7 @@ class Occupancy:
                 or (start < 0).any() or (stop > shape).any()):
             raise ValueError(f'there is no grid of {shape} voxels from {start} to {stop}')
         occupancy = cls(config, np.zeros(3), backend)
-        occupancy.first = first
+        occupancy._place(first)
         occupancy.low, occupancy.high = map(occupancy._tensor, (state['low'], state['high']))
         inside = tuple(map(slice, start, stop))
         for name in GRIDS:

@@ -27,8 +27,9 @@ class Rays:
         return len(self.origins)
 
     def to(self, device):
-        """Return the rays on a device."""
-        return Rays(*(values.to(device) for values in vars(self).values()))
+        """Return the rays on a device; the host does not wait until they are there."""
+        ahead = str(device) != 'cpu'  # whoever reads them here must not read before
+        return Rays(*(values.to(device, non_blocking=ahead) for values in vars(self).values()))
 
     def where(self, condition):
         """Return the rays where a condition (R,) holds."""
@@ -131,7 +132,7 @@ def _of_pixels(keyframes, chosen, pixel):
 
 def of_camera(camera, T_world_camera, device, rows=ALL):
     """Return the rays of all pixels, or of a slice of the rows, of a camera, row-major."""
-    pose = torch.from_numpy(T_world_camera.astype(np.float32)).to(device)
+    pose = torch.from_numpy(T_world_camera.astype(np.float32)).to(device, non_blocking=True)
     directions = directions_of(camera, device, rows) @ pose[:3, :3].T
     count = len(directions)
     return Rays(

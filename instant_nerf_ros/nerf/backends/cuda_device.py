@@ -1,4 +1,5 @@
 """Where the GPU backend runs, and how the host learns what it needs to know."""
+import functools
 import os
 
 import torch
@@ -6,6 +7,8 @@ import torch
 # Triton's own switch: the kernels run in its interpreter, on the processor. For tests.
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
+# a * b + c in one instruction, also in a Triton that does so only where it is asked (3.10).
+os.environ.setdefault('TRITON_DEFAULT_FP_FUSION', '1')
 LEAST = 8, 0  # compute capability: before it, Triton has no use for the matrix units
 
 
@@ -26,11 +29,21 @@ if not INTERPRETED:
     check()
 
 
+@functools.cache
 def resident(programs):
     """Return how many programs to start for so many on each multiprocessor."""
     if DEVICE == 'cpu':
         return 2
     return programs * torch.cuda.get_device_properties(DEVICE).multi_processor_count
+
+
+def upload(array):
+    """Return a numpy array on the device; the host goes on before it is there."""
+    values = torch.from_numpy(array)
+    if DEVICE == 'cpu':
+        return values
+    # From other memory than pinned, PyTorch would wait until the GPU has done all before it.
+    return values.pin_memory().to(DEVICE, non_blocking=True)
 
 
 class Report:

@@ -4,6 +4,7 @@ The images of the store are copied to the GPU as they come, as long as the budge
 that follow lie in pinned memory of the host, which the kernel reads over the bus: five bytes a
 ray. What is known of a keyframe's errors lies on the GPU.
 """
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -11,10 +12,9 @@ import torch
 import triton
 
 from instant_nerf_ros.nerf.backends import triton_draw
-from instant_nerf_ros.nerf.backends.cuda_device import DEVICE
+from instant_nerf_ros.nerf.backends.cuda_device import DEVICE, upload
 
 TILES = triton_draw.TILES.value
-RATE, FLOOR, NOTHING = 0.1, 0.1, 0.003  # as in error_map.py
 DRAWN = 128  # rays of a program
 EXPOSURE_EVERY, WITNESSES = 8, 4096  # steps between looks at the exposure, and their rays
 
@@ -44,7 +44,7 @@ class Mirror:
         """Take over what has changed in the store."""
         if store.exposure.gains is not self.exposed:
             self.exposed = store.exposure.gains
-            self.gains, self.offsets = map(_to_device, (
+            self.gains, self.offsets = map(upload, (
                 store.exposure.gains, store.exposure.offsets))
         if store.numbers is self.numbers:
             return
@@ -57,15 +57,22 @@ class Mirror:
         places = [old.get(number, len(old)) for number in store.numbers.tolist()]
         # Of a new one nothing is known: all its tiles are alike.
         known = torch.cat([self.errors, torch.ones(1, TILES, device=DEVICE)])
-        self.errors = known[torch.tensor(places, device=DEVICE)]
+        self.errors = known[upload(np.array(places))]
+        self.sums = torch.zeros(*self.errors.shape, 2, device=DEVICE)
+        self.shares = torch.empty_like(self.errors)
+        self.settle()
         self.numbers = store.numbers
         if len(store.directions) != self.rows:
-            self.directions, self.rows = _to_device(store.directions), len(store.directions)
+            self.directions, self.rows = upload(store.directions), len(store.directions)
         addresses = [self.images[number].data_ptr() for number in self.numbers.tolist()]
-        self.of_each = tuple(map(_to_device, (
+        self.of_each = tuple(map(upload, (
             np.array(addresses, dtype=np.int64), store.widths.astype(np.int32),
             store.heights.astype(np.int32), store.first_direction.astype(np.int32),
             store.T_world_camera[:, :3].astype(np.float32))))
+
+    def settle(self):
+        """Take in what rays have told of the errors since; the next are drawn accordingly."""
+        triton_draw.settle[(len(self.errors),)](self.sums, self.errors, self.shares)
 
     def _copied(self, store, k):
         _, image, depth = store.image(k)
@@ -73,7 +80,8 @@ class Mirror:
         both = torch.from_numpy(both)
         spent = sum(image.numel() for image in self.images.values() if image.device.type == DEVICE)
         if spent + both.numel() <= self.budget:
-            return both.to(DEVICE)
+            with contextlib.suppress(torch.cuda.OutOfMemoryError):
+                return both.to(DEVICE)
         return both.pin_memory() if DEVICE == 'cuda' else both
 
 
@@ -88,16 +96,13 @@ def draw(store, count, generator, error_share):
     mirror.follow(store)
     weights = store.draw_weights()
     store.draws += count * weights
-    errors = mirror.errors.cumsum(1)
-    tiles = torch.arange(1, TILES + 1, device=DEVICE)
-    errors += (FLOOR / TILES * errors[:, -1:] + NOTHING) * tiles
     origins, directions = torch.empty(2, count, 3, device=DEVICE)
     surfaces = torch.empty(count, device=DEVICE)
     pixels, recorded = torch.empty(2, count, 3, dtype=torch.uint8, device=DEVICE)
     chosen, tiles = torch.empty(2, count, dtype=torch.int32, device=DEVICE)
     triton_draw.draw[(triton.cdiv(count, DRAWN),)](
         int(generator.integers(2**31)), count, int(error_share * count), len(weights),
-        len(weights).bit_length(), _to_device(weights.cumsum().astype(np.float32)), errors,
+        len(weights).bit_length(), upload(weights.cumsum().astype(np.float32)), mirror.shares,
         *mirror.of_each, mirror.gains, mirror.offsets, mirror.directions,
         origins, directions, surfaces, pixels, chosen, tiles, recorded, DRAWN)
     return (origins, directions, surfaces, pixels), Drawn(chosen, tiles, recorded)
@@ -106,12 +111,9 @@ def draw(store, count, generator, error_share):
 def take_in(store, drawn, pixels, colors, opacities):
     """See Keyframes.learn."""
     mirror = store.mirror
-    flat = mirror.errors.view(-1)
-    places = drawn.keyframes.long() * TILES + drawn.tiles
-    found = (colors - pixels / 255).abs().mean(-1)
-    counts = torch.zeros_like(flat).index_add_(0, places, torch.ones_like(found))
-    means = torch.zeros_like(flat).index_add_(0, places, found) / counts.clamp(min=1)
-    flat += (1 - (1 - RATE) ** counts) * (means - flat)
+    triton_draw.note[(triton.cdiv(len(pixels), DRAWN),)](
+        colors, pixels, drawn.keyframes, drawn.tiles, len(pixels), mirror.sums, DRAWN)
+    mirror.settle()
     mirror.learnt += 1
     if store.config.adapt_exposure and mirror.learnt % EXPOSURE_EVERY == 0:
         # The host waits here: a few rays tell enough, and seldom.
@@ -119,6 +121,3 @@ def take_in(store, drawn, pixels, colors, opacities):
             values[:WITNESSES].cpu().numpy()
             for values in (drawn.keyframes, drawn.pixels, colors, opacities)))
 
-
-def _to_device(array):
-    return torch.from_numpy(array).to(DEVICE)

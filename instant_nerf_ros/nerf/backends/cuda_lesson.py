@@ -135,5 +135,5 @@ def _moved(rays):
 
 def _shown(count):
     """Return colours (R, 3), distances, opacities, medians, and the last samples, (R,)."""
-    values = torch.zeros(count, 3, device=DEVICE), *torch.zeros(3, count, device=DEVICE)
-    return *values, torch.full((count,), -1, dtype=torch.int32, device=DEVICE)
+    return (torch.empty(count, 3, device=DEVICE), *torch.empty(3, count, device=DEVICE),
+            torch.empty(count, dtype=torch.int32, device=DEVICE))  # fmt: skip

@@ -1,12 +1,17 @@
-"""The Triton kernel that draws rays from keyframes, as rays.draw does."""
+"""Triton kernels that draw rays from keyframes, as rays.draw does, and keep their error maps."""
+import math
+
 import triton
 import triton.language as tl
 
 COLUMNS, ROWS = tl.constexpr(16), tl.constexpr(12)  # tiles of an image, as in error_map.py
 TILES = tl.constexpr(192)
+LANES = tl.constexpr(256)  # that have them
+RATE, FLOOR, NOTHING = tl.constexpr(0.1), tl.constexpr(0.1), tl.constexpr(0.003)  # as there
 TILE_BITS = tl.constexpr(8)  # halvings that find one of so many tiles
 LEAST_COSINE = tl.constexpr(0.05)  # as in rays.py
 MILLIMETRE = tl.constexpr(0.001)
+LOG2_KEPT = tl.constexpr(math.log2(1 - 0.1))
 
 
 @triton.jit
@@ -73,3 +78,42 @@ def draw(
         tl.store(pixels + n * 3 + channel, changed.to(tl.int32).to(tl.uint8), mask=there)
     tl.store(chosen + n, k, mask=there)
     tl.store(tiles + n, tile, mask=there)
+
+
+@triton.jit(do_not_specialize=['rays'])
+def note(colors, pixels, chosen, tiles, rays, sums, BLOCK: tl.constexpr):
+    """Add the errors of rays (R,), and their numbers, to those of their tiles (K, TILES, 2)."""
+    n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    there = n < rays
+    error = tl.zeros((BLOCK,), tl.float32)
+    for channel in tl.static_range(3):
+        pixel = tl.load(pixels + n * 3 + channel, mask=there, other=0).to(tl.float32) / 255
+        error += tl.abs(tl.load(colors + n * 3 + channel, mask=there, other=0.0) - pixel) / 3
+    place = tl.load(chosen + n, mask=there, other=0) * TILES + tl.load(
+        tiles + n, mask=there, other=0)
+    tl.atomic_add(sums + place * 2, error, mask=there, sem='relaxed')
+    tl.atomic_add(sums + place * 2 + 1, tl.full((BLOCK,), 1.0, tl.float32), mask=there,
+                  sem='relaxed')  # fmt: skip
+
+
+@triton.jit
+def settle(sums, errors, shares):
+    """Take the sums of a keyframe into its errors (TILES,), and forget them; see ErrorMap.learn.
+
+    shares (TILES,) become the cumulative weights with which its tiles are drawn.
+    """
+    tile = tl.arange(0, LANES)
+    there = tile < TILES
+    place = tl.program_id(0) * TILES + tile
+    found = tl.load(sums + place * 2, mask=there, other=0.0)
+    count = tl.load(sums + place * 2 + 1, mask=there, other=0.0)
+    nothing = tl.zeros_like(found)
+    tl.store(sums + place * 2, nothing, mask=there)
+    tl.store(sums + place * 2 + 1, nothing, mask=there)
+    error = tl.load(errors + place, mask=there, other=0.0)
+    # As if they had come one after another, each with the share RATE.
+    error += (1 - tl.exp2(count * LOG2_KEPT)) * (found / tl.maximum(count, 1.0) - error)
+    error = tl.where(there, error, 0.0)
+    tl.store(errors + place, error, mask=there)
+    weight = error + (FLOOR / TILES * tl.sum(error, 0) + NOTHING)
+    tl.store(shares + place, tl.cumsum(weight, 0), mask=there)
