@@ -1,4 +1,5 @@
 """What the GPU backend takes: quality over seconds, samples, views, and where the time goes."""
+import concurrent.futures
 import time
 
 import numpy as np
@@ -7,13 +8,18 @@ from datasets import load, load_rgbd
 from quality import judge
 from report import Table
 from throughput import Counter
+from workers import Worker
+
+from instant_nerf_ros.ros.pace import Pace
 
 DEVICES = 'triton', 'cuda'  # without tinycudann, and with it
 GOALS = 25.0, 27.0, 29.0  # dB
 LONGEST = 120.0  # s of training until the last of them
+SPEED = 10.0  # s in which steps are counted
 SLICE = 0.25  # s of training between looks at the held-out views
 SIZES = (640, 480), (1920, 1080)
 VIEWS, PROFILED = 50, 50  # views of a size; steps
+SHARES = 1.0, 0.5, 0.25  # of the time that training may take, beside another process
 COPIED = 2**30  # bytes, to measure the bandwidth of the memory
 
 
@@ -29,18 +35,18 @@ def measure(_):
             print('not measured: with tinycudann, which is not in use here; the log says why')
             continue
         tables += [_speed(scene, mapper), _quality(device), _views(scene, mapper),
-                   _kernels(mapper)]  # fmt: skip
+                   _kernels(mapper), _sharing(mapper)]  # fmt: skip
     return tables
 
 
 def _speed(scene, mapper):
     torch.cuda.reset_peak_memory_stats()
-    counter = Counter(mapper)
     mapper.engine.finish()
-    counter.run(10.0)
-    begin = time.monotonic()
-    mapper.engine.finish()
-    counter.seconds += time.monotonic() - begin
+    with Counter(mapper) as counter:
+        counter.run(SPEED)
+        begin = time.monotonic()
+        mapper.engine.finish()
+        counter.seconds += time.monotonic() - begin
     return Table(['figure', 'value'], [
         ['GPU', torch.cuda.get_device_name()],
         ['backend', mapper.engine.about()],
@@ -127,6 +133,27 @@ def _kernels(mapper):
     rows = [[name[:60], took, took / wall, calls] for name, took, calls in rows[:25]]
     rows.append(['nothing: the GPU waits', wall - busy, 1 - busy / wall, None])
     return Table(['kernel', 'ms per step', 'share', 'launches per step'], rows)
+
+
+def _sharing(mapper):
+    """Return what training_share leaves to a detection network, and what it costs."""
+    with Worker('detector.py') as detector, concurrent.futures.ThreadPoolExecutor(1) as beside:
+        alone = detector.measure()
+        rows = [['no training', alone, 1.0, None]]
+        for share in SHARES:
+            pace, steps, begin = Pace(), 0, time.monotonic()
+            measured = beside.submit(detector.measure)
+            while not measured.done():
+                if pace.due():
+                    pace.step(mapper, share)
+                    steps += 1
+                else:
+                    time.sleep(0.001)
+            mapper.engine.finish()
+            rate = measured.result()
+            rows.append([f'training_share {share}', rate, rate / alone,
+                         steps / (time.monotonic() - begin)])
+    return Table(['beside a detection network', 'images/s', 'of those alone', 'steps/s'], rows)
 
 
 def _device_time(event):

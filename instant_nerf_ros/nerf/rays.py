@@ -27,9 +27,8 @@ class Rays:
         return len(self.origins)
 
     def to(self, device):
-        """Return the rays on a device; the host does not wait until they are there."""
-        ahead = str(device) != 'cpu'  # whoever reads them here must not read before
-        return Rays(*(values.to(device, non_blocking=ahead) for values in vars(self).values()))
+        """Return the rays on a device."""
+        return Rays(*(_sent(values, torch.device(device)) for values in vars(self).values()))
 
     def where(self, condition):
         """Return the rays where a condition (R,) holds."""
@@ -47,6 +46,13 @@ class Rays:
         """Return these and then other rays, where these are."""
         others = others.to(self.origins.device)
         return Rays(*map(torch.cat, zip(vars(self).values(), vars(others).values())))
+
+
+def _sent(values, device):
+    if device.type == 'cuda' and values.device.type == 'cpu':
+        # The host goes on before they are there; from other memory it would wait.
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 @dataclasses.dataclass(frozen=True)
