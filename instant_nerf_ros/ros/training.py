@@ -128,7 +128,7 @@ class Training(threading.Thread):
             product.run_if_due(RESTING_PERIOD if self.resting else 0.0)
         if self._intake.latest is not None:  # a loaded map may be there before the first image
             self._views.answer_one_request(self._mapper, self._intake.latest)
-        time.sleep(0.001)  # without the GIL: the executor's turn
+        time.sleep(0)  # lets go of the GIL: the executor's turn
 
     def _note_rest(self, resting):
         if resting and not self.resting:
