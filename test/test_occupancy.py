@@ -365,6 +365,25 @@ def test_include_grows_by_doubling_and_leaves_all_in_its_place(backend, axis, si
         assert grid.shape[:3] == occupancy.shape
         assert torch.equal(grid[old], before[name])
         assert (grid != 0).sum() == before[name].count_nonzero()  # and nothing elsewhere
+        np.testing.assert_allclose(occupancy.origin, occupancy.corner, rtol=1e-6)
+
+
+def test_where_the_gpu_has_no_memory_to_grow_nothing_changes(backend, monkeypatch):
+    occupancy = make(backend)
+    before = occupancy.shape, occupancy.voxels, occupancy.colors
+    made = []
+
+    def zeros(self, shape, kind):
+        if len(made) == 3:
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+        made.append(shape)
+        return torch.zeros(shape, dtype=kind)
+
+    monkeypatch.setattr(Occupancy, '_zeros', zeros)
+    with pytest.raises(ValueError, match="no memory: enlarge 'occupancy.voxel_size'"):
+        occupancy.include([5.0, 0.0, 0.0])
+    assert before[0] == occupancy.shape
+    assert before[1] is occupancy.voxels and before[2] is occupancy.colors
 
 
 def test_a_wall_before_a_depth_camera(backend):

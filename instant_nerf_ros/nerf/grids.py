@@ -93,6 +93,7 @@ def points(occupancy):
     """Return centres (N, 3) float32 in metres, world, and colours (N, 3) of occupied voxels."""
     window = occupancy.window()
     occupied = np.argwhere(occupancy.states(window) == OCCUPIED)
+    colors = occupancy.colors[window].cpu().numpy()[tuple(occupied.T)]
     occupied += [axis.start for axis in window]
     positions = occupancy.corner + (occupied + 0.5) * occupancy.voxel_size
-    return positions.astype(np.float32), occupancy.colors.cpu().numpy()[tuple(occupied.T)]
+    return positions.astype(np.float32), colors

@@ -83,7 +83,12 @@ class Occupancy:
         grown = {}
         for name in GRIDS:
             grid = getattr(self, name)
-            grown[name] = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
+            try:
+                grown[name] = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
+            except torch.cuda.OutOfMemoryError as error:
+                raise ValueError(
+                    f'a camera at {np.round(position, 2)} m needs {voxels:.2g} voxels, for which '
+                    "the GPU has no memory: enlarge 'occupancy.voxel_size'") from error
             copy_used(grid, grown[name][kept])
         self._place(self.first - below)
         for name, grid in grown.items():

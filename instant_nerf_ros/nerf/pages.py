@@ -20,6 +20,9 @@ def zeros(shape, dtype):
 
 def copy_used(old, new):
     """Copy the columns of a grid that were written into another, (nx, ny, ...) tensors."""
+    if old.device.type != 'cpu':  # whose memory is there, written or not
+        new.copy_(old)
+        return
     for before, after in zip(old, new):  # slabs along x: no copy of the whole grid
         used = (before != 0).flatten(1).any(1)
         after[used] = before[used]
