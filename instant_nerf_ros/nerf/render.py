@@ -50,9 +50,10 @@ def look(field, rays, occupancy, config, backend, stride):
 
     A backend that is WHOLE does the same in one go.
     """
+    rays = rays.to(backend.DEVICE)
     if backend.WHOLE:
         return backend.look(field, rays, occupancy, config, stride)
-    device = rays.origins.device
+    device = backend.DEVICE
     colors = torch.zeros(len(rays), 3, device=device)
     distances, opacities = torch.zeros(2, len(rays), device=device)
     unfinished = torch.arange(len(rays), device=device)

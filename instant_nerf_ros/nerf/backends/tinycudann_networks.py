@@ -129,7 +129,7 @@ class GeometryNetwork(_Network):
         """Map positions (N, 3) in [0, 1] to (N, GEOMETRY)."""
         if not len(positions):
             return torch.zeros(0, GEOMETRY, device=DEVICE, requires_grad=True)
-        return self.ask(positions)
+        return self.ask(positions.to(DEVICE))
 
     @property
     def slopes(self):

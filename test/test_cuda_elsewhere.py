@@ -1,0 +1,16 @@
+"""A Mapper whose tensors lie on a GPU never mixes them with those of the host; see fake_gpu."""
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.triton, pytest.mark.interpreter, pytest.mark.slow]
+
+
+def test_all_that_a_mapper_does_it_does_where_its_tensors_are(tmp_path):
+    result = subprocess.run(
+        [sys.executable, Path(__file__).with_name('fake_gpu.py'), tmp_path],
+        capture_output=True, text=True, timeout=900)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / 'mesh.ply').exists() and (tmp_path / 'rescued').is_dir()
