@@ -4,6 +4,7 @@ With it the GPU backend runs as on a GPU, except that its kernels are interprete
 asynchronous. So whatever would ask a tensor on a GPU for its numbers, or add it to one on the
 host, fails as it would there. For a process of its own: what is set here is set for good.
 """
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -137,7 +138,15 @@ def install():
         with torch._C.DisableTorchFunction():
             call(executor, *map(_here, arguments), **settings)
 
+    function = torch.autograd.Function.apply.__func__
+
+    def apply(cls, *arguments):
+        found = function(cls, *map(_here, arguments))
+        away = any(isinstance(value, Away) for value in arguments)
+        return tree_map(_away, found) if away else found
+
     interpreter.GridExecutor.__call__ = launch
+    torch.autograd.Function.apply = classmethod(apply)
     Gpu().__enter__()
 
 
@@ -155,14 +164,16 @@ def refuse():
         raise AssertionError('a mistake went unnoticed')
 
 
-def live(folder):
+def live(folder, device):
     """Do with a Mapper on this GPU all that can be done with one."""
     from scenes import poses, view
     from test_cuda_mapper import CONFIG, SMALL, mapped
 
     from instant_nerf_ros.nerf import Mapper
     random = np.random.default_rng(0)
-    mapper = mapped(SMALL, 2)
+    config = dataclasses.replace(CONFIG, device=device)
+    mapper = mapped(SMALL, 2, config)
+    assert mapper.backend == {'triton': 'cuda', 'cuda': 'tinycudann'}[device]
     assert mapper.engine.DEVICE == 'cuda' and mapper.occupancy.voxels.device == ELSEWHERE
     for pose in poses(9)[3:6]:
         image, _ = view(SMALL, pose)
@@ -190,13 +201,15 @@ def live(folder):
     assert shown.color.any()
     mapper.save(folder)
     assert b'element face' in (folder / 'mesh.ply').read_bytes()[:300]
-    again = Mapper.load(folder, CONFIG)
+    again = Mapper.load(folder, config)
     assert np.array_equal(again.render(SMALL, poses(9)[2]).color, shown.color)
     assert np.isfinite(again.step()['loss'])
     mapper.rescue(folder / 'rescued')
 
 
 if __name__ == '__main__':
+    if sys.argv[2] == 'cuda':
+        sys.path.append(str(Path(__file__).with_name('stand_in')))
     install()
     refuse()
-    live(Path(sys.argv[1]))
+    live(Path(sys.argv[1]), sys.argv[2])

@@ -8,9 +8,10 @@ import pytest
 pytestmark = [pytest.mark.triton, pytest.mark.interpreter, pytest.mark.slow]
 
 
-def test_all_that_a_mapper_does_it_does_where_its_tensors_are(tmp_path):
+@pytest.mark.parametrize('device', ['triton', 'cuda'])
+def test_all_that_a_mapper_does_it_does_where_its_tensors_are(device, tmp_path):
     result = subprocess.run(
-        [sys.executable, Path(__file__).with_name('fake_gpu.py'), tmp_path],
+        [sys.executable, Path(__file__).with_name('fake_gpu.py'), tmp_path, device],
         capture_output=True, text=True, timeout=900)
     assert result.returncode == 0, result.stderr[-3000:]
     assert (tmp_path / 'mesh.ply').exists() and (tmp_path / 'rescued').is_dir()

@@ -10,6 +10,8 @@ import math
 
 import torch
 
+from instant_nerf_ros.nerf.backends.cuda_device import DEVICE
+
 ALIGNED, PRIMES = 16, (1, 2654435761, 805459861)
 SCALE = 128.0  # of gradients in half precision
 
@@ -32,7 +34,8 @@ class NetworkWithInputEncoding(torch.nn.Module):
         self.shapes.append((padded(n_output_dims), width))
         size = sum(rows * columns for rows, columns in self.shapes) + self.encoding.size
         random = torch.Generator().manual_seed(seed)
-        self.params = torch.nn.Parameter(torch.rand(size, generator=random) * 2e-4 - 1e-4)
+        params = torch.rand(size, generator=random) * 2e-4 - 1e-4
+        self.params = torch.nn.Parameter(params.to(DEVICE))
         self.loss_scale = SCALE
 
     def forward(self, inputs):
