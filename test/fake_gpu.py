@@ -4,14 +4,10 @@ With it the GPU backend runs as on a GPU, except that its kernels are interprete
 asynchronous. So whatever would ask a tensor on a GPU for its numbers, or add it to one on the
 host, fails as it would there. For a process of its own: what is set here is set for good.
 """
-import dataclasses
 import os
-import sys
-from pathlib import Path
 
 os.environ['TRITON_INTERPRET'] = '1'
 
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._pytree import tree_flatten, tree_map  # noqa: E402
@@ -20,6 +16,8 @@ ELSEWHERE = torch.device('cuda', 0)
 # What may have tensors in both places: an index is fetched from the host.
 MIXED = 'copy_', '__getitem__', '__setitem__'
 OWN = 'device', 'is_cuda'  # what a tensor is asked itself
+# What a host has to wait for, until the GPU has done all before.
+WAITS = '__bool__', 'cpu', 'item', 'masked_select', 'nonzero', 'tensor', 'tolist', 'unique'
 
 
 class Away(torch.Tensor):
@@ -44,11 +42,16 @@ class Away(torch.Tensor):
 class Gpu(TorchFunctionMode):
     """Does what PyTorch is asked for, where all tensors are."""
 
+    def __init__(self):
+        super().__init__()
+        self.waits = []  # what the host has waited for
+
     def __torch_function__(self, what, types, arguments=(), settings=None):
         """Do it here, and let what was made or moved there lie there."""
         settings = dict(settings or {})
         name = _name(what)
         if name == 'pin_memory':
+            arguments[0].pinned = True
             return arguments[0]
         tensors = [value for value in tree_flatten((arguments, settings))[0]
                    if isinstance(value, torch.Tensor)]
@@ -68,10 +71,14 @@ class Gpu(TorchFunctionMode):
             arguments = tuple('cpu' if value is moves[0] else value for value in arguments)
             if 'device' in settings:
                 settings['device'] = 'cpu'
-        for unknown in ('non_blocking', 'pin_memory'):
-            settings.pop(unknown, None)
+        if (away or moves) and _waits(name, arguments, settings, tensors):
+            self.waits.append(name)
+        settings.pop('non_blocking', None)
+        pinned = settings.pop('pin_memory', False)
         with torch._C.DisableTorchFunction():
             found = what(*tree_map(_here, arguments), **tree_map(_here, settings))
+        if pinned:
+            found.pinned = True
         if name in ('cpu', '__set__') or not away:
             return found
         if moves and name == 'to' and not isinstance(arguments[0], Away):
@@ -79,6 +86,18 @@ class Gpu(TorchFunctionMode):
         if isinstance(found, torch.Tensor) and arguments and found is _here(arguments[0]):
             return arguments[0]  # in place
         return tree_map(_away, found)
+
+
+def _waits(name, arguments, settings, tensors):
+    """Tell whether the host has to wait for something that has to do with the GPU."""
+    if name in ('to', 'copy_'):
+        host = [value for value in tensors if not isinstance(value, Away)]
+        between = len(host) == (1 if name == 'copy_' else len(tensors))
+        pinned = all(getattr(value, 'pinned', False) for value in host)
+        return between and not (pinned and settings.get('non_blocking'))
+    index = tree_flatten(arguments[1])[0] if name in ('__getitem__', '__setitem__') else []
+    return name in WAITS or any(
+        isinstance(value, torch.Tensor) and value.dtype == torch.bool for value in index)
 
 
 def _name(what):
@@ -120,7 +139,7 @@ class Properties:
 
 
 def install():
-    """Have the GPU backend use it."""
+    """Have the GPU backend use it; returns a Gpu."""
     from triton.runtime import interpreter
 
     from instant_nerf_ros.nerf.backends import cuda_device
@@ -147,69 +166,6 @@ def install():
 
     interpreter.GridExecutor.__call__ = launch
     torch.autograd.Function.apply = classmethod(apply)
-    Gpu().__enter__()
-
-
-def refuse():
-    """Check that what a GPU would refuse is refused."""
-    there, here = torch.ones(3, device='cuda'), torch.ones(3)
-    assert (there.to('cuda') + 1).cpu().tolist() == [2, 2, 2] and there[1:].sum().item() == 2
-    for mistake in (
-            lambda: there + here, lambda: torch.cat([there, here]), lambda: there.numpy(),
-            lambda: np.asarray(there), lambda: here.add_(there)):
-        try:
-            mistake()
-        except (RuntimeError, TypeError):
-            continue
-        raise AssertionError('a mistake went unnoticed')
-
-
-def live(folder, device):
-    """Do with a Mapper on this GPU all that can be done with one."""
-    from scenes import poses, view
-    from test_cuda_mapper import CONFIG, SMALL, mapped
-
-    from instant_nerf_ros.nerf import Mapper
-    random = np.random.default_rng(0)
-    config = dataclasses.replace(CONFIG, device=device)
-    mapper = mapped(SMALL, 2, config)
-    assert mapper.backend == {'triton': 'cuda', 'cuda': 'tinycudann'}[device]
-    assert mapper.engine.DEVICE == 'cuda' and mapper.occupancy.voxels.device == ELSEWHERE
-    for pose in poses(9)[3:6]:
-        image, _ = view(SMALL, pose)
-        mapper.add(image, SMALL, pose)  # without depth: what the field shows votes
-    mapper.add_ranges(np.zeros(3), random.normal(size=(50, 3)))
-    while not mapper.held_out.takes(view(SMALL, poses(9)[7])[0], SMALL, poses(9)[7], 0):
-        pass
-    mapper.schedule.rays = 30
-    mapper.step()
-    mapper.keyframes.draws += 5000  # so that all are learnt enough to vote
-    for _ in range(5):
-        assert np.isfinite(mapper.step()['loss'])
-    image, depth = view(SMALL, poses(9)[2])
-    mapper.glance(image, SMALL, poses(9)[2], depth)
-    mapper.occupancy.include([9.0, 0.0, 0.0])
-    mapper.correct({0: np.eye(4)})
-    assert np.isfinite(mapper.step()['loss']) and np.isfinite(mapper.held_out.psnr(mapper))
-    # Surfaces, for the mesh: a field of any kind, and voxels that are taken to be occupied.
-    mapper.field.load({name: torch.from_numpy(random.normal(size=values.shape)).float()
-                       for name, values in mapper.field.state().items()})
-    mapper.occupancy.hits[tuple(size // 2 for size in mapper.occupancy.shape)] = 9
-    mapper.map(), mapper.octree(), mapper.distances(0.5)
-    assert len(mapper.points()[0]) and (mapper.voxels().states == 100).any()
-    shown = mapper.render(SMALL, poses(9)[2])
-    assert shown.color.any()
-    mapper.save(folder)
-    assert b'element face' in (folder / 'mesh.ply').read_bytes()[:300]
-    again = Mapper.load(folder, config)
-    assert np.array_equal(again.render(SMALL, poses(9)[2]).color, shown.color)
-    assert np.isfinite(again.step()['loss'])
-    mapper.rescue(folder / 'rescued')
-
-
-if __name__ == '__main__':
-    if sys.argv[2] == 'cuda':
-        sys.path.append(str(Path(__file__).with_name('stand_in')))
-    install()
-    refuse()
-    live(Path(sys.argv[1]), sys.argv[2])
+    gpu = Gpu()
+    gpu.__enter__()
+    return gpu

@@ -6,11 +6,9 @@ import pytest
 import torch
 from randomness import generator
 from scenes import CAMERA, poses, view
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace
-from instant_nerf_ros.nerf.mapper import PROBE_EVERY
 
 pytestmark = pytest.mark.triton
 
@@ -91,32 +89,6 @@ def test_the_log_names_what_is_in_use_and_what_would_be_faster(caplog):
         assert name == 'cuda' and torch.cuda.get_device_name() in line
     else:
         assert name == 'cpu' and 'a GPU would be faster' in line and 'no NVIDIA GPU' in line
-
-
-class Asked(TorchDispatchMode):
-    """Notes what PyTorch is asked to do."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, what, types, arguments=(), settings=None):
-        self.names.append(what.overloadpacket.__name__)
-        chosen = arguments[1] if self.names[-1] == 'index' else []
-        if any(index is not None and index.dtype == torch.bool for index in chosen):
-            self.names.append('nonzero')
-        return what(*arguments, **settings or {})
-
-
-def test_a_step_asks_for_nothing_that_the_host_must_wait_for(mapper):
-    mapper.step()
-    for odd in (1, 3):  # steps that neither probe nor look at a keyframe
-        mapper.steps = 8 * PROBE_EVERY + odd
-        with Asked() as asked:
-            mapper.step()
-        assert not {'_local_scalar_dense', 'is_nonzero', 'masked_select', 'nonzero'} & set(
-            asked.names)
-        assert asked.names.count('lift_fresh') == 1  # from the host: the weights of the keyframes
 
 
 @pytest.mark.cuda

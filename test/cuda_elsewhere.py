@@ -1,0 +1,78 @@
+"""A mapping, all of it, on a GPU that is not there: cuda_elsewhere.py FOLDER DEVICE.
+
+What it saves goes to the folder. See fake_gpu.py for what is found that way.
+"""
+import dataclasses
+import sys
+from pathlib import Path
+
+import fake_gpu
+import numpy as np
+import torch
+
+
+def refuse():
+    """Check that what a GPU would refuse is refused."""
+    there, here = torch.ones(3, device='cuda'), torch.ones(3)
+    assert (there.to('cuda') + 1).cpu().tolist() == [2, 2, 2] and there[1:].sum().item() == 2
+    for mistake in (
+            lambda: there + here, lambda: torch.cat([there, here]), lambda: there.numpy(),
+            lambda: np.asarray(there), lambda: here.add_(there)):
+        try:
+            mistake()
+        except (RuntimeError, TypeError):
+            continue
+        raise AssertionError('a mistake went unnoticed')
+
+
+def live(folder, device, gpu):
+    """Do with a Mapper on this GPU all that can be done with one."""
+    from scenes import poses, view
+    from test_cuda_mapper import CONFIG, SMALL, mapped
+
+    from instant_nerf_ros.nerf import Mapper
+    random = np.random.default_rng(0)
+    config = dataclasses.replace(CONFIG, device=device)
+    mapper = mapped(SMALL, 2, config)
+    assert mapper.backend == {'triton': 'cuda', 'cuda': 'tinycudann'}[device]
+    assert mapper.engine.DEVICE == 'cuda' and mapper.occupancy.voxels.device == fake_gpu.ELSEWHERE
+    for pose in poses(9)[3:6]:
+        image, _ = view(SMALL, pose)
+        mapper.add(image, SMALL, pose)  # without depth: what the field shows votes
+    mapper.add_ranges(np.zeros(3), random.normal(size=(50, 3)))
+    while not mapper.held_out.takes(view(SMALL, poses(9)[7])[0], SMALL, poses(9)[7], 0):
+        pass
+    mapper.schedule.rays = 30
+    mapper.step()
+    mapper.keyframes.draws += 5000  # so that all are learnt enough to vote
+    gpu.waits.clear()
+    for _ in range(8):
+        assert np.isfinite(mapper.step()['loss'])
+    assert device == 'cuda' or not gpu.waits, gpu.waits  # but for the reports of the steps
+    image, depth = view(SMALL, poses(9)[2])
+    mapper.glance(image, SMALL, poses(9)[2], depth)
+    mapper.occupancy.include([9.0, 0.0, 0.0])
+    mapper.correct({0: np.eye(4)})
+    assert np.isfinite(mapper.step()['loss']) and np.isfinite(mapper.held_out.psnr(mapper))
+    # Surfaces, for the mesh: a field of any kind, and voxels that are taken to be occupied.
+    mapper.field.load({name: torch.from_numpy(random.normal(size=values.shape)).float()
+                       for name, values in mapper.field.state().items()})
+    mapper.occupancy.hits[tuple(size // 2 for size in mapper.occupancy.shape)] = 9
+    mapper.map(), mapper.octree(), mapper.distances(0.5)
+    assert len(mapper.points()[0]) and (mapper.voxels().states == 100).any()
+    shown = mapper.render(SMALL, poses(9)[2])
+    assert shown.color.any()
+    mapper.save(folder)
+    assert b'element face' in (folder / 'mesh.ply').read_bytes()[:300]
+    again = Mapper.load(folder, config)
+    assert np.array_equal(again.render(SMALL, poses(9)[2]).color, shown.color)
+    assert np.isfinite(again.step()['loss'])
+    mapper.rescue(folder / 'rescued')
+
+
+if __name__ == '__main__':
+    if sys.argv[2] == 'cuda':
+        sys.path.append(str(Path(__file__).with_name('stand_in')))  # of tinycudann
+    gpu = fake_gpu.install()
+    refuse()
+    live(Path(sys.argv[1]), sys.argv[2], gpu)
