@@ -17,7 +17,9 @@ ELSEWHERE = torch.device('cuda', 0)
 MIXED = 'copy_', '__getitem__', '__setitem__'
 OWN = 'device', 'is_cuda'  # what a tensor is asked itself
 # What a host has to wait for, until the GPU has done all before.
-WAITS = '__bool__', 'cpu', 'item', 'masked_select', 'nonzero', 'tensor', 'tolist', 'unique'
+WAITS = (
+    '__bool__', '__float__', '__index__', '__int__', 'cpu', 'item', 'masked_select', 'nonzero',
+    'tensor', 'tolist', 'unique')
 
 
 class Away(torch.Tensor):

@@ -59,9 +59,9 @@ def learn(field, rays, occupancy, config, engine, jitter, background, stride, bu
     terms = loss.terms(pixels, samples, rays, background, config.loss, band)
     field.zero_grad()
     loss.total(terms).backward()
-    lit = pixels.weights > 0
+    lit = torch.nonzero(pixels.weights > 0)[:, 0]
     return Lesson(
-        {name: term.item() for name, term in terms.items()},
+        dict(zip(terms, torch.stack(list(terms.values())).tolist())),
         pixels.colors.detach(), pixels.distances.detach(), pixels.opacities.detach(),
         median_distances(pixels.weights, samples, engine),
         samples.positions[lit], densities[lit].detach(),

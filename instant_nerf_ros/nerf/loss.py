@@ -25,11 +25,11 @@ def terms(pixels, samples, rays, background, config, band):
     }
     measured = rays.surfaces > 0
     if measured.any():
-        depth = _huber(pixels.distances[measured], rays.surfaces[measured], config)
+        distances = torch.where(measured, pixels.distances, rays.surfaces)
         before = samples.t_ends < rays.surfaces[samples.ray_indices] - band
         # A sum over samples, for each ray.
         free = (pixels.weights * before).square().sum() / len(rays)
-        result['depth'] = config.depth_weight * depth * measured.float().mean()
+        result['depth'] = config.depth_weight * _huber(distances, rays.surfaces, config)
         result['free_space'] = config.free_space_weight * free
     return result
 

@@ -31,7 +31,7 @@ class Occupancy:
         shape = np.ceil(extent / self.voxel_size).astype(int)
         # The corner lies on the lattice of the world, so that maps of all sessions align.
         corner = np.asarray(center) / self.voxel_size - shape / 2 - LATTICE
-        self._place(np.floor(corner).astype(int))
+        self._place(np.floor(corner).astype(int), shape)
         self._lattice = self._tensor(LATTICE)
         # The box that rays tell of; it stays where the rays are, and nobody waits for it.
         self.low = self.high = self._tensor(self.first + shape // 2)
@@ -50,10 +50,11 @@ class Occupancy:
         """Return the corner of voxel (0, 0, 0), (3,) metres, world."""
         return (self.first + LATTICE) * self.voxel_size
 
-    def _place(self, first):
+    def _place(self, first, shape):
         self.first = first  # index of voxel (0, 0, 0) on the lattice of the world
-        # Its corner, (3,) float32: each step asks for it, and should not wait for it.
+        # The lowest and the highest corner (3,) float32: each step asks, and should not wait.
         self.origin = self._tensor(self.corner).float()
+        self.end = self.origin + self._tensor(shape).float() * self.voxel_size
 
     def include(self, position):
         """Grow, doubling an axis at a time, until a position (3,) lies inside.
@@ -90,15 +91,14 @@ class Occupancy:
                     f'a camera at {np.round(position, 2)} m needs {voxels:.2g} voxels, for which '
                     "the GPU has no memory: enlarge 'occupancy.voxel_size'") from error
             copy_used(grid, grown[name][kept])
-        self._place(self.first - below)
+        self._place(self.first - below, shape)
         for name, grid in grown.items():
             setattr(self, name, grid)
 
     def clip(self, rays, near, far):
         """Return the interval of each ray that lies in the grid and in [near, far], two (R,)."""
-        size = self._tensor(self.shape).float() * self.voxel_size
         safe = torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
-        faces = torch.stack([self.origin, self.origin + size])
+        faces = torch.stack([self.origin, self.end])
         crossings = (faces[:, None] - rays.origins) / safe
         enter = crossings.amin(0).amax(-1).clamp(min=near)
         leave = crossings.amax(0).amin(-1).clamp(max=far)
@@ -184,7 +184,7 @@ class Occupancy:
                 or (start < 0).any() or (stop > shape).any()):
             raise ValueError(f'there is no grid of {shape} voxels from {start} to {stop}')
         occupancy = cls(config, np.zeros(3), backend)
-        occupancy._place(first)
+        occupancy._place(first, shape)
         occupancy.low, occupancy.high = map(occupancy._tensor, (state['low'], state['high']))
         inside = tuple(map(slice, start, stop))
         for name in GRIDS:
