@@ -1,7 +1,7 @@
 """Numba kernels of the colour network: directions and geometry -> colours."""
 import numpy as np
 
-from instant_nerf_ros.nerf.backends.numba_jit import exp, jit
+from instant_nerf_ros.nerf.backends.numba_jit import copy, exp, jit
 from instant_nerf_ros.nerf.backends.numba_layers import layer
 from instant_nerf_ros.nerf.backends.numba_products import NO_FLOOR, RELU
 
@@ -15,9 +15,7 @@ def shine(first, last, count, rays, field, chunk):
         _harmonics(rays.directions[first + i], chunk.harmonics[i])
     layer(chunk.harmonics, field.directions, chunk.directional, last - first, False, NO_FLOOR)
     for n in range(count):
-        row, values = chunk.hidden1[n], chunk.directional[chunk.ray[n]]
-        for column in range(len(row)):
-            row[column] = values[column]
+        copy(chunk.directional[chunk.ray[n]], chunk.hidden1[n])
     layer(chunk.geometry, field.features, chunk.hidden1, count, True, RELU)
     layer(chunk.hidden1, field.hidden2, chunk.hidden2, count, False, RELU)
     layer(chunk.hidden2, field.colors, chunk.colors, count, False, NO_FLOOR)

@@ -94,5 +94,12 @@ def exp(x):
     return result if x == x else x
 
 
+@jit
+def copy(row, result):
+    """Write a row of a matrix into another, as a loop of vector instructions."""
+    for column in range(len(result)):
+        result[column] = row[column]
+
+
 # Beside the sources, or where NUMBA_CACHE_DIR says; all kernels of a folder are kept in one.
 forget_outdated(Path(__file__).parent, Path(exp._cache.cache_path))

@@ -10,7 +10,7 @@ import numpy as np
 
 from instant_nerf_ros.nerf.backends import reference_rays
 from instant_nerf_ros.nerf.backends.numba_grid import encode
-from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros, exp, jit, take_number
+from instant_nerf_ros.nerf.backends.numba_jit import aligned_zeros, copy, exp, jit, take_number
 from instant_nerf_ros.nerf.backends.numba_layers import layer
 from instant_nerf_ros.nerf.backends.numba_march import MAX_SAMPLES, Places, advance, begin, clip
 from instant_nerf_ros.nerf.backends.numba_products import BLOCK, NO_FLOOR, RELU
@@ -154,10 +154,10 @@ def _keep_lit(i, start, stop, count, chunk):
         if n != count:
             chunk.ray[count] = i
             chunk.t_starts[count], chunk.t_ends[count] = chunk.t_starts[n], chunk.t_ends[n]
-            _move(n, count, chunk.positions)
-            _move(n, count, chunk.encoded)
-            _move(n, count, chunk.hidden)
-            _move(n, count, chunk.geometry)
+            copy(chunk.positions[n], chunk.positions[count])
+            copy(chunk.encoded[n], chunk.encoded[count])
+            copy(chunk.hidden[n], chunk.hidden[count])
+            copy(chunk.geometry[n], chunk.geometry[count])
         chunk.densities[count] = density
         chunk.weights[count] = transmittance * (np.float32(1) - kept)
         transmittance *= kept
@@ -166,13 +166,6 @@ def _keep_lit(i, start, stop, count, chunk):
         chunk.offsets[i + 1] += 1
     chunk.transmittances[i] = transmittance
     return count
-
-
-@jit
-def _move(source, target, rows):
-    values, copy = rows[source], rows[target]
-    for column in range(len(copy)):
-        copy[column] = values[column]
 
 
 @jit

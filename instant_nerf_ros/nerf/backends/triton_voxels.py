@@ -127,13 +127,14 @@ def end(
     tl.store(hits + cell, (hit + vote).to(tl.uint8), mask=mine)
     tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
     known = hit < 0
+    place = colors + cell.to(tl.int64) * 3  # of a thousand million voxels
     for channel in tl.static_range(3):
-        known |= (hit > 0) & (tl.load(colors + cell * 3 + channel, mask=mine, other=0) > 0)
+        known |= (hit > 0) & (tl.load(place + channel, mask=mine, other=0) > 0)
     for channel in tl.static_range(3):
         pixel = tl.load(pixels + ray * 3 + channel, mask=mine, other=0).to(tl.int32)
-        old = tl.load(colors + cell * 3 + channel, mask=mine, other=0).to(tl.int32)
+        old = tl.load(place + channel, mask=mine, other=0).to(tl.int32)
         new = tl.where(known, (3 * old + pixel + 2) // 4, pixel)
-        tl.store(colors + cell * 3 + channel, new.to(tl.uint8), mask=mine & (pixel >= 0))
+        tl.store(place + channel, new.to(tl.uint8), mask=mine & (pixel >= 0))
 
 
 @triton.jit
