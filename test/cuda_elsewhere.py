@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 
-def refuse():
-    """Check that what a GPU would refuse is refused."""
+def refuse(gpu):
+    """Check that what a GPU would refuse is refused, and that waits are told."""
     there, here = torch.ones(3, device='cuda'), torch.ones(3)
     assert (there.to('cuda') + 1).cpu().tolist() == [2, 2, 2] and there[1:].sum().item() == 2
     for mistake in (
@@ -23,6 +23,19 @@ def refuse():
         except (RuntimeError, TypeError):
             continue
         raise AssertionError('a mistake went unnoticed')
+    for waits in (
+            there.cpu, there.sum().item, lambda: there.to('cpu'), lambda: here.to('cuda'),
+            lambda: here.pin_memory().to('cuda'), lambda: there[there > 0], there.tolist,
+            lambda: here.copy_(there), lambda: torch.tensor([1], device='cuda'),
+            lambda: bool(there[0])):
+        gpu.waits.clear()
+        waits()
+        assert gpu.waits
+    gpu.waits.clear()
+    torch.ones(3).pin_memory().to('cuda', non_blocking=True)
+    torch.empty(3, pin_memory=True).copy_(there, non_blocking=True)
+    there.to(torch.float64).to('cuda')[1:].sum()
+    assert not gpu.waits
 
 
 def live(folder, device, gpu):
@@ -74,5 +87,5 @@ if __name__ == '__main__':
     if sys.argv[2] == 'cuda':
         sys.path.append(str(Path(__file__).with_name('stand_in')))  # of tinycudann
     gpu = fake_gpu.install()
-    refuse()
+    refuse(gpu)
     live(Path(sys.argv[1]), sys.argv[2], gpu)

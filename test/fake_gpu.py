@@ -65,15 +65,14 @@ class Gpu(TorchFunctionMode):
         if away and name not in MIXED and any(
                 value.ndim for value in tensors if not isinstance(value, Away)):
             raise RuntimeError(f'{name} of tensors on the GPU and on the host')
-        moves = [value for value in [*arguments[1:], *settings.values()]
-                 if isinstance(value, torch.device) or value in ('cpu', 'cuda')
-                 ] if name == 'to' else [settings['device']] if settings.get('device') else []
-        if moves:
-            away = torch.device(moves[0]).type == 'cuda'
-            arguments = tuple('cpu' if value is moves[0] else value for value in arguments)
-            if 'device' in settings:
-                settings['device'] = 'cpu'
-        if (away or moves) and _waits(name, arguments, settings, tensors):
+        came = name == 'to' and not isinstance(arguments[0], Away)
+        target = _target(name, arguments, settings)
+        if target is not None:
+            away = torch.device(target).type == 'cuda'
+            arguments = tuple('cpu' if value is target else value for value in arguments)
+            settings = {key: 'cpu' if value is target else value
+                        for key, value in settings.items()}
+        if (away or target is not None) and _waits(name, arguments, settings, tensors, away):
             self.waits.append(name)
         settings.pop('non_blocking', None)
         pinned = settings.pop('pin_memory', False)
@@ -83,20 +82,28 @@ class Gpu(TorchFunctionMode):
             found.pinned = True
         if name in ('cpu', '__set__') or not away:
             return found
-        if moves and name == 'to' and not isinstance(arguments[0], Away):
-            found = found.clone()
+        if came:
+            found = found.clone()  # memory of its own
         if isinstance(found, torch.Tensor) and arguments and found is _here(arguments[0]):
             return arguments[0]  # in place
         return tree_map(_away, found)
 
 
-def _waits(name, arguments, settings, tensors):
-    """Tell whether the host has to wait for something that has to do with the GPU."""
-    if name in ('to', 'copy_'):
-        host = [value for value in tensors if not isinstance(value, Away)]
-        between = len(host) == (1 if name == 'copy_' else len(tensors))
+def _target(name, arguments, settings):
+    """Return the device that something is to be made on, or moved to; None: where it is."""
+    if name != 'to':
+        return settings.get('device')
+    asked = [value for value in (*arguments[1:], *settings.values())
+             if isinstance(value, (str, torch.device))]
+    return asked[0] if asked else None
+
+
+def _waits(name, arguments, settings, tensors, away):
+    """Tell whether the host has to wait for the GPU; away: whether the result is there."""
+    host = [value for value in tensors if not isinstance(value, Away)]
+    if name == 'to' and bool(host) == away or name == 'copy_' and len(host) == 1:
         pinned = all(getattr(value, 'pinned', False) for value in host)
-        return between and not (pinned and settings.get('non_blocking'))
+        return not (host and pinned and settings.get('non_blocking'))
     index = tree_flatten(arguments[1])[0] if name in ('__getitem__', '__setitem__') else []
     return name in WAITS or any(
         isinstance(value, torch.Tensor) and value.dtype == torch.bool for value in index)
