@@ -2,6 +2,9 @@
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip('triton.runtime.interpreter')
+
 import triton
 import triton.language as tl
 from kernel_watch import Watch
