@@ -7,6 +7,8 @@ import types
 import numpy as np
 import pytest
 
+pytest.importorskip('builtin_interfaces')
+
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.settings import replace
