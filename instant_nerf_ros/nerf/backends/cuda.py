@@ -22,8 +22,8 @@ __all__ = [
 NAME = 'cuda'
 SAMPLES = 2**18  # of a step, if the settings leave that to the backend: as instant-ngp has it
 WHOLE, DRAWS = True, True
-# Positions and rays of a program. Each has a thread of its own: that alone hears, before
-# Triton 3.4, what an atomic exchange has found.
+# Positions and rays of a program. Each has a thread of its own: that alone hears, up to
+# Triton 3.3, what an atomic exchange has found.
 VISITED, CARVED = 128, 64
 WARP = 32  # threads
 
