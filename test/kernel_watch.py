@@ -30,7 +30,7 @@ class Watch:
     def on(self):
         """Watch, and let the programs of a launch come in a random order."""
         memory, builder = interpreter._interpreter, interpreter.interpreter_builder
-        executor, call, number = interpreter.GridExecutor, None, builder.set_grid_idx
+        executor, number = interpreter.GridExecutor, builder.set_grid_idx
         call = executor.__call__
 
         def launched(launch, *arguments, **settings):

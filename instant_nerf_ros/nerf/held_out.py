@@ -54,7 +54,7 @@ class HeldOut:
             return math.nan
         rays = Rays(*(torch.cat(parts) for parts in zip(*(vars(r).values() for r in self.rays))))
         colors, _, _ = look(
-            mapper.field, rays.to(mapper.engine.DEVICE), mapper.occupancy, mapper.config.sampling,
-            mapper.engine, mapper.schedule.stride)
+            mapper.field, rays, mapper.occupancy, mapper.config.sampling, mapper.engine,
+            mapper.schedule.stride)
         error = (colors.cpu().clamp(0, 1) - rays.pixels / 255).square().mean().item()
         return -10 * math.log10(max(error, 1e-10))

@@ -28,7 +28,7 @@ class Rays:
 
     def to(self, device):
         """Return the rays on a device."""
-        return Rays(*(_sent(values, torch.device(device)) for values in vars(self).values()))
+        return Rays(*(_sent(values, device) for values in vars(self).values()))
 
     def where(self, condition):
         """Return the rays where a condition (R,) holds."""
@@ -49,7 +49,7 @@ class Rays:
 
 
 def _sent(values, device):
-    if device.type == 'cuda' and values.device.type == 'cpu':
+    if torch.device(device).type == 'cuda' and values.device.type == 'cpu':
         # The host goes on before they are there; from other memory it would wait.
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
@@ -138,7 +138,7 @@ def _of_pixels(keyframes, chosen, pixel):
 
 def of_camera(camera, T_world_camera, device, rows=ALL):
     """Return the rays of all pixels, or of a slice of the rows, of a camera, row-major."""
-    pose = torch.from_numpy(T_world_camera.astype(np.float32)).to(device, non_blocking=True)
+    pose = _sent(torch.from_numpy(T_world_camera.astype(np.float32)), device)
     directions = directions_of(camera, device, rows) @ pose[:3, :3].T
     count = len(directions)
     return Rays(
