@@ -10,7 +10,7 @@ from report import Table
 from throughput import Counter
 from workers import Worker
 
-from instant_nerf_ros.ros.pace import Pace
+from instant_nerf_ros.ros.duty_cycle import Pace
 
 DEVICES = 'triton', 'cuda'  # without tinycudann, and with it
 GOALS = 25.0, 27.0, 29.0  # dB

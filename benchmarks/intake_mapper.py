@@ -1,7 +1,8 @@
 """A mapper_node that only takes images, and lets them vote on the map too, or trains as well."""
 import sys
 
-from instant_nerf_ros.nerf import Mapper, evidence
+from instant_nerf_ros.nerf import Mapper
+from instant_nerf_ros.nerf.occupancy import integration
 from instant_nerf_ros.ros import mapper_node
 
 MODES = 'taking', 'voting', 'training'  # each does more than the one before
@@ -13,5 +14,5 @@ if __name__ == '__main__':
         Mapper.settled = property(lambda self: True)
         arguments += ['-p', 'map_rate:=0.0']
     if mode < MODES.index('voting'):
-        evidence.tell_measured = lambda *_: None
+        integration.tell_measured = lambda *_: None
     sys.exit(mapper_node.main(arguments))

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from report import Table
 
-from instant_nerf_ros.nerf import rays
-from instant_nerf_ros.nerf.backends import cpu_lesson, numba_grid, numba_lesson, numba_light
-from instant_nerf_ros.nerf.backends.cpu_networks import pack, pack_back
-from instant_nerf_ros.nerf.backends.numba_march import Rays
-from instant_nerf_ros.nerf.backends.numba_pixels import LIT, Wanted
+from instant_nerf_ros.nerf.capture import rays
+from instant_nerf_ros.nerf.backends.cpu import train_step
+from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid, train_step, ray_tracing
+from instant_nerf_ros.nerf.backends.cpu.networks import pack, pack_back
+from instant_nerf_ros.nerf.backends.cpu.kernels.marching import Rays
+from instant_nerf_ros.nerf.backends.cpu.kernels.pixels import LIT, Wanted
 
 REPEATS = 15
 
@@ -18,11 +19,11 @@ REPEATS = 15
 @numba.njit(nogil=True)
 def trace(seen, space, field, extent, chunk, with_colors):
     """Go as far as the samples, or as their colours."""
-    for first in range(0, len(seen.origins), numba_light.RAYS):
-        last = min(first + numba_light.RAYS, len(seen.origins))
-        stop, count = numba_lesson._trace(first, last, seen, space, field, extent, chunk)
+    for first in range(0, len(seen.origins), ray_tracing.RAYS):
+        last = min(first + ray_tracing.RAYS, len(seen.origins))
+        stop, count = train_step._trace(first, last, seen, space, field, extent, chunk)
         if with_colors:
-            numba_lesson.shine(first, stop, count, seen, field, chunk)
+            train_step.shine(first, stop, count, seen, field, chunk)
 
 
 def measure(mapper):
@@ -33,25 +34,25 @@ def measure(mapper):
     seen = Rays(*(x.numpy() for x in (batch.origins, batch.directions)), jitter,
                 batch.surfaces.numpy())
     wanted = Wanted(batch.pixels.numpy() / np.float32(255), light)
-    space = cpu_lesson._space(mapper.occupancy, config.sampling, mapper.schedule.stride, False)
+    space = train_step._space(mapper.occupancy, config.sampling, mapper.schedule.stride, False)
     field, extent = pack(geometry, mapper.field.color), np.float32(mapper.field.extent)
-    back, loss = pack_back(geometry, mapper.field.color), cpu_lesson.weights(config.loss)
-    chunk, room, shown = geometry.chunks[0], geometry.room, cpu_lesson._shown(len(batch))
+    back, loss = pack_back(geometry, mapper.field.color), train_step.weights(config.loss)
+    chunk, room, shown = geometry.chunks[0], geometry.room, train_step._shown(len(batch))
     work, learnt, counts = room.works[0], room.learnt[0], room.counts[0]
 
     def learn():
         counts[:] = 0
-        numba_lesson.learn(seen, wanted, space, loss, field, extent, back, shown, chunk, work,
+        train_step.learn(seen, wanted, space, loss, field, extent, back, shown, chunk, work,
                            learnt, counts, np.zeros(1, dtype=np.int64))
 
     def scatter(level):
-        return numba_grid.encode_backward(
+        return hash_grid.encode_backward(
             learnt.positions[:lit], learnt.encoded[:lit], field.scales[level],
-            level * numba_grid.FEATURES, geometry.lines[level], entries, 0)
+            level * hash_grid.FEATURES, geometry.lines[level], entries, 0)
 
     def update():
         for level in range(len(field.scales)):
-            numba_grid.adam(
+            hash_grid.adam(
                 geometry.lines[level], optimizer.updates[level], entries[:scatter(level)],
                 *optimizer.corrections, np.float32(0), *optimizer.settings)
 
@@ -64,7 +65,7 @@ def measure(mapper):
     encoded = np.empty_like(learnt.encoded[:lit])
     places = learnt.positions[:lit].copy()
     interpolated = _shortest(
-        lambda: numba_grid.encode(places, field.lines, field.scales, encoded))
+        lambda: hash_grid.encode(places, field.lines, field.scales, encoded))
     updated = _shortest(update)
     rows = [
         ['march, grid, density network', traced],

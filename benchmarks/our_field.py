@@ -11,7 +11,8 @@ import torch
 from datasets import load_rgbd
 from workers import serve
 
-from instant_nerf_ros.nerf import lesson, rays
+from instant_nerf_ros.nerf.field import train_step
+from instant_nerf_ros.nerf.capture import rays
 
 EXTENT = 20.0  # metres that are [0, 1], so that the finest cells of the peer are about ours: 1 cm
 SAMPLES = 16384
@@ -27,7 +28,7 @@ def make_step(path):
     jitter, background = torch.rand(len(batch)), torch.rand(len(batch), 3)
 
     def learn():
-        return lesson.learn(
+        return train_step.learn(
             mapper.field, batch, mapper.occupancy, mapper.config, mapper.engine, jitter,
             background, mapper.schedule.stride, mapper.engine.SAMPLES)
 

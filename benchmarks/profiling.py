@@ -6,7 +6,7 @@ import inspect
 import threading
 import time
 
-from instant_nerf_ros.nerf import evidence
+from instant_nerf_ros.nerf.occupancy import integration
 
 
 class Profile:

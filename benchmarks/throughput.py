@@ -13,7 +13,7 @@ from profiling import profiled
 from report import Table
 from workers import Worker
 
-from instant_nerf_ros.nerf import lesson
+from instant_nerf_ros.nerf.field import train_step
 
 BUDGETS = 8192, 16384  # the default, and as many as the peer gets
 ROUNDS = 3
@@ -24,7 +24,7 @@ class Counter:
     """Counts what a mapper does, while its context lasts."""
 
     def __init__(self, mapper):
-        self.mapper, self.positions, self._learn = mapper, None, lesson.learn
+        self.mapper, self.positions, self._learn = mapper, None, train_step.learn
         self.reset()
 
     def __enter__(self):
@@ -34,12 +34,12 @@ class Counter:
             self.samples += len(learnt.positions)
             self.positions = learnt.positions
             return learnt
-        lesson.learn = counted
+        train_step.learn = counted
         return self
 
     def __exit__(self, *_):
         """Stop counting."""
-        lesson.learn = self._learn
+        train_step.learn = self._learn
 
     def reset(self):
         """Count from zero."""

@@ -8,8 +8,8 @@ from datasets import load_rgbd
 from report import Table
 
 from instant_nerf_ros.nerf import Config, backends
-from instant_nerf_ros.nerf.occupancy import GRIDS, Occupancy
-from instant_nerf_ros.nerf.rays import Rays
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import GRIDS, Occupancy
+from instant_nerf_ros.nerf.capture.rays import Rays
 
 UPDATES = 10
 BUSY = 3  # steps of training between two updates: the caches are those of the engine

@@ -2,7 +2,7 @@
 import math
 
 from instant_nerf_ros.nerf import Config, flatten
-from instant_nerf_ros.ros.config import PER_CAMERA, NodeConfig
+from instant_nerf_ros.ros.params.node_config import PER_CAMERA, NodeConfig
 
 CHANGES = {'live': 'live', 'configure': 'before configure', 'start': 'at the start'}
 

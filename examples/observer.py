@@ -15,7 +15,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import Buffer, TransformException, TransformListener
 
-from instant_nerf_ros.ros.clouds import points_from_message
+from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
 from instant_nerf_ros.ros.conversions import (
     cells_from_message,
     header_message,

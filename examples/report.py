@@ -11,7 +11,7 @@ from instant_nerf_ros.data.metrics import (
     psnr,
 )
 from instant_nerf_ros.nerf.config import MapConfig
-from instant_nerf_ros.nerf.exports import write_map
+from instant_nerf_ros.nerf.products.exports import write_map
 
 SHOWN_VIEWS = 4
 

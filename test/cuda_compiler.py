@@ -49,8 +49,8 @@ def compile_all():
     torch.cuda.is_available = lambda: True
     torch.cuda.get_device_capability = lambda: (CAPABILITY // 10, CAPABILITY % 10)
     torch.empty = torch.zeros  # nothing is written, and what is read must be sound
-    from instant_nerf_ros.nerf.backends import cuda_device
-    cuda_device.DEVICE = 'cpu'
+    from instant_nerf_ros.nerf.backends.cuda import device
+    device.DEVICE = 'cpu'
     from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
     mapper = Mapper(replace(Config(), {
         'device': 'triton', 'field.log2_table': 12, 'occupancy.length': 4.0,

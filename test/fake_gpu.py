@@ -151,8 +151,8 @@ def install():
     """Have the GPU backend use it; returns a Gpu."""
     from triton.runtime import interpreter
 
-    from instant_nerf_ros.nerf.backends import cuda_device
-    cuda_device.DEVICE = 'cuda'  # interpreted all the same
+    from instant_nerf_ros.nerf.backends.cuda import device
+    device.DEVICE = 'cuda'  # interpreted all the same
     call = interpreter.GridExecutor.__call__
     torch.Generator = Generator
     torch.cuda.Event = Event

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf.rays import Rays
+from instant_nerf_ros.nerf.capture.rays import Rays
 
 
 def generator():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from test_motion_stereo import CAMERA, NORMAL, THROUGH, see
 
-from instant_nerf_ros.nerf import epipolar
-from instant_nerf_ros.nerf.alignment import FREE, Alignment
+from instant_nerf_ros.nerf.motion import epipolar
+from instant_nerf_ros.nerf.motion.alignment import FREE, Alignment
 
 CONFIG = types.SimpleNamespace(position_error=0.01, rotation_error=0.3)
 

@@ -12,10 +12,11 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.backends import numba_grid, reference
-from instant_nerf_ros.nerf.backends.numba_jit import exp
-from instant_nerf_ros.nerf.backends.numba_layers import layer, make_packed, outer, pack
-from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16, BLOCK, NO_FLOOR, RELU
+from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid
+from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import exp
+from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer, make_packed, outer, pack
+from instant_nerf_ros.nerf.backends.cpu.kernels.products import BFLOAT16, BLOCK, NO_FLOOR, RELU
 
 BACKENDS = ['cpu', 'reference']
 FEATURES, GEOMETRY = reference.FEATURES, reference.GEOMETRY
@@ -36,12 +37,12 @@ def encoder(backend, table, scales):
     """Return positions (N, 3) -> the interpolated table (N, levels * FEATURES)."""
     if backend == 'reference':
         return lambda positions: reference.hash_encode(positions, table, scales)
-    lines = numba_grid.aligned_lines(*table.shape[:2])
+    lines = hash_grid.aligned_lines(*table.shape[:2])
     lines[:, :, :FEATURES] = table
 
     def encode(positions):
         encoded = np.empty((len(positions), len(scales) * FEATURES), dtype=np.float32)
-        numba_grid.encode(positions.numpy(), lines, np.array(scales, np.float32), encoded)
+        hash_grid.encode(positions.numpy(), lines, np.array(scales, np.float32), encoded)
         return torch.from_numpy(encoded)
     return encode
 
@@ -216,17 +217,17 @@ def optimizer_of(backend, geometry, color, epsilon, weight_decay=0.0):
 def step_of_kernels(lines, positions, gradients, scale, updates, rate):
     """Take an Adam step for one level, and return how many entries it touched."""
     entries = np.empty(len(lines), dtype=np.int32)
-    count = numba_grid.encode_backward(
+    count = hash_grid.encode_backward(
         positions, gradients, np.float32(scale), 0, lines, entries, 0)
     corrections = [(1 - beta**np.arange(4096)).astype(np.float32) for beta in (0.9, 0.99)]
-    numba_grid.adam(lines, updates, entries[:count], *corrections, np.float32(rate),
+    hash_grid.adam(lines, updates, entries[:count], *corrections, np.float32(rate),
                     np.float32(0.9), np.float32(0.99), np.float32(1e-15))
     return count
 
 
 def test_an_entry_moves_by_the_learning_rate_whenever_it_is_first_seen():
     # Adam's first step is the learning rate against the sign. A vertex touches one entry.
-    lines = numba_grid.aligned_lines(1, 4096)[0]
+    lines = hash_grid.aligned_lines(1, 4096)[0]
     updates = np.zeros(4096, dtype=np.uint16)
     gradients = np.array([[1.0, -1.0, 2.0, -1e-3]], dtype=np.float32)
     for vertex in ((3, 5, 9), (10, 20, 30), (63, 1, 40)):
@@ -245,15 +246,15 @@ def test_an_entry_moves_by_the_learning_rate_whenever_it_is_first_seen():
 def test_gradients_of_the_grid_go_where_its_values_come_from():
     # <encode(x), g> = <table, encode_backward(x, g)>, as the encoding is linear in the table.
     random = generator()
-    lines = numba_grid.aligned_lines(1, 512)
+    lines = hash_grid.aligned_lines(1, 512)
     lines[0, :, :FEATURES] = random.normal(size=(512, FEATURES))
     positions = random.random((300, 3)).astype(np.float32)
     gradients = random.normal(size=(300, FEATURES)).astype(np.float32)
     encoded = np.empty((300, FEATURES), dtype=np.float32)
     scale = np.array([37.9], dtype=np.float32)
-    numba_grid.encode(positions, lines, scale, encoded)
+    hash_grid.encode(positions, lines, scale, encoded)
     entries = np.empty(513, dtype=np.int32)
-    count = numba_grid.encode_backward(positions, gradients, scale[0], 0, lines[0], entries, 0)
+    count = hash_grid.encode_backward(positions, gradients, scale[0], 0, lines[0], entries, 0)
     found = lines[0, :, FEATURES : 2 * FEATURES]
     assert np.vdot(encoded, gradients) == pytest.approx(
         np.vdot(lines[0, :, :FEATURES], found), rel=1e-3, abs=1e-3)
@@ -298,7 +299,7 @@ def test_backends_define_what_they_must():
 
 
 def test_kernels_older_than_any_source_are_forgotten(tmp_path):
-    numba_jit = pytest.importorskip('instant_nerf_ros.nerf.backends.numba_jit')
+    numba_jit = pytest.importorskip('instant_nerf_ros.nerf.backends.cpu.kernels.jit')
     kept = tmp_path / '__pycache__'
     kept.mkdir()
     sources = [tmp_path / name for name in ('a.py', 'b.py')]

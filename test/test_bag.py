@@ -20,7 +20,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import Marker
 
-from instant_nerf_ros.ros.endpoints import LATCHED, RELIABLE
+from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros
 

@@ -5,10 +5,10 @@ import torch
 from randomness import generator
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.backends import reference_columns
-from instant_nerf_ros.nerf.backends.reference_voxels import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.backends.reference import columns
+from instant_nerf_ros.nerf.backends.reference.voxels import FREE, OCCUPIED, UNKNOWN
 
-kernels = pytest.importorskip('instant_nerf_ros.nerf.backends.numba_columns')
+kernels = pytest.importorskip('instant_nerf_ros.nerf.backends.cpu.kernels.columns')
 
 
 def voxels(random, shape):
@@ -27,7 +27,7 @@ def test_kernels_survey_as_numpy_does(climb, layers):
     for _ in range(5):
         states, _, _ = voxels(random, (9, 7, layers))
         for ours, theirs in zip(kernels.survey(states, climb),
-                                reference_columns.survey(states, climb)):  # fmt: skip
+                                columns.survey(states, climb)):  # fmt: skip
             np.testing.assert_array_equal(ours, theirs)
 
 

@@ -7,8 +7,8 @@ import torch
 from randomness import floats, generator
 
 from instant_nerf_ros.nerf.backends import reference
-from instant_nerf_ros.nerf.composite import composite, median_distances, visible
-from instant_nerf_ros.nerf.samples import Samples
+from instant_nerf_ros.nerf.field.composite import composite, median_distances, visible
+from instant_nerf_ros.nerf.field.samples import Samples
 
 close = functools.partial(torch.testing.assert_close, rtol=1e-4, atol=1e-6)
 

@@ -12,7 +12,9 @@ from geometry_msgs.msg import Pose, Transform
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros import calibration, clouds, conversions, encodings
+from instant_nerf_ros.ros.inputs import calibration, encodings
+from instant_nerf_ros.ros.outputs import cloud_messages
+from instant_nerf_ros.ros import conversions
 
 pytestmark = pytest.mark.ros
 
@@ -355,12 +357,12 @@ def test_points_survive_the_round_trip():
     random = np.random.default_rng(2)
     positions = random.normal(size=(100, 3)).astype(np.float32)
     colors = random.integers(0, 256, (100, 3), np.uint8)
-    message = clouds.point_cloud_message(positions, colors, STAMP_NS, 'map')
+    message = cloud_messages.point_cloud_message(positions, colors, STAMP_NS, 'map')
     assert len(message.data) == message.row_step == 100 * message.point_step
-    back = clouds.points_from_message(message)
+    back = cloud_messages.points_from_message(message)
     np.testing.assert_array_equal(back[0], positions)
     np.testing.assert_array_equal(back[1], colors)
-    nothing = clouds.point_cloud_message(positions[:0], colors[:0], STAMP_NS, 'map')
+    nothing = cloud_messages.point_cloud_message(positions[:0], colors[:0], STAMP_NS, 'map')
     assert len(nothing.data) == nothing.width == 0
 
 

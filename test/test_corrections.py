@@ -8,7 +8,7 @@ from test_mapper import CONFIG, TINY, gain
 from test_ranges import SENSOR, scan
 
 from instant_nerf_ros.nerf import Mapper, replace
-from instant_nerf_ros.nerf.grids import FREE, OCCUPIED
+from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED
 
 ROUND = poses(64)
 SENSORS = SENSOR + np.array([[0.0, 0.0, 0.0], [0.2, 0.0, 0.1]])

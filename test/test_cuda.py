@@ -11,12 +11,13 @@ import pytest
 import torch
 from randomness import floats, generator, random_rays
 
-from instant_nerf_ros.nerf import Config, backends, lesson, replace
+from instant_nerf_ros.nerf import Config, backends, replace
+from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.backends import reference
-from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
-from instant_nerf_ros.nerf.field import Field
-from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.render import look
+from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.field.radiance_field import Field
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.field.render import look
 
 pytestmark = pytest.mark.triton
 
@@ -39,7 +40,7 @@ def cuda():
 @pytest.fixture(autouse=True)
 def few_lanes(cuda, monkeypatch):
     """Let a program of the interpreter carry few rays, so that lanes take new ones."""
-    from instant_nerf_ros.nerf.backends import cuda_lesson
+    from instant_nerf_ros.nerf.backends.cuda import train_step
     if cuda.DEVICE == 'cpu':
         monkeypatch.setattr(cuda_lesson, 'TRACED', 16)
 
@@ -81,10 +82,10 @@ class Twins:
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
         found, expected = (
-            lesson.learn(field, rays.to(engine.DEVICE), grid, CONFIG, engine,
+            train_step.learn(field, rays.to(engine.DEVICE), grid, CONFIG, engine,
                          jitter.to(engine.DEVICE), background.to(engine.DEVICE), stride, budget)
             for field, grid, engine in zip(self.fields, self.grids, self.engines))
-        return lesson.Lesson(found.terms, *(
+        return train_step.Lesson(found.terms, *(
             value.cpu() for name, value in vars(found).items() if name != 'terms')), expected
 
     def gradients(self):
@@ -244,14 +245,14 @@ def test_a_view_is_that_of_the_reference(cuda, density):
 
 
 def test_a_gpu_before_ampere_is_left_alone(monkeypatch):
-    from instant_nerf_ros.nerf.backends import cuda_device
+    from instant_nerf_ros.nerf.backends.cuda import device
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda: 'TITAN RTX')
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: (7, 5))
     with pytest.raises(ImportError, match='TITAN RTX is too old'):
-        cuda_device.check()
+        device.check()
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: (8, 7))
-    cuda_device.check()
+    device.check()
 
 
 def test_device_cuda_without_a_gpu_says_what_to_do():

@@ -9,8 +9,8 @@ from scenes import poses
 
 from instant_nerf_ros.nerf import Camera, backends
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.error_map import COLUMNS, FLOOR, NOTHING, TILES, ErrorMap
-from instant_nerf_ros.nerf.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.error_map import COLUMNS, FLOOR, NOTHING, TILES, ErrorMap
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 
 pytestmark = pytest.mark.triton
 

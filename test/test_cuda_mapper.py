@@ -51,7 +51,7 @@ def test_steps_learn_and_tell_of_voxels(mapper):
 
 def test_a_saved_field_looks_the_same_on_every_backend(mapper, tmp_path):
     mapper.rescue(tmp_path / 'images')
-    from instant_nerf_ros.nerf import model
+    from instant_nerf_ros.nerf.products import model
     model.write(tmp_path / 'model.npz', mapper)
     pose = poses(5)[2]
     expected = mapper.render(SMALL, pose)

@@ -76,7 +76,7 @@ def test_the_watch_tells_what_a_gpu_would_not_forgive(kernel, mistakes):
 
 @pytest.mark.slow
 def test_kernels_keep_to_their_memory_and_share_it_only_by_exchange(monkeypatch):
-    from instant_nerf_ros.nerf.backends import cuda_lesson
+    from instant_nerf_ros.nerf.backends.cuda import train_step
     monkeypatch.setattr(cuda_lesson, 'TRACED', 16)  # rays of a program, so that there are many
     mapper = mapped(SMALL, 2)
     pose = poses(7)[3]

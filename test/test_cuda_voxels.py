@@ -6,7 +6,7 @@ from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.backends import reference
-from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
 
 pytestmark = pytest.mark.triton
 

@@ -6,7 +6,7 @@ pytestmark = pytest.mark.ros
 
 pytest.importorskip('sensor_msgs')
 cv_bridge = pytest.importorskip('cv_bridge', reason='needs cv_bridge')
-from instant_nerf_ros.ros.encodings import (  # noqa: E402
+from instant_nerf_ros.ros.inputs.encodings import (
     UnknownEncodingError,
     check_color,
     decode_color,

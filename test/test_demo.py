@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from instant_nerf_ros.nerf.exports import write_map
+from instant_nerf_ros.nerf.products.exports import write_map
 
 ROOT = Path(__file__).parents[1]
 SHORT = ('--laps', '0.12', '--width', '96', '--settle', '4')  # 8 s of driving

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from instant_nerf_ros.nerf import Config, flatten
-from instant_nerf_ros.ros.config import NodeConfig
+from instant_nerf_ros.ros.params.node_config import NodeConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text()

@@ -8,7 +8,7 @@ from scenes import CAMERA, poses, view
 
 from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.nerf import Config, Mapper, replace
-from instant_nerf_ros.nerf.exposure import Exposure
+from instant_nerf_ros.nerf.capture.exposure import Exposure
 
 GAINS = np.array([[1.2, 1.0, 1.0], [1.0, 0.8, 1.0], [0.8, 1.2, 1.0]])  # mean 1
 OFFSETS = np.array([[0.05, 0.0, 0.0], [-0.05, 0.1, 0.0], [0.0, -0.1, 0.0]])  # mean 0

@@ -7,9 +7,9 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16
+from instant_nerf_ros.nerf.backends.cpu.kernels.products import BFLOAT16
 from instant_nerf_ros.nerf.config import FieldConfig
-from instant_nerf_ros.nerf.field import EXTENT, MAX_LOG_DENSITY, Field
+from instant_nerf_ros.nerf.field.radiance_field import EXTENT, MAX_LOG_DENSITY, Field
 
 CONFIG = FieldConfig(levels=4, log2_table=10, hidden=16)
 

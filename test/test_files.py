@@ -12,7 +12,8 @@ import pytest
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, paint, poses, view
 from scipy.spatial import cKDTree
 
-from instant_nerf_ros.nerf import Config, Mapper, exports, folders, replace
+from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf.products import exports, folders
 
 CONFIG = replace(Config(), {
     'device': 'cpu', 'field.levels': 6, 'field.finest_cell': 0.1, 'field.log2_table': 14,

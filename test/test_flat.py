@@ -4,10 +4,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from instant_nerf_ros.data.boxes import Box
-from instant_nerf_ros.data.flat import Flat
-from instant_nerf_ros.data.scene import Scene
-from instant_nerf_ros.data.tour import (
+from instant_nerf_ros.simulation.boxes import Box
+from instant_nerf_ros.simulation.flat import Flat
+from instant_nerf_ros.simulation.scene import Scene
+from instant_nerf_ros.simulation.tour import (
     MAX_ACCELERATION,
     MAX_SPEED,
     MAX_TURN_RATE,
@@ -17,7 +17,7 @@ from instant_nerf_ros.data.tour import (
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import OccupancyConfig
-from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 
 CAMERA = Camera(80, 60, 57.0, 57.0, 39.5, 29.5)
 # Of a camera at the world's origin that looks along +x, its picture upright.

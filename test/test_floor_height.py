@@ -9,8 +9,8 @@ pytest.importorskip('tf2_ros')
 from geometry_msgs.msg import TransformStamped
 from tf2_ros import Buffer
 
-from instant_nerf_ros.ros.config import NodeConfig
-from instant_nerf_ros.ros.floor_height import FloorHeight
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.outputs.floor_height import FloorHeight
 
 pytestmark = pytest.mark.ros
 

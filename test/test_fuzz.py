@@ -24,21 +24,17 @@ from tf2_msgs.msg import TFMessage
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.ranges import Ranges
-from instant_nerf_ros.ros.config import NodeConfig
-from instant_nerf_ros.ros.conversions import (
-    camera_info_message,
-    image_message,
-    transform_message,
-)
-from instant_nerf_ros.ros.drops import Drops
-from instant_nerf_ros.ros.monitor import memory
-from instant_nerf_ros.ros.pose_sources import PoseTopic
-from instant_nerf_ros.ros.posed_images import PosedImages
-from instant_nerf_ros.ros.range_scans import RangeScans
-from instant_nerf_ros.ros.ready import Ready
-from instant_nerf_ros.ros.traffic import Traffic
-from instant_nerf_ros.ros.view_requests import MOST, ViewRequests
+from instant_nerf_ros.nerf.capture.ranges import Ranges
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.conversions import camera_info_message, image_message, transform_message
+from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.reporting.diagnostics import memory
+from instant_nerf_ros.ros.inputs.pose_sources import PoseTopic
+from instant_nerf_ros.ros.inputs.posed_images import PosedImages
+from instant_nerf_ros.ros.inputs.range_scans import RangeScans
+from instant_nerf_ros.ros.inputs.input_queue import Ready
+from instant_nerf_ros.ros.reporting.topic_statistics import Traffic
+from instant_nerf_ros.ros.outputs.view_requests import MOST, ViewRequests
 
 pytestmark = pytest.mark.ros
 

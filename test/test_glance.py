@@ -4,7 +4,7 @@ import pytest
 from scenes import CAMERA, look_at
 
 from instant_nerf_ros.nerf import Config, Mapper, replace
-from instant_nerf_ros.nerf.backends.reference_voxels import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.backends.reference.voxels import FREE, OCCUPIED, UNKNOWN
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {

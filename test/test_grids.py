@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 import torch
 
-from instant_nerf_ros.nerf import backends, grids
+from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.products import grids
 from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
-from instant_nerf_ros.nerf.grids import FREE, OCCUPIED, UNKNOWN
-from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.rays import Rays
+from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.capture.rays import Rays
 
 BAND = MapConfig(min_height=0.1, max_height=1.5)
 

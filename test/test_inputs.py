@@ -24,7 +24,7 @@ from ros_helpers import (
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan
 from tf2_ros import StaticTransformBroadcaster
 
-from instant_nerf_ros.ros.clouds import point_cloud_message
+from instant_nerf_ros.ros.outputs.cloud_messages import point_cloud_message
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     cells_from_message,
@@ -33,8 +33,8 @@ from instant_nerf_ros.ros.conversions import (
     pose_message,
     transform_message,
 )
-from instant_nerf_ros.ros.encodings import decode_color, decode_depth
-from instant_nerf_ros.ros.endpoints import LATCHED, RELIABLE
+from instant_nerf_ros.ros.inputs.encodings import decode_color, decode_depth
+from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros
 

@@ -7,8 +7,8 @@ from randomness import generator
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.keyframes import Keyframes
-from instant_nerf_ros.nerf.rays import draw
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.rays import draw
 
 BYTES = 2**20  # of a budget of 1 MB
 SMALL, WIDE, LARGE = (

@@ -19,7 +19,7 @@ from instant_nerf_ros.ros.conversions import (
     nanoseconds,
     transform_message,
 )
-from instant_nerf_ros.ros.endpoints import LATCHED
+from instant_nerf_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 STEP = 0.04  # metres between images: each of them is worth to be kept

@@ -10,14 +10,16 @@ import pytest
 import torch
 from randomness import floats, generator, unit
 
-from instant_nerf_ros.nerf import Config, backends, lesson, replace
-from instant_nerf_ros.nerf.backends import cpu_lesson, numba_grid, numba_light
-from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16
-from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
-from instant_nerf_ros.nerf.field import Field
-from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.rays import NO_COLOR, Rays
-from instant_nerf_ros.nerf.render import look
+from instant_nerf_ros.nerf import Config, backends, replace
+from instant_nerf_ros.nerf.field import train_step
+from instant_nerf_ros.nerf.backends.cpu import train_step
+from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid, ray_tracing
+from instant_nerf_ros.nerf.backends.cpu.kernels.products import BFLOAT16
+from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.field.radiance_field import Field
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.capture.rays import NO_COLOR, Rays
+from instant_nerf_ros.nerf.field.render import look
 
 CONFIG = replace(Config(), {
     'field.levels': 5, 'field.log2_table': 10, 'field.hidden': 24, 'field.finest_cell': 0.1,
@@ -70,7 +72,7 @@ class Twins:
         """Return the lessons of both."""
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
-        return [lesson.learn(field, rays, grid, self.config, engine, jitter, background, stride,
+        return [train_step.learn(field, rays, grid, self.config, engine, jitter, background, stride,
                              self.config.sampling.samples_per_step)
                 for field, grid, engine in zip(self.fields, self.grids, self.engines)]
 
@@ -100,8 +102,8 @@ def gradients_of_cpu(twins):
     entries = np.empty(lines.shape[1] + 1, dtype=np.int32)
     for level, scale in enumerate(field.geometry.scales):
         for learnt, counts in zip(room.learnt, room.counts):
-            lit = int(counts[cpu_lesson.LIT])
-            numba_grid.encode_backward(
+            lit = int(counts[train_step.LIT])
+            hash_grid.encode_backward(
                 learnt.positions[:lit], learnt.encoded[:lit], scale, 4 * level, lines[level],
                 entries, 0)
     found['geometry.table'] = torch.from_numpy(lines[:, :, first : first + 4].copy())
@@ -228,7 +230,7 @@ def test_chunks_without_room_for_all_samples_are_halved():
                 torch.tensor([[1.0, 0.0, 0.0]]).repeat(count, 1), torch.zeros(count),
                 torch.zeros(count, 3, dtype=torch.uint8))
     cpu, other = twins.learn(rays, 1.0, np.random.default_rng(1))
-    assert len(cpu.positions) > count / 32 * numba_light.ROWS
+    assert len(cpu.positions) > count / 32 * ray_tracing.ROWS
     assert len(cpu.positions) == len(other.positions)
     torch.testing.assert_close(cpu.opacities, other.opacities, rtol=VALUES, atol=VALUES / 100)
 

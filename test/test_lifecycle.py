@@ -26,7 +26,7 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
 from instant_nerf_ros.ros.conversions import cells_from_message, nanoseconds
-from instant_nerf_ros.ros.endpoints import LATCHED
+from instant_nerf_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 

@@ -10,7 +10,7 @@ from lifecycle_msgs.msg import State, Transition
 from nav_msgs.msg import OccupancyGrid
 from ros_helpers import LifecycleClient, Robot, mapper, wait_until
 
-from instant_nerf_ros.ros.endpoints import LATCHED
+from instant_nerf_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 

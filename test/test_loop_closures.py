@@ -13,9 +13,9 @@ from ros_helpers import WALL_DISTANCE, Robot, drive_until, mapper, wait_until
 from test_trajectory import SECOND, START, Rig, path, shifted
 
 from instant_nerf_ros.ros.conversions import cells_from_message, header_message, pose_message
-from instant_nerf_ros.ros.endpoints import LATCHED
-from instant_nerf_ros.ros.loop_closures import LoopClosures
-from instant_nerf_ros.ros.trajectory import CALM
+from instant_nerf_ros.ros.qos import LATCHED
+from instant_nerf_ros.ros.inputs.loop_closures import LoopClosures
+from instant_nerf_ros.ros.inputs.trajectory import CALM
 
 pytestmark = pytest.mark.ros
 SHIFT = 0.4  # metres

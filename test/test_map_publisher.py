@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from instant_nerf_ros.nerf.grids import MapGrid
+from instant_nerf_ros.nerf.products.grids import MapGrid
 from instant_nerf_ros.ros.conversions import cells_from_message
-from instant_nerf_ros.ros.map_publisher import LONGEST_PATCHING, MapPublisher
+from instant_nerf_ros.ros.outputs.map_publisher import LONGEST_PATCHING, MapPublisher
 
 pytestmark = pytest.mark.ros
 

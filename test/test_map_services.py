@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from instant_nerf_ros.ros.conversions import cells_from_message, nanoseconds, write_pose
-from instant_nerf_ros.ros.endpoints import LATCHED, RELIABLE
+from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros
 

@@ -10,7 +10,8 @@ import torch
 from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
-from instant_nerf_ros.nerf import Config, Mapper, backends, lesson, replace, schedule
+from instant_nerf_ros.nerf import Config, Mapper, backends, replace, schedule
+from instant_nerf_ros.nerf.field import train_step
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -369,7 +370,7 @@ def test_a_step_without_memory_is_taken_again_and_smaller(error, monkeypatch):
     for pose in poses(3):
         image, depth = view(CAMERA, pose)
         mapper.add(image, CAMERA, pose, depth)
-    learn, asked = lesson.learn, []
+    learn, asked = train_step.learn, []
 
     def fails_at_first(*arguments):
         asked.append((len(arguments[1]), arguments[-1]))

@@ -5,8 +5,9 @@ from test_alignment import misplaced, noisy, way
 from test_mapper import CONFIG
 from test_motion_stereo import CAMERA, NORMAL, THROUGH, see
 
-from instant_nerf_ros.nerf import Mapper, motion, motion_stereo, replace
-from instant_nerf_ros.nerf.grids import UNKNOWN
+from instant_nerf_ros.nerf import Mapper, replace
+from instant_nerf_ros.nerf.motion import structure_from_motion, plane_sweep
+from instant_nerf_ros.nerf.products.grids import UNKNOWN
 
 SETTINGS = {'keyframes.min_translation': 0.0, 'keyframes.min_rotation': 0.0,
             'motion.align': True, 'motion.stereo': True}
@@ -38,7 +39,7 @@ def test_distances_of_a_plane_become_rays():
 
 
 def test_what_only_one_image_says_is_not_told(monkeypatch):
-    right, asked = motion_stereo.depth, []
+    right, asked = plane_sweep.depth, []
 
     def wrong(*seen):
         asked.append(right(*seen))
@@ -46,7 +47,7 @@ def test_what_only_one_image_says_is_not_told(monkeypatch):
 
     monkeypatch.setattr(motion_stereo, 'depth', wrong)
     mapped = give(mapper(), way(16), way(16))
-    assert len(asked) > motion.WITNESSES
+    assert len(asked) > structure_from_motion.WITNESSES
     assert len(mapped.motion.ranges) < 0.01 * np.isfinite(asked).sum()
 
 
@@ -93,7 +94,7 @@ def test_a_camera_of_another_size_is_compared_with_its_own_kind():
 
 def test_large_images_are_compared_small():
     camera = CAMERA.scaled(1280, 960)
-    gray, small = motion._small(np.zeros((960, 1280), np.uint8), camera, 320)
+    gray, small = structure_from_motion._small(np.zeros((960, 1280), np.uint8), camera, 320)
     assert gray.shape == (240, 320) and small == CAMERA.scaled(320, 240)
     narrow = np.zeros((10, 20), np.uint8)
-    assert motion._small(narrow, CAMERA.scaled(20, 10), 320)[0] is narrow
+    assert structure_from_motion._small(narrow, CAMERA.scaled(20, 10), 320)[0] is narrow

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from randomness import generator
 
-from instant_nerf_ros.nerf import motion_stereo
-from instant_nerf_ros.nerf.backends import numba_stereo, reference_stereo
+from instant_nerf_ros.nerf.motion import plane_sweep
+from instant_nerf_ros.nerf.backends.cpu.kernels import stereo
+from instant_nerf_ros.nerf.backends.reference import stereo
 from instant_nerf_ros.nerf.camera import Camera
 
 CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
@@ -36,14 +37,14 @@ def see(T_world_camera, camera=CAMERA, contrast=1.0):
 
 
 def side(own, others, camera, **how):
-    chosen = motion_stereo.partners(own, np.array(others).reshape(-1, 4, 4))
-    return [(motion_stereo.plain(see(others[k], camera, **how)[0], camera), others[k])
+    chosen = plane_sweep.partners(own, np.array(others).reshape(-1, 4, 4))
+    return [(plane_sweep.plain(see(others[k], camera, **how)[0], camera), others[k])
             for k in chosen]
 
 
 def estimate(own, earlier, later=(), camera=CAMERA, **how):
-    image = motion_stereo.plain(see(own, camera, **how)[0], camera)
-    return motion_stereo.depth(
+    image = plane_sweep.plain(see(own, camera, **how)[0], camera)
+    return plane_sweep.depth(
         image, own, side(own, earlier, camera, **how), side(own, later, camera, **how))
 
 
@@ -76,11 +77,11 @@ def test_a_slanted_plane_is_where_it_is(axis, sign, camera):
 @pytest.mark.parametrize('camera', DISTORTED, ids=NAMES)
 def test_its_points_lie_on_the_plane(camera):
     own = pose(x=0.3, y=-0.2, yaw=0.2)
-    image = motion_stereo.plain(see(own, camera)[0], camera)
+    image = plane_sweep.plain(see(own, camera)[0], camera)
     straight = dataclasses.replace(camera, distortion_model='none', distortion=())
     depth = see(own, straight)[1]
     depth[::2] = np.nan
-    points = motion_stereo.points(image, own, depth)
+    points = plane_sweep.points(image, own, depth)
     assert len(points) == np.isfinite(depth).sum()
     np.testing.assert_allclose((points - THROUGH) @ NORMAL, 0, atol=1e-6)
 
@@ -114,7 +115,7 @@ def test_parallax_in_closed_form(axis):
     pixels = np.array([[[79.5, 59.5, 1.0], [144.5, 59.5, 1.0]]])  # the middle, and 65 beside it
     matrix = np.array([[130, 0, 79.5], [0, 130, 59.5], [0, 0, 1.0]], np.float32)
     shifts = np.float32([0.1, 0.2]) * matrix[:, 'xyz'.index(axis), None]  # of two cameras
-    moved = motion_stereo._parallax(
+    moved = plane_sweep._parallax(
         pixels, np.full((1, 2), 0.5, np.float32), np.stack([np.eye(3)] * 2), shifts.T)
     expected = {'x': [[13, 13]], 'z': [[0, 65 - 65 / 1.1]]}  # of the one that moves it more
     np.testing.assert_allclose(moved, expected[axis], rtol=1e-4, atol=1e-4)
@@ -122,13 +123,13 @@ def test_parallax_in_closed_form(axis):
 
 def test_points_agree_with_the_depth_of_another_image():
     own, other = pose(x=0.3, yaw=-0.1), pose(x=-0.2, z=0.1, yaw=0.05)
-    image = motion_stereo.plain(see(own)[0], CAMERA)
-    points = motion_stereo.points(image, own, see(own)[1])
+    image = plane_sweep.plain(see(own)[0], CAMERA)
+    points = plane_sweep.points(image, own, see(own)[1])
     its_image, its_depth = see(other)
 
     def agreed(points, depth=its_depth):
-        return motion_stereo.agreed(
-            motion_stereo.plain(its_image, CAMERA), other, depth, points)
+        return plane_sweep.agreed(
+            plane_sweep.plain(its_image, CAMERA), other, depth, points)
 
     T_other_world = np.linalg.inv(other)
     x, y, z = T_other_world[:3, :3] @ points.T + T_other_world[:3, 3:]
@@ -144,10 +145,10 @@ def test_points_agree_with_the_depth_of_another_image():
 
 def test_light_that_changes_is_no_difference():
     own, others = pose(), [pose(x=0.12), pose(x=0.18), pose(x=0.25)]
-    image = motion_stereo.plain(see(own)[0], CAMERA)
-    darker = [(motion_stereo.plain(see(other, contrast=0.5)[0], CAMERA), other)
+    image = plane_sweep.plain(see(own)[0], CAMERA)
+    darker = [(plane_sweep.plain(see(other, contrast=0.5)[0], CAMERA), other)
               for other in others]
-    depth = motion_stereo.depth(image, own, darker, [])
+    depth = plane_sweep.depth(image, own, darker, [])
     known = np.isfinite(depth)
     assert known.mean() > 0.5 and np.median(abs(depth - see(own)[1])[known]) < 0.03
 
@@ -156,10 +157,10 @@ def test_what_one_side_does_not_show_the_other_does():
     # The images from before show something else: as if it had been hidden.
     own = pose()
     later = [pose(x=0.12), pose(x=0.18), pose(x=0.25)]
-    image = motion_stereo.plain(see(own)[0], CAMERA)
+    image = plane_sweep.plain(see(own)[0], CAMERA)
     noise = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
-    hidden = [(motion_stereo.plain(noise, CAMERA), pose(x=-x)) for x in (0.12, 0.18)]
-    depth = motion_stereo.depth(image, own, hidden, side(own, later, CAMERA))
+    hidden = [(plane_sweep.plain(noise, CAMERA), pose(x=-x)) for x in (0.12, 0.18)]
+    depth = plane_sweep.depth(image, own, hidden, side(own, later, CAMERA))
     known = np.isfinite(depth)
     assert known.mean() > 0.4 and np.median(abs(depth - see(own)[1])[known]) < 0.03
 
@@ -167,7 +168,7 @@ def test_what_one_side_does_not_show_the_other_does():
 def test_partners_are_those_with_the_wanted_baselines():
     T_world_others = np.array([pose(x=x) for x in (0.05, 0.11, 0.14, 0.21, 0.32, 0.5)]
                               + [pose(x=0.2, yaw=0.5)])
-    assert motion_stereo.partners(pose(), T_world_others) == [1, 3, 4]
+    assert plane_sweep.partners(pose(), T_world_others) == [1, 3, 4]
 
 
 def matched(random):
@@ -186,13 +187,13 @@ def test_costs_are_those_of_the_reference(before):
     fast, slow = (module.costs(*some, before) for module in (numba_stereo, reference_stereo))
     # Rounded to another pixel where a place lies between two.
     assert (abs(fast - slow) < 1e-3).mean() > 0.99
-    assert (slow < reference_stereo.WORST).mean() > 0.3 and (np.ptp(slow, axis=-1) > 10).any()
+    assert (slow < stereo.WORST).mean() > 0.3 and (np.ptp(slow, axis=-1) > 10).any()
 
 
 def test_the_cost_of_the_right_plane_is_nothing():
     image = np.random.default_rng(0).uniform(0, 100, (12, 16)).astype(np.float32)
     other = np.roll(image, -3, axis=1)  # at an inverse depth of 1.5, with 2 pixels each
-    costs = numba_stereo.costs(
+    costs = stereo.costs(
         image, other[None], np.eye(3, dtype=np.float32)[None],
         np.array([[-2, 0, 0]], np.float32), np.array([0.5, 1.0, 1.5], np.float32), 1)
     assert (costs[:, 3:, 2] == 0).all() and costs[:, 3:, 0].mean() > 10
@@ -208,7 +209,7 @@ def test_a_plane_that_no_image_shows_costs_what_others_do(module):
     costs = module.costs(image, np.stack([image, image]), affine, shift, inverse, 1)
     np.testing.assert_array_equal(
         costs, module.costs(image, image[None], affine[:1], shift[:1], inverse, 0))
-    moved = [abs(image[:, 2 - k] - image[:, 2]).clip(max=reference_stereo.WORST) for k in (1, 2)]
+    moved = [abs(image[:, 2 - k] - image[:, 2]).clip(max=stereo.WORST) for k in (1, 2)]
     np.testing.assert_allclose(costs[:, 2, :2].T, moved)
     np.testing.assert_allclose(costs[:, 2, 2], np.mean(moved, axis=0), rtol=1e-6)
     np.testing.assert_array_equal(costs[:, 0], 0)  # where no plane is seen, all are alike
@@ -224,7 +225,7 @@ def test_paths_and_places_are_those_of_the_reference():
     fast, slow = (module.smooth(*some, 8.0, 100.0, 10.0)
                   for module in (numba_stereo, reference_stereo))
     np.testing.assert_allclose(fast, slow, rtol=1e-5)
-    for one, other in zip(numba_stereo.best(slow), reference_stereo.best(slow)):
+    for one, other in zip(stereo.best(slow), stereo.best(slow)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -247,7 +248,7 @@ def test_an_edge_of_the_image_lets_distances_jump():
     costs[0, :8, 2], costs[0, 9:, 7] = 0, 0  # pixel 8 tells nothing
     same, edge = np.full((2, 1, 16), 100, np.uint8)
     edge[0, 8:] = 200
-    leaps = [numba_stereo.smooth(costs, gray, 8.0, 100.0, 10.0)[0, 8] for gray in (same, edge)]
+    leaps = [stereo.smooth(costs, gray, 8.0, 100.0, 10.0)[0, 8] for gray in (same, edge)]
     # Between both sides, it goes with the one from which no edge parts it.
     assert leaps[1].argmin() == 7 and leaps[1][2] - leaps[1][7] > leaps[0][2] - leaps[0][7] + 50
 

@@ -11,7 +11,7 @@ from nav_msgs.msg import OccupancyGrid
 from ros_helpers import Robot, mapper, statuses_of, wait_until
 
 from instant_nerf_ros.ros.conversions import cells_from_message
-from instant_nerf_ros.ros.endpoints import LATCHED
+from instant_nerf_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 

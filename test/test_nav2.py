@@ -9,10 +9,11 @@ import pytest
 import torch
 from nav2_rules import FREE, LETHAL, NO_INFORMATION
 
-from instant_nerf_ros.nerf import backends, grids
+from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.products import grids
 from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
-from instant_nerf_ros.nerf.exports import write_map
-from instant_nerf_ros.nerf.occupancy import Occupancy
+from instant_nerf_ros.nerf.products.exports import write_map
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 
 STAMP_NS = 1_700_000_000_123_456_789
 PLACES = [((0.0, 0.0, 1.0), 0.05), ((12.34, -7.89, 0.5), 0.05), ((-187.3, 214.9, 1.0), 0.1),
@@ -113,7 +114,7 @@ def test_costmaps_that_come_late_get_the_map_and_then_its_patches():
     from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_system_default
     from ros_helpers import wait_until
 
-    from instant_nerf_ros.ros.map_publisher import MapPublisher
+    from instant_nerf_ros.ros.outputs.map_publisher import MapPublisher
 
     latched = [QoSProfile(depth=depth, durability=DurabilityPolicy.TRANSIENT_LOCAL)
                for depth in (1, 3)]  # StaticLayer and AMCL up to Kilted; from Lyrical on

@@ -7,8 +7,9 @@ import pytest
 import torch
 from randomness import floats, generator, unit
 
-from instant_nerf_ros.nerf import backends, grids
-from instant_nerf_ros.nerf.backends.reference_voxels import (
+from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.products import grids
+from instant_nerf_ros.nerf.backends.reference.voxels import (
     EMPTY,
     FREE,
     MEMORY,
@@ -20,8 +21,8 @@ from instant_nerf_ros.nerf.backends.reference_voxels import (
     state,
 )
 from instant_nerf_ros.nerf.config import OccupancyConfig
-from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.rays import Rays
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.capture.rays import Rays
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
 VOXEL = 0.5

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from randomness import generator
 
-from instant_nerf_ros.nerf.grids import FREE, OCCUPIED, UNKNOWN, VoxelGrid
-from instant_nerf_ros.nerf.octree import octree
+from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN, VoxelGrid
+from instant_nerf_ros.nerf.products.octree import octree
 
 SIZE = 0.05
 STATES = {1: FREE, 2: OCCUPIED}  # by the two bits of a child, as OctoMap has them

@@ -4,7 +4,7 @@ import types
 import pytest
 from randomness import generator
 
-from instant_nerf_ros.ros.pace import Pace
+from instant_nerf_ros.ros.duty_cycle import Pace
 
 
 class Machine:

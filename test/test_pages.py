@@ -4,7 +4,7 @@ import os
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import pages
+from instant_nerf_ros.nerf.occupancy import sparse_memory
 
 SHAPE = 512, 512, 256  # 64 MiB as bytes
 
@@ -16,15 +16,15 @@ def resident():
 
 
 def test_a_few_columns_of_a_large_grid_take_little_memory():
-    grid = pages.zeros((10, 10, 256), np.dtype('f4'))
-    pages.copy_used(grid, grid.clone())  # torch loads what it needs
+    grid = sparse_memory.zeros((10, 10, 256), np.dtype('f4'))
+    sparse_memory.copy_used(grid, grid.clone())  # torch loads what it needs
     before = resident()
-    grid = pages.zeros(SHAPE, np.dtype('u1'))
+    grid = sparse_memory.zeros(SHAPE, np.dtype('u1'))
     columns = np.random.default_rng(0).choice(SHAPE[0] * SHAPE[1], 500, replace=False)
     grid.view(-1, SHAPE[2])[torch.from_numpy(columns)] = 7
     assert resident() - before < 8
-    grown = pages.zeros((SHAPE[0], 2 * SHAPE[1], SHAPE[2]), np.dtype('u1'))
-    pages.copy_used(grid, grown[:, SHAPE[1] :])
+    grown = sparse_memory.zeros((SHAPE[0], 2 * SHAPE[1], SHAPE[2]), np.dtype('u1'))
+    sparse_memory.copy_used(grid, grown[:, SHAPE[1] :])
     assert resident() - before < 16
     assert torch.equal(grown[:, SHAPE[1] :][::7], grid[::7])
     assert int((grown != 0).sum()) == 500 * SHAPE[2]
@@ -32,9 +32,9 @@ def test_a_few_columns_of_a_large_grid_take_little_memory():
 
 def test_all_kinds_of_grids_begin_with_zeros_and_can_be_written():
     for shape, kind in (((3, 4, 5), 'f4'), ((3, 4, 5, 3), 'u1'), ((0, 4, 5), 'u1')):
-        grid = pages.zeros(shape, np.dtype(kind))
+        grid = sparse_memory.zeros(shape, np.dtype(kind))
         assert tuple(grid.shape) == shape and not grid.any()
         grid += 1
         twin = torch.zeros_like(grid)
-        pages.copy_used(grid, twin)
+        sparse_memory.copy_used(grid, twin)
         assert torch.equal(twin, grid)

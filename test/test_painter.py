@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.painter import AT_ONCE, Painter
+from instant_nerf_ros.ros.outputs.progressive_renderer import AT_ONCE, Painter
 
 POSE = np.eye(4)
 PIXEL = 2e-6  # seconds

@@ -13,8 +13,8 @@ from rclpy.parameter import Parameter
 
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.settings import flatten
-from instant_nerf_ros.ros.config import NodeConfig
-from instant_nerf_ros.ros.parameters import declare, misspelt, take_overrides
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.params.declaration import declare, misspelt, take_overrides
 
 pytestmark = pytest.mark.ros
 

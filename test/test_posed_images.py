@@ -14,17 +14,17 @@ from sensor_msgs.msg import CompressedImage
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.ros.config import NodeConfig
+from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     image_message,
     nanoseconds,
     transform_message,
 )
-from instant_nerf_ros.ros.drops import Drops
-from instant_nerf_ros.ros.posed_images import PosedImages
-from instant_nerf_ros.ros.ready import Ready
-from instant_nerf_ros.ros.traffic import Traffic
+from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.inputs.posed_images import PosedImages
+from instant_nerf_ros.ros.inputs.input_queue import Ready
+from instant_nerf_ros.ros.reporting.topic_statistics import Traffic
 
 pytestmark = pytest.mark.ros
 
@@ -459,7 +459,7 @@ def test_a_bad_depth_costs_the_depth_only(rig, encoding, length, reason):
 def test_an_image_that_is_dropped_is_never_decoded(rig, monkeypatch):
     decoded = []
     monkeypatch.setattr(
-        'instant_nerf_ros.ros.posed_images.decode_color',
+        'instant_nerf_ros.ros.inputs.posed_images.decode_color',
         lambda message: decoded.append(nanoseconds(message.header.stamp)) or np.zeros((6, 8, 3)))
     for seconds in (0.5, 1.5, 1.4):
         rig.image(seconds)

@@ -13,17 +13,13 @@ from randomness import generator
 from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.ros.clouds import point_cloud_message
-from instant_nerf_ros.ros.config import NodeConfig
-from instant_nerf_ros.ros.conversions import (
-    header_message,
-    time_message,
-    transform_message,
-)
-from instant_nerf_ros.ros.drops import Drops
-from instant_nerf_ros.ros.range_messages import points_from
-from instant_nerf_ros.ros.range_scans import RangeScans
-from instant_nerf_ros.ros.ready import Ready
+from instant_nerf_ros.ros.outputs.cloud_messages import point_cloud_message
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.conversions import header_message, time_message, transform_message
+from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.inputs.range_messages import points_from
+from instant_nerf_ros.ros.inputs.range_scans import RangeScans
+from instant_nerf_ros.ros.inputs.input_queue import Ready
 
 pytestmark = pytest.mark.ros
 

@@ -6,9 +6,10 @@ from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, distances, poses, view
 from test_mapper import CONFIG, VOXEL
 
-from instant_nerf_ros.nerf import Mapper, ranges
-from instant_nerf_ros.nerf.grids import FREE, OCCUPIED, UNKNOWN
-from instant_nerf_ros.nerf.rays import NO_COLOR
+from instant_nerf_ros.nerf import Mapper
+from instant_nerf_ros.nerf.capture import ranges
+from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.capture.rays import NO_COLOR
 
 SENSOR = np.array([-0.8, 0.3, 0.5])  # metres, in the room
 

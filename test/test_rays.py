@@ -7,12 +7,13 @@ import torch
 from randomness import floats, generator
 from scenes import CAMERA, distances, look_at, view
 
-from instant_nerf_ros.nerf import backends, batches, error_map
+from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.capture import batches, error_map
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.keyframes import Keyframes
-from instant_nerf_ros.nerf.ranges import Ranges
-from instant_nerf_ros.nerf.rays import NO_COLOR, of_camera
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.ranges import Ranges
+from instant_nerf_ros.nerf.capture.rays import NO_COLOR, of_camera
 
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
 POSES = [look_at([-1.0, 0.3, 1.2], [1.0, 0.0, 0.8]), look_at([0.9, -1.0, 0.4], [0.5, 1.0, 1.5])]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.registration import project, register
+from instant_nerf_ros.ros.inputs.registration import project, register
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 PLUMB = Camera(64, 48, 50.0, 50.0, 31.5, 23.5, 'plumb_bob', (-0.3, 0.1, 0.001, -0.002, 0.0))

@@ -5,11 +5,11 @@ import torch
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, paint, view
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID
+from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
-from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.render import render
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.field.render import render
 
 POSE = look_at([-1.2, -0.4, 1.3], [1.0, 0.3, 0.8])
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from test_alignment import on_plane, random_pose
 
-from instant_nerf_ros.nerf import epipolar, reprojection
+from instant_nerf_ros.nerf.motion import epipolar, reprojection
 
 COUNT = 20
 

@@ -9,8 +9,8 @@ pytest.importorskip('rclpy')
 
 from sensor_msgs.msg import CompressedImage
 
-from instant_nerf_ros.ros.encodings import decode_depth
-from instant_nerf_ros.ros.rvl import decode_rvl
+from instant_nerf_ros.ros.inputs.encodings import decode_depth
+from instant_nerf_ros.ros.inputs.rvl import decode_rvl
 
 pytestmark = pytest.mark.ros
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 from randomness import floats, generator, unit
 
-from instant_nerf_ros.nerf.backends import numba_march, reference
-from instant_nerf_ros.nerf.backends.reference_voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.backends.cpu.kernels import marching
+from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
-from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.rays import Rays
-from instant_nerf_ros.nerf.samples import MOST_SAMPLES, sample
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.field.samples import MOST_SAMPLES, sample
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
 VOXEL = 0.5
@@ -20,20 +21,20 @@ def kernel_march(
     min_step, cone, band, band_samples, visited_only,
 ):  # fmt: skip
     """Do what reference.march does, but for the limits, with the kernels: in waves of three."""
-    rays = numba_march.Rays(*(x.numpy() for x in (origins, directions, jitter, surfaces)))
+    rays = marching.Rays(*(x.numpy() for x in (origins, directions, jitter, surfaces)))
     number = np.float32
-    space = numba_march.Space(
+    space = marching.Space(
         voxels.numpy(), grid_origin.numpy(), number(voxel_size), number(0), number(0),
         number(min_step), number(cone), number(band), band_samples, visited_only)
-    places = numba_march.Places(
+    places = marching.Places(
         *np.zeros((2, 1), dtype=np.float32), *np.zeros((2, 1), dtype=np.int32))
     starts, ends, offsets = [], [], [0]
     for ray in range(len(origins)):
-        numba_march.begin(0, ray, number(near[ray]), number(far[ray]), rays, space, places)
+        marching.begin(0, ray, number(near[ray]), number(far[ray]), rays, space, places)
         follow = True
         while follow:
             wave = np.zeros((2, 3), dtype=np.float32)
-            count, follow = numba_march.advance(0, ray, rays, space, places, *wave)
+            count, follow = marching.advance(0, ray, rays, space, places, *wave)
             starts += wave[0, :count].tolist()
             ends += wave[1, :count].tolist()
         offsets.append(len(starts))
@@ -275,16 +276,16 @@ def test_the_kernels_clip_rays_as_the_grid_does(occupancy):
     random = generator()
     rays = rays_of(random.uniform(-4, 4, (500, 3)).tolist(), random.normal(size=(500, 3)).tolist())
     number = np.float32
-    space = numba_march.Space(
+    space = marching.Space(
         occupancy.voxels.numpy(), occupancy.origin.numpy(), number(0.1), number(0.3), number(6),
         number(0), number(0), number(0), 0, False)
     near, far = occupancy.clip(rays, 0.3, 6.0)
     for ray in range(len(rays)):
-        low, high = numba_march.clip(
+        low, high = marching.clip(
             rays.origins[ray].numpy(), rays.directions[ray].numpy(), space)
         close(torch.tensor([low, high]), [near[ray], far[ray]])
     assert (near < far).sum() > 20 and (near > far).sum() > 20
 
 
 def test_no_ray_has_more_samples_on_one_backend_than_on_another():
-    assert numba_march.MAX_SAMPLES == MOST_SAMPLES
+    assert marching.MAX_SAMPLES == MOST_SAMPLES

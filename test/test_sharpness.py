@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from randomness import generator
 
-from instant_nerf_ros.ros.sharpness import KNOWN, PATIENCE_NS, Sharpest, sharpness
+from instant_nerf_ros.ros.inputs.blur_filter import KNOWN, PATIENCE_NS, Sharpest, sharpness
 
 STEP_NS = 33_000_000
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from camera_listener import Listener, finish, interrupt, pixels, process
 
-from instant_nerf_ros.data.flat import Flat
-from instant_nerf_ros.data.tour import MAX_SPEED, Tour
+from instant_nerf_ros.simulation.flat import Flat
+from instant_nerf_ros.simulation.tour import MAX_SPEED, Tour
 
 pytestmark = pytest.mark.ros
 FIRST_STAMP = 1_000_000_000
@@ -47,7 +47,7 @@ def test_tf_leads_from_the_map_to_the_camera_that_took_the_image(drive):
     T_base_camera = drive.static('base_link', 'camera_link') @ drive.static(
         'camera_link', 'camera_color_optical_frame')
     flat, tour = Flat(), Tour()
-    from instant_nerf_ros.ros.calibration import camera_from_message
+    from instant_nerf_ros.ros.inputs.calibration import camera_from_message
     for message, info, depth, stamp in zip(
             drive.topics['image'], drive.topics['info'], drive.topics['depth'],
             drive.stamps('image')):

@@ -1,7 +1,7 @@
 """Tracks: features that are one point, however they were found to be."""
 import numpy as np
 
-from instant_nerf_ros.nerf.tracks import Tracks
+from instant_nerf_ros.nerf.motion.tracks import Tracks
 
 
 def made(counts, joins, keep=9):

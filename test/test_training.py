@@ -12,13 +12,13 @@ pytest.importorskip('builtin_interfaces')
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.settings import replace
-from instant_nerf_ros.ros import painter
-from instant_nerf_ros.ros.config import NodeConfig
-from instant_nerf_ros.ros.drops import Drops
-from instant_nerf_ros.ros.intake import Intake
-from instant_nerf_ros.ros.traffic import Traffic
+from instant_nerf_ros.ros.outputs import progressive_renderer
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.inputs.keyframe_feeder import Intake
+from instant_nerf_ros.ros.reporting.topic_statistics import Traffic
 from instant_nerf_ros.ros.training import Training
-from instant_nerf_ros.ros.views import Views, virtual_camera
+from instant_nerf_ros.ros.outputs.view_publisher import Views, virtual_camera
 
 CAMERA = Camera(8, 6, 5.0, 5.0, 3.5, 2.5)
 IMAGE = np.zeros((6, 8, 3), np.uint8)

@@ -10,8 +10,8 @@ from randomness import generator
 from scipy.spatial.transform import Rotation
 
 from instant_nerf_ros.ros.conversions import header_message, pose_message
-from instant_nerf_ros.ros.drops import Drops
-from instant_nerf_ros.ros.trajectory import CALM, Correction, Poses, Trajectory
+from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.inputs.trajectory import CALM, Correction, Poses, Trajectory
 
 pytestmark = pytest.mark.ros
 SECOND = 1_000_000_000

@@ -8,10 +8,10 @@ pytest.importorskip('tf2_ros')
 import tf2_ros
 from geometry_msgs.msg import PoseStamped
 
-from instant_nerf_ros.ros.config import NodeConfig
+from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.conversions import header_message, transform_message, write_pose
-from instant_nerf_ros.ros.drops import Drops
-from instant_nerf_ros.ros.view_requests import ViewRequests
+from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.outputs.view_requests import ViewRequests
 
 pytestmark = pytest.mark.ros
 

@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from instant_nerf_ros.nerf.distances import Distances
-from instant_nerf_ros.nerf.octree import Octree
-from instant_nerf_ros.ros import volumes
-from instant_nerf_ros.ros.clouds import points_from_message
-from instant_nerf_ros.ros.volumes import Volumes
+from instant_nerf_ros.nerf.products.esdf import Distances
+from instant_nerf_ros.nerf.products.octree import Octree
+from instant_nerf_ros.ros.outputs import volume_publishers
+from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
+from instant_nerf_ros.ros.outputs.volume_publishers import Volumes
 
 pytestmark = pytest.mark.ros
 

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf.rays import Rays
-from instant_nerf_ros.nerf.render import look
+from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.field.render import look
 
 EVERY = 16  # images of which one is held out
 MOST = 8  # images; more, and every second one goes, and they become twice as rare

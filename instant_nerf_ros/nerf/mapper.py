@@ -11,17 +11,20 @@
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf import distances, evidence, files, grids, lesson, octree, rays, render
+from instant_nerf_ros.nerf.products import esdf, files, grids, octree
+from instant_nerf_ros.nerf.occupancy import integration
+from instant_nerf_ros.nerf.field import train_step, render
+from instant_nerf_ros.nerf.capture import rays
 from instant_nerf_ros.nerf.backends import select
-from instant_nerf_ros.nerf.batches import draw, take_in
+from instant_nerf_ros.nerf.capture.batches import draw, take_in
 from instant_nerf_ros.nerf.config import Config
-from instant_nerf_ros.nerf.corrections import correct
-from instant_nerf_ros.nerf.field import Field, geometry_settings
+from instant_nerf_ros.nerf.occupancy.pose_correction import correct
+from instant_nerf_ros.nerf.field.radiance_field import Field, geometry_settings
 from instant_nerf_ros.nerf.held_out import HeldOut
-from instant_nerf_ros.nerf.keyframes import Keyframes, checked
-from instant_nerf_ros.nerf.motion import Motion
-from instant_nerf_ros.nerf.occupancy import Occupancy
-from instant_nerf_ros.nerf.ranges import Ranges
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes, checked
+from instant_nerf_ros.nerf.motion.structure_from_motion import Motion
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.capture.ranges import Ranges
 from instant_nerf_ros.nerf.schedule import Schedule
 
 PROBE_EVERY = 4  # steps between looks at voxels that are skipped
@@ -85,7 +88,7 @@ class Mapper:
         self._include(T_world_camera[:3, 3])
         self.keyframes.add(image, camera, T_world_camera, depth)
         self.motion.see(self.keyframes, self.random)
-        evidence.tell_measured(self.keyframes, -1, self.occupancy, self.random)
+        integration.tell_measured(self.keyframes, -1, self.occupancy, self.random)
         self.schedule.keyframe_came()
         self._next = None
         return True
@@ -94,15 +97,15 @@ class Mapper:
         """Let an image with depth vote, as `add` does, though it is not kept: one a second."""
         T_world_camera = checked(image, camera, T_world_camera, depth)
         self._include(T_world_camera[:3, 3])
-        seen = rays.of_image(image, camera, T_world_camera, depth, evidence.MEASURED, self.random)
-        evidence.tell_again(seen, self.occupancy, self.keyframes.take_number())
+        seen = rays.of_image(image, camera, T_world_camera, depth, integration.MEASURED, self.random)
+        integration.tell_again(seen, self.occupancy, self.keyframes.take_number())
 
     def add_ranges(self, origins, points):
         """Take points (N, 3) that a range sensor at origins (3,) or (N, 3) saw; see Ranges.add."""
         scan = self.ranges.add(origins, points, self.random, self.keyframes.count)
         if len(scan):
             self._include(scan.origins[-1].numpy().astype(np.float64))
-            evidence.tell_scan(scan, self.occupancy, self.keyframes.take_number())
+            integration.tell_scan(scan, self.occupancy, self.keyframes.take_number())
             self.schedule.keyframe_came()
 
     def correct(self, corrections):
@@ -121,7 +124,7 @@ class Mapper:
         self._next = None
         budget, count = self.schedule.budget(self.config.sampling, self.engine), len(batch)
         try:
-            learnt = lesson.learn(
+            learnt = train_step.learn(
                 self.field, batch, self.occupancy, self.config, self.engine, self._uniform(count),
                 self._uniform(count, 3), self.schedule.stride, budget)
         except RuntimeError as error:  # for want of memory, of which tinycudann has no type
@@ -137,7 +140,7 @@ class Mapper:
                     batch, self._uniform(count), learnt.medians, self.field.density)
             turn, later = divmod(self.steps, self.schedule.vote_every)
             if not later:
-                evidence.tell_rendered(
+                integration.tell_rendered(
                     self.keyframes, turn, self.occupancy, self.random,
                     self.field, self.config.sampling, self.engine, self.schedule.stride)
         else:
@@ -170,7 +173,7 @@ class Mapper:
 
     def distances(self, height):
         """Return the Distances to what is not free, at a height above the floor [m]."""
-        return distances.layer(self.voxels(), self.map().floor + height)
+        return esdf.layer(self.voxels(), self.map().floor + height)
 
     def save(self, folder):
         """Write map, points, mesh and model to a folder; see files.save."""

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from instant_nerf_ros.nerf import motion_stereo
+from instant_nerf_ros.nerf.motion import plane_sweep
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.mapper import Mapper
@@ -26,8 +26,8 @@ def warm_up(device, field=Config().field):
     pose = pose.copy()
     pose[0, 3] = 1.0
     mapper.add(image, camera, pose)
-    plain = motion_stereo.plain(np.zeros((12, 16), dtype=np.uint8), camera)
-    motion_stereo.depth(plain, pose, [(plain, np.eye(4))], [])
+    plain = plane_sweep.plain(np.zeros((12, 16), dtype=np.uint8), camera)
+    plane_sweep.depth(plain, pose, [(plain, np.eye(4))], [])
     for _ in range(2):
         mapper.step()
     mapper.add_ranges(np.zeros(3), np.ones((1, 3)))

@@ -15,12 +15,12 @@ from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
-from instant_nerf_ros.ros.drops import Drops
-from instant_nerf_ros.ros.map_services import MapServices
-from instant_nerf_ros.ros.mapping import Mapping
-from instant_nerf_ros.ros.monitor import Monitor
-from instant_nerf_ros.ros.settings import Settings
-from instant_nerf_ros.ros.traffic import Traffic
+from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.outputs.map_services import MapServices
+from instant_nerf_ros.ros.mapping_session import Mapping
+from instant_nerf_ros.ros.reporting.diagnostics import Monitor
+from instant_nerf_ros.ros.params.live_parameters import Settings
+from instant_nerf_ros.ros.reporting.topic_statistics import Traffic
 
 REPORT_PERIOD = 1.0
 JOIN_TIMEOUT = 2.0  # launch sends SIGTERM 5 s after SIGINT

@@ -3,9 +3,9 @@ import threading
 import time
 import traceback
 
-from instant_nerf_ros.ros.pace import Pace
+from instant_nerf_ros.ros.duty_cycle import Pace
 from instant_nerf_ros.ros.periodic import Periodic
-from instant_nerf_ros.ros.progress import Progress
+from instant_nerf_ros.ros.reporting.progress import Progress
 
 PSNR_RATE = 0.2  # Hz
 RESTING_PERIOD = 10.0  # s between publications of what does not change any more

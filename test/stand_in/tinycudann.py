@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from instant_nerf_ros.nerf.backends.cuda_device import DEVICE
+from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
 
 ALIGNED, PRIMES = 16, (1, 2654435761, 805459861)
 SCALE = 128.0  # of gradients in half precision

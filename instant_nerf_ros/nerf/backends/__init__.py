@@ -73,7 +73,7 @@ def _cuda(field):
     if field is None:
         return triton
     try:
-        backend = importlib.import_module('instant_nerf_ros.nerf.backends.cuda_tinycudann')
+        backend = importlib.import_module('instant_nerf_ros.nerf.backends.tinycudann')
         with torch.random.fork_rng():
             torch.manual_seed(0)  # what is in use must not be left to chance
             backend.check(*field)
@@ -98,6 +98,6 @@ def columns():
 
 def _load(name):
     if name == 'triton':  # without a GPU it says that, and not what else is missing then
-        importlib.import_module('instant_nerf_ros.nerf.backends.cuda_device')
+        importlib.import_module('instant_nerf_ros.nerf.backends.cuda.device')
         name = 'cuda'
     return importlib.import_module(f'instant_nerf_ros.nerf.backends.{name}')

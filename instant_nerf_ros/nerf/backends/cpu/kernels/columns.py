@@ -1,0 +1,73 @@
+"""Numba kernels of the columns of voxels: see reference_columns.py."""
+import numpy as np
+
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
+from instant_nerf_ros.nerf.backends.reference.columns import LEAST_FREE, UNSURE
+from instant_nerf_ros.nerf.backends.reference.voxels import FREE, OCCUPIED, UNKNOWN
+
+LOW_SHARE, HIGH_SHARE = map(np.float32, UNSURE)
+
+
+def survey(states, climb):
+    """See reference_columns.survey."""
+    areas = np.zeros(states.shape[2], np.int64)
+    tops, ground = np.empty(states.shape[:2], np.int64), np.empty(states.shape[:2], np.bool_)
+    _survey(states, climb, areas, tops, ground)
+    return areas, tops, ground
+
+
+def judge(states, hits, passes, bases, low, high):
+    """See reference_columns.judge."""
+    cells, shares = np.empty(bases.shape, np.int8), np.empty(bases.shape, np.float32)
+    _judge(states, hits, passes, bases, low, high, cells, shares)
+    return cells, shares
+
+
+@jit
+def _survey(states, climb, areas, tops, ground):
+    nx, ny, nz = states.shape
+    for x in range(nx):
+        for y in range(ny):
+            column = states[x, y]
+            lowest = -1
+            for k in range(nz):
+                if column[k] == OCCUPIED:
+                    if lowest < 0:
+                        lowest = k
+                    if k + 1 < nz and column[k + 1] == FREE:
+                        areas[k] += 1
+            top = max(lowest, 0)
+            for _ in range(climb + 1):
+                if top + 1 < nz and column[top + 1] == OCCUPIED:
+                    top += 1
+            tops[x, y] = top
+            ground[x, y] = lowest >= 0 and top + 1 < nz and column[top + 1] == FREE
+
+
+@jit
+def _judge(states, hits, passes, bases, low, high, cells, shares):
+    nx, ny, nz = states.shape
+    for x in range(nx):
+        for y in range(ny):
+            first, last = max(bases[x, y] + low, 0), min(bases[x, y] + high, nz)
+            middle = first + (last - first + 1) // 2
+            free, lower, occupied, disputed, most = 0, False, False, False, np.float32(0)
+            for k in range(first, last):
+                state = states[x, y, k]
+                if state == FREE:
+                    free += 1
+                    lower = lower or k < middle
+                occupied = occupied or state == OCCUPIED
+                if hits[x, y, k]:
+                    share = np.float32(hits[x, y, k]) / (
+                        np.float32(hits[x, y, k]) + np.float32(passes[x, y, k]))
+                    if state == UNKNOWN:
+                        disputed = True
+                        share = min(max(share, LOW_SHARE), HIGH_SHARE)
+                    most = max(most, share)
+            cells[x, y] = UNKNOWN
+            if lower and free >= LEAST_FREE * (last - first) and not disputed:
+                cells[x, y] = FREE
+            if occupied:
+                cells[x, y] = OCCUPIED
+            shares[x, y] = most if disputed or cells[x, y] != UNKNOWN else -1

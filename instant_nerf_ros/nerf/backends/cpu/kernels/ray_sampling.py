@@ -1,0 +1,116 @@
+"""Numba kernels that draw rays from the keyframes, and take in how wrong the field was there."""
+from collections import namedtuple
+
+import numpy as np
+
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit, prefetch
+
+COLUMNS, ROWS = 16, 12  # tiles of an image; these, and the next four, as in error_map.py
+TILES = COLUMNS * ROWS
+RATE, FLOOR, NOTHING = 0.1, np.float32(0.1), np.float32(0.003)
+LEAST_COSINE = np.float32(0.05)  # as in rays.py, and the next two as in keyframes.py
+MILLIMETRE, PRIOR = np.float32(0.001), 2000.0
+CHANCES = 4  # random numbers of a ray: keyframe, tile, place across and down
+
+# The arrays of a store of keyframes and of what it knows of them, see keyframes.py.
+Store = namedtuple('Store', [
+    'colors', 'depths', 'directions', 'T_world_camera', 'first', 'first_direction', 'widths',
+    'heights', 'gains', 'offsets', 'errors', 'draws'])
+# Drawn rays, R: those of rays.Rays, pixels uint8; keyframes, tiles and row in the pool of pixels
+# (R,) int64, recorded (R, 3) uint8.
+Draws = namedtuple(
+    'Draws', 'origins directions surfaces pixels keyframes tiles rows recorded')
+
+
+@jit
+def draw(store, chances, by_error, sums, result):
+    """Draw rays, the first ones by error, and count them: see rays.draw.
+
+    chances (R, CHANCES) in [0, 1); sums (K,): room for those of the weights of the keyframes.
+    """
+    total = 0.0
+    for k in range(len(sums)):
+        total += 1 / (store.draws[k] + PRIOR)
+        sums[k] = total
+    for ray in range(len(chances)):
+        k = min(np.searchsorted(sums, chances[ray, 0] * total, 'right'), len(sums) - 1)
+        width, height = store.widths[k], store.heights[k]
+        across, down = chances[ray, 2], chances[ray, 3]
+        if ray < by_error:
+            tile = _draw_tile(store.errors[k], np.float32(chances[ray, 1]))
+            across = (tile % COLUMNS + across) / COLUMNS
+            down = (tile // COLUMNS + down) / ROWS
+        u, v = min(int(across * width), width - 1), min(int(down * height), height - 1)
+        result.keyframes[ray] = k
+        result.tiles[ray] = v * ROWS // height * COLUMNS + u * COLUMNS // width
+        result.rows[ray] = row = v * width + u
+        store.draws[k] += 1
+        prefetch(np.uintp(store.colors.ctypes.data + 3 * (store.first[k] + row)))
+        prefetch(np.uintp(store.depths.ctypes.data + 2 * (store.first[k] + row)))
+        prefetch(np.uintp(store.directions.ctypes.data + 12 * (store.first_direction[k] + row)))
+    for ray in range(len(chances)):
+        _look_up(ray, store, result)
+
+
+@jit
+def _draw_tile(errors, chance):
+    """Return a tile of an image with the errors (TILES,), likelier where the error is."""
+    total = np.float32(0)
+    for error in errors:
+        total += error
+    least = FLOOR * total / np.float32(TILES) + NOTHING
+    chance *= total + np.float32(TILES) * least
+    below = np.float32(0)
+    for tile in range(TILES):
+        below += errors[tile] + least
+        if below >= chance:
+            return tile
+    return TILES - 1
+
+
+@jit
+def _look_up(ray, store, result):
+    """Write what is known of the pixel of a ray."""
+    k, row = result.keyframes[ray], result.rows[ray]
+    pose, direction = store.T_world_camera[k], store.directions[store.first_direction[k] + row]
+    for axis in range(3):
+        result.origins[ray, axis] = pose[axis, 3]
+        along = np.float32(0)
+        for other in range(3):
+            along += np.float32(pose[axis, other]) * direction[other]
+        result.directions[ray, axis] = along
+    row += store.first[k]
+    # Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
+    cosine, depth = direction[2], np.float32(store.depths[row]) * MILLIMETRE
+    result.surfaces[ray] = depth / cosine if cosine > LEAST_COSINE else np.float32(0)
+    middle = np.float32(127.5)
+    for channel in range(3):
+        color = store.colors[row, channel]
+        result.recorded[ray, channel] = color
+        gain, offset = store.gains[k, channel], store.offsets[k, channel]
+        corrected = (color - middle) * gain + np.float32(255) * offset + np.float32(128)
+        result.pixels[ray, channel] = np.uint8(
+            min(max(corrected, np.float32(0)), np.float32(255)))
+
+
+@jit
+def learn(keyframes, tiles, pixels, colors, errors, sums, counts):
+    """Take in the errors of rays: see Keyframes.learn and ErrorMap.learn.
+
+    keyframes, tiles (R,); pixels (R, 3) uint8; colors (R, 3) in [0, 1]; errors, sums, counts
+    (K, TILES), of which the last two are zero, before and after.
+    """
+    for ray in range(len(keyframes)):
+        error = np.float32(0)
+        for channel in range(3):
+            error += abs(colors[ray, channel] - pixels[ray, channel] / np.float32(255))
+        k, tile = keyframes[ray], tiles[ray]
+        sums[k, tile] += error / np.float32(3)
+        counts[k, tile] += 1
+    for ray in range(len(keyframes)):
+        k, tile = keyframes[ray], tiles[ray]
+        count = counts[k, tile]
+        if count > 0:
+            change = sums[k, tile] / count - errors[k, tile]
+            errors[k, tile] += np.float32((1 - (1 - RATE) ** count) * change)
+            sums[k, tile] = counts[k, tile] = 0

@@ -1,0 +1,152 @@
+"""Numba kernels of the matching of images.
+
+Each does what the function of the same name in reference_stereo.py says.
+"""
+import numpy as np
+
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
+from instant_nerf_ros.nerf.backends.reference.stereo import WORST
+
+FAR = np.float32(1e30)
+
+
+@jit
+def costs(image, others, affine, shift, inverse_depths, before):
+    """Compare; one pixel after another, all planes at once."""
+    height, width = image.shape
+    count, planes = len(others), len(inverse_depths)
+    result = np.empty((height, width, planes), np.float32)
+    sums, shown = np.empty((2, 2, planes), np.float32)  # of both sides
+    places = np.empty(planes, np.int32)
+    size = np.float32(others.shape[1]), np.float32(others.shape[2])
+    flat = others.reshape(count, -1)
+    for row in range(height):
+        for column in range(width):
+            own = image[row, column]
+            sums[:], shown[:] = 0, 0
+            for k in range(count):
+                side = 0 if k < before else 1
+                _place(affine[k], shift[k], np.float32(column), np.float32(row), inverse_depths,
+                       size, places)
+                _compare(own, flat[k], places, sums[side], shown[side])
+            _join(sums, shown, result[row, column])
+    return result
+
+
+@jit
+def _place(affine, shift, column, row, inverse_depths, size, places):
+    """Write which pixel of an image of a size shows a pixel in each plane, -1 for none.
+
+    That can be done for several planes at once, as what is found there cannot.
+    """
+    half = np.float32(0.5)
+    height, width = size
+    x = affine[0, 0] * column + affine[0, 1] * row + affine[0, 2]
+    y = affine[1, 0] * column + affine[1, 1] * row + affine[1, 2]
+    z = affine[2, 0] * column + affine[2, 1] * row + affine[2, 2]
+    for d in range(len(inverse_depths)):
+        along = z + inverse_depths[d] * shift[2]
+        u = (x + inverse_depths[d] * shift[0]) / along + half
+        v = (y + inverse_depths[d] * shift[1]) / along + half
+        inside = along > 0 and u > 0 and v > 0 and u < width and v < height
+        places[d] = np.int32(v) * np.int32(width) + np.int32(u) if inside else np.int32(-1)
+
+
+@jit
+def _compare(own, other, places, unlike, shown):
+    """Add how unlike a pixel is what another image (H * W,) shows where it would be."""
+    worst = np.float32(WORST)
+    for d in range(len(places)):
+        if places[d] >= 0:
+            difference = abs(other[np.uint32(places[d])] - own)
+            unlike[d] += difference if difference < worst else worst
+            shown[d] += np.float32(1)
+
+
+@jit
+def _join(sums, shown, cost):
+    """Take the better side of each plane, and the mean of all where there is none."""
+    total, known = np.float32(0), np.float32(0)
+    for d in range(len(cost)):
+        cost[d] = FAR
+        for side in range(2):
+            if shown[side, d] > 0:
+                cost[d] = min(cost[d], sums[side, d] / shown[side, d])
+        if cost[d] < FAR:
+            total += cost[d]
+            known += 1
+    mean = total / known if known else np.float32(0)
+    for d in range(len(cost)):
+        cost[d] = cost[d] if cost[d] < FAR else mean
+
+
+@jit
+def smooth(costs, gray, step, jump, edge):
+    """Sum along the paths."""
+    total = np.zeros_like(costs)
+    for down, right in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        _sweep(costs, gray, np.float32(step), np.float32(jump), np.float32(edge), down, right,
+               total)
+    return total
+
+
+@jit
+def _sweep(costs, gray, step, jump, edge, down, right, total):
+    height, width, planes = costs.shape
+    # Paths of this row and the one before, with a wall at both ends of the planes.
+    here, before = np.empty((2, width, planes + 2), np.float32)
+    for some in (here, before):
+        some[:, 0], some[:, planes + 1] = FAR, FAR
+    least = np.empty((2, width), np.float32)
+    for line in range(height):
+        row = line if down >= 0 else height - 1 - line
+        here, before = before, here
+        for place in range(width):
+            column = place if right >= 0 else width - 1 - place
+            new, cost, result = here[column], costs[row, column], total[row, column]
+            if (line if down else place) == 0:
+                for d in range(planes):
+                    new[d + 1] = cost[d]
+                    result[d] += cost[d]
+            else:
+                old = before[column] if down else here[column - right]
+                lowest = least[0, column] if down else least[0, column - right]
+                change = np.float32(gray[row, column]) - np.float32(
+                    gray[row - down, column - right])
+                leap = lowest + max(jump * edge / (edge + abs(change)), step)
+                for d in range(planes):
+                    a, b = old[d] + step, old[d + 2] + step
+                    a = b if b < a else a
+                    a = old[d + 1] if old[d + 1] < a else a
+                    a = leap if leap < a else a
+                    a = cost[d] + a - lowest
+                    new[d + 1] = a
+                    result[d] += a
+            smallest = FAR
+            for d in range(planes):
+                smallest = new[d + 1] if new[d + 1] < smallest else smallest
+            least[0, column] = smallest
+
+
+@jit
+def best(total):
+    """Find the least of the costs."""
+    height, width, planes = total.shape
+    places, margins = np.zeros((2, height, width), np.float32)
+    for row in range(height):
+        for column in range(width):
+            cost = total[row, column]
+            place = 0
+            for d in range(planes):
+                place = d if cost[d] < cost[place] else place
+            if place == 0 or place == planes - 1:
+                places[row, column] = place
+                continue
+            second = FAR
+            for d in range(planes):
+                second = cost[d] if abs(d - place) > 2 and cost[d] < second else second
+            margins[row, column] = (second - cost[place]) / second
+            bend = cost[place - 1] - 2 * cost[place] + cost[place + 1]
+            offset = (cost[place - 1] - cost[place + 1]) / (2 * bend) if bend > 0 else 0.0
+            places[row, column] = place + offset
+    return places, margins

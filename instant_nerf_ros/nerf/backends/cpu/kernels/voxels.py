@@ -1,0 +1,156 @@
+"""Numba kernels of voxels: what samples and rays say of them.
+
+Each does what the function of the same name in reference_voxels.py says.
+"""
+import math
+
+import numpy as np
+
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
+from instant_nerf_ros.nerf.backends.reference.voxels import (
+    EMPTY,
+    FREE,
+    FREE_ODDS,
+    MEMORY,
+    MIN_VOTES,
+    OCCUPIED,
+    OCCUPIED_ODDS,
+    SOLID,
+    UNKNOWN,
+    UNVISITED,
+)
+
+TOUCH = 1e-6  # voxel edges or less, in which a ray only touches
+
+
+@jit
+def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):
+    """Note densities in voxels; serial, since several positions may share one."""
+    nx, ny, nz = stored.shape
+    for n in range(len(positions)):
+        x = (positions[n, 0] - grid_origin[0]) / voxel_size
+        y = (positions[n, 1] - grid_origin[1]) / voxel_size
+        z = (positions[n, 2] - grid_origin[2]) / voxel_size
+        if x >= 0 and y >= 0 and z >= 0 and x < nx and y < ny and z < nz:
+            i, j, k = int(x), int(y), int(z)
+            old = 2 * threshold if voxels[i, j, k] == UNVISITED else stored[i, j, k]
+            new = max(decay * old, densities[n])
+            stored[i, j, k] = new
+            voxels[i, j, k] = EMPTY if new < threshold else SOLID
+
+
+@jit
+def _next_face(start, along):
+    """Return the distance to the first voxel face along an axis, and that between faces."""
+    if along > 0:
+        return (math.floor(start) + 1 - start) / along, 1 / along
+    if along < 0:
+        return (math.floor(start) - start) / along, -1 / along
+    return math.inf, math.inf
+
+
+@jit
+def state(hits, passes):
+    """Return the state of a voxel with that many hits and passes."""
+    hits, passes = np.int32(hits), np.int32(passes)
+    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= passes:
+        return OCCUPIED
+    if passes >= MIN_VOTES and FREE_ODDS * hits < passes:
+        return FREE
+    return UNKNOWN
+
+
+@jit
+def _vote(counts, hits, passes, stamps, cell, stamp, measured):
+    if hits[cell] + passes[cell] >= MEMORY:
+        hits[cell] //= 2
+        passes[cell] //= 2
+    if measured or stamps[cell]:
+        counts[cell] += 1
+    stamps[cell] = stamp
+
+
+@jit
+def carve(
+    origins, directions, distances, reaches, measured, pixels, stamp,
+    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
+):  # fmt: skip
+    """Let rays vote, those that end first; serial, since they share voxels."""
+    for ray in range(len(origins)):
+        _end(origins[ray], directions[ray], distances[ray], measured, pixels[ray], stamp,
+             hits, passes, stamps, colors, grid_origin, voxel_size)
+    for ray in range(len(origins)):
+        _cross(origins[ray], directions[ray], reaches[ray], measured, stamp,
+               hits, passes, stamps, voxels, grid_origin, voxel_size)
+
+
+@jit
+def _end(
+    origin, direction, distance, measured, pixel, stamp,
+    hits, passes, stamps, colors, grid_origin, voxel_size,
+):  # fmt: skip
+    """Count a hit where a ray ends."""
+    nx, ny, nz = hits.shape
+    distance = np.float64(distance)
+    x = math.floor((np.float64(origin[0]) + direction[0] * distance - grid_origin[0]) / voxel_size)
+    y = math.floor((np.float64(origin[1]) + direction[1] * distance - grid_origin[1]) / voxel_size)
+    z = math.floor((np.float64(origin[2]) + direction[2] * distance - grid_origin[2]) / voxel_size)
+    if distance <= 0 or not (0 <= x < nx and 0 <= y < ny and 0 <= z < nz):
+        return
+    if stamps[x, y, z] == stamp:
+        return
+    _vote(hits, hits, passes, stamps, (x, y, z), stamp, measured)
+    red, green, blue = colors[x, y, z]
+    for channel in range(3):
+        value = np.int32(pixel[channel])
+        if value < 0:
+            return
+        if hits[x, y, z] > 1 and (red or green or blue):
+            value = (3 * np.int32(colors[x, y, z, channel]) + value + 2) // 4
+        colors[x, y, z, channel] = value
+
+
+@jit
+def _cross(
+    origin, direction, reach, measured, stamp,
+    hits, passes, stamps, voxels, grid_origin, voxel_size,
+):  # fmt: skip
+    """Count passes, walking from voxel to voxel (Amanatides and Woo 1987)."""
+    nx, ny, nz = hits.shape
+    sx = (np.float64(origin[0]) - grid_origin[0]) / voxel_size
+    sy = (np.float64(origin[1]) - grid_origin[1]) / voxel_size
+    sz = (np.float64(origin[2]) - grid_origin[2]) / voxel_size
+    ax = np.float64(direction[0]) / voxel_size
+    ay = np.float64(direction[1]) / voxel_size
+    az = np.float64(direction[2]) / voxel_size
+    x, y, z = math.floor(sx), math.floor(sy), math.floor(sz)
+    tx, step_x = _next_face(sx, ax)
+    ty, step_y = _next_face(sy, ay)
+    tz, step_z = _next_face(sz, az)
+    t = 0.0
+    while t < reach:
+        leave = min(tx, ty, tz)
+        if (0 <= x < nx and 0 <= y < ny and 0 <= z < nz and stamps[x, y, z] != stamp
+                and min(leave, np.float64(reach)) - t > TOUCH):
+            _vote(passes, hits, passes, stamps, (x, y, z), stamp, measured)
+            if measured and state(hits[x, y, z], passes[x, y, z]) == FREE:
+                voxels[x, y, z] = EMPTY
+        t = leave
+        if tx == leave:
+            tx += step_x
+            x += 1 if ax > 0 else -1
+        elif ty == leave:
+            ty += step_y
+            y += 1 if ay > 0 else -1
+        else:
+            tz += step_z
+            z += 1 if az > 0 else -1
+
+
+@jit
+def states(hits, passes, result):
+    """Write the state of every voxel, all arrays (nx, ny, nz)."""
+    for x in range(hits.shape[0]):
+        for y in range(hits.shape[1]):
+            for z in range(hits.shape[2]):
+                result[x, y, z] = state(hits[x, y, z], passes[x, y, z])

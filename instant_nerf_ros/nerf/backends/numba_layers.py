@@ -1,9 +1,0 @@
-"""Layers of networks, in bfloat16 where the processor has it, else in float32."""
-from instant_nerf_ros.nerf.backends.numba_products import BFLOAT16
-
-if BFLOAT16:
-    from instant_nerf_ros.nerf.backends.numba_pairs import layer, make_packed, outer, pack
-else:
-    from instant_nerf_ros.nerf.backends.numba_floats import layer, make_packed, outer, pack
-
-__all__ = ['layer', 'make_packed', 'outer', 'pack']
