@@ -38,8 +38,8 @@ setup(
     entry_points={
         'console_scripts': [
             f'mapper_node = {NAME}.ros.mapper_node:main',
-            f'replay = {NAME}.ros.replay:main',
-            f'sim_robot = {NAME}.ros.sim_robot:main',
+            f'replay = {NAME}.ros.playback.replay:main',
+            f'sim_robot = {NAME}.ros.playback.sim_robot:main',
         ],
     },
 )

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from truths import BAND, Truth
 
-from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_reference
 from instant_nerf_ros.data.layouts import GRAVITY_FILE
 from instant_nerf_ros.data.metrics import OCCUPIED, UNKNOWN, project
-from instant_nerf_ros.simulation.tour import Tour
 from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
+from instant_nerf_ros.simulation.flat import Flat
+from instant_nerf_ros.simulation.tour import Tour
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / 'examples'))
 from scenes import SimulatedFlat  # noqa: E402

@@ -10,7 +10,7 @@ from report import Table
 from throughput import Counter
 from workers import Worker
 
-from instant_nerf_ros.ros.duty_cycle import Pace
+from instant_nerf_ros.ros.duty_cycle import DutyCycle
 
 DEVICES = 'triton', 'cuda'  # without tinycudann, and with it
 GOALS = 25.0, 27.0, 29.0  # dB
@@ -41,15 +41,15 @@ def measure(_):
 
 def _speed(scene, mapper):
     torch.cuda.reset_peak_memory_stats()
-    mapper.engine.finish()
+    mapper.backend.synchronize()
     with Counter(mapper) as counter:
         counter.run(SPEED)
         begin = time.monotonic()
-        mapper.engine.finish()
+        mapper.backend.synchronize()
         counter.seconds += time.monotonic() - begin
     return Table(['figure', 'value'], [
         ['GPU', torch.cuda.get_device_name()],
-        ['backend', mapper.engine.about()],
+        ['backend', mapper.backend.about()],
         ['bandwidth of its memory, read and write [GB/s]', _bandwidth()],
         ['scene', scene.title],
         ['samples/s', counter.samples / counter.seconds],
@@ -85,7 +85,7 @@ def _quality(device):
             begin = time.monotonic()
             while time.monotonic() - begin < SLICE:
                 mapper.step()
-            mapper.engine.finish()
+            mapper.backend.synchronize()
             trained += time.monotonic() - begin
             quality, _ = judge(mapper, scene.held_out)
             for goal in GOALS:
@@ -118,12 +118,12 @@ def _views(scene, mapper):
 def _kernels(mapper):
     """Return what each kernel takes of a step, and how long the GPU waits for the host."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
-    mapper.engine.finish()
+    mapper.backend.synchronize()
     with torch.profiler.profile(activities=activities) as profile:
         begin = time.monotonic()
         for _ in range(PROFILED):
             mapper.step()
-        mapper.engine.finish()
+        mapper.backend.synchronize()
         wall = 1e3 * (time.monotonic() - begin) / PROFILED
     rows = []
     for event in profile.key_averages():
@@ -141,7 +141,7 @@ def _sharing(mapper):
         alone = detector.measure()
         rows = [['no training', alone, 1.0, None]]
         for share in SHARES:
-            pace, steps, begin = Pace(), 0, time.monotonic()
+            pace, steps, begin = DutyCycle(), 0, time.monotonic()
             measured = beside.submit(detector.measure)
             while not measured.done():
                 if pace.due():
@@ -149,7 +149,7 @@ def _sharing(mapper):
                     steps += 1
                 else:
                     time.sleep(0.001)
-            mapper.engine.finish()
+            mapper.backend.synchronize()
             rate = measured.result()
             rows.append([f'training_share {share}', rate, rate / alone,
                          steps / (time.monotonic() - begin)])

@@ -11,8 +11,8 @@ if __name__ == '__main__':
     mode = MODES.index(sys.argv[1])
     arguments = ['--ros-args', '-p', 'keyframes_rate:=0.0']
     if mode < MODES.index('training'):
-        Mapper.settled = property(lambda self: True)
+        Mapper.converged = property(lambda self: True)
         arguments += ['-p', 'map_rate:=0.0']
     if mode < MODES.index('voting'):
-        integration.tell_measured = lambda *_: None
+        integration.integrate_depth = lambda *_: None
     sys.exit(mapper_node.main(arguments))

@@ -32,15 +32,15 @@ class Result:
 
 def measure_kitchen(options):
     """Return the tables of the kitchen."""
-    return _measure('kitchen', draw=not options.dry)
+    return _measure('kitchen', sample_rays=not options.dry)
 
 
 def measure_flat(options):
     """Return the tables of the simulated flat."""
-    return _measure('flat', draw=not options.dry)
+    return _measure('flat', sample_rays=not options.dry)
 
 
-def _measure(name, draw):
+def _measure(name, sample_rays):
     scene = load(name, with_depth=True)
     if scene is None:
         return []
@@ -53,7 +53,7 @@ def _measure(name, draw):
     results = [result for scene in scenes for result in _online(scene, truth)]
     results.append(_octomap(frames, truth, python))
     driven, paths = _drive(results, truth, python)
-    if draw:
+    if sample_rays:
         _draw(name, results, truth, paths)
     return [*_tables(name, results, truth, unseen), driven]
 

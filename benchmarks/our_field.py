@@ -11,8 +11,8 @@ import torch
 from datasets import load_rgbd
 from workers import serve
 
-from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.capture import rays
+from instant_nerf_ros.nerf.field import train_step
 
 EXTENT = 20.0  # metres that are [0, 1], so that the finest cells of the peer are about ours: 1 cm
 SAMPLES = 16384
@@ -23,14 +23,14 @@ REPEATS = 10
 def make_step(path):
     """Return a function that takes one training step, and write where its samples are."""
     mapper = load_rgbd().trained(STEPS, {'sampling.samples_per_step': SAMPLES})
-    batch, _ = rays.draw(
+    batch, _ = rays.sample_rays(
         mapper.keyframes, mapper.schedule.rays, mapper.random, mapper.config.sampling.error_share)
     jitter, background = torch.rand(len(batch)), torch.rand(len(batch), 3)
 
     def learn():
-        return train_step.learn(
-            mapper.field, batch, mapper.occupancy, mapper.config, mapper.engine, jitter,
-            background, mapper.schedule.stride, mapper.engine.SAMPLES)
+        return train_step.train_step(
+            mapper.field, batch, mapper.occupancy, mapper.config, mapper.backend, jitter,
+            background, mapper.schedule.stride, mapper.backend.SAMPLES)
 
     positions = learn().positions.numpy()
     np.savez(path, positions=np.clip(

@@ -6,8 +6,6 @@ import inspect
 import threading
 import time
 
-from instant_nerf_ros.nerf.occupancy import integration
-
 
 class Profile:
     """Seconds spent in each wrapped function, without those it spends in other wrapped ones.
@@ -52,12 +50,12 @@ def profiled(mapper):
 
     for owner, attribute, name in (
         (mapper, 'step', 'rest of the step'),
-        (mapper.engine, 'draw', 'draw rays (beside Adam)'),
-        (mapper.engine, 'learn', 'lesson: rays to gradients, all threads'),
+        (mapper.backend, 'draw', 'draw rays (beside Adam)'),
+        (mapper.backend, 'learn', 'lesson: rays to gradients, all threads'),
         (mapper.optimizer, 'step', 'grid gradients and Adam, all threads'),
         (evidence, 'tell_rendered', 'votes on the voxels'),
         (mapper.occupancy, 'visit', 'visit voxels (beside Adam)'),
-        (mapper.engine, 'take_in', 'errors of pixels (beside Adam)'),
+        (mapper.backend, 'take_in', 'errors of pixels (beside Adam)'),
         (mapper.field, 'density', 'probe the field'),
     ):  # fmt: skip
         replace(owner, attribute, name)

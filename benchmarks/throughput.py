@@ -24,7 +24,7 @@ class Counter:
     """Counts what a mapper does, while its context lasts."""
 
     def __init__(self, mapper):
-        self.mapper, self.positions, self._learn = mapper, None, train_step.learn
+        self.mapper, self.positions, self._learn = mapper, None, train_step.train_step
         self.reset()
 
     def __enter__(self):
@@ -34,12 +34,12 @@ class Counter:
             self.samples += len(learnt.positions)
             self.positions = learnt.positions
             return learnt
-        train_step.learn = counted
+        train_step.train_step = counted
         return self
 
     def __exit__(self, *_):
         """Stop counting."""
-        train_step.learn = self._learn
+        train_step.train_step = self._learn
 
     def reset(self):
         """Count from zero."""

@@ -8,8 +8,8 @@ from datasets import load_rgbd
 from report import Table
 
 from instant_nerf_ros.nerf import Config, backends
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import GRIDS, Occupancy
 from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import GRIDS, Occupancy
 
 UPDATES = 10
 BUSY = 3  # steps of training between two updates: the caches are those of the engine
@@ -27,7 +27,7 @@ def measure(_):
     mapper.map()
     rows = [[name, *timed(mapper, work)] for name, work in (
         ('map', mapper.map), ('points', mapper.points), ('octree', mapper.octree),
-        ('distances of a layer', lambda: mapper.distances(0.3)))]
+        ('distances of a layer', lambda: mapper.esdf(0.3)))]
     box, taken = drive()
     return [
         Table([f'of a grid of {" x ".join(map(str, mapper.occupancy.shape))} voxels, all known',
@@ -51,13 +51,13 @@ def timed(mapper, work):
 def fill(occupancy):
     """Make all of a grid known: a hall with a floor, and blocks that stand in it."""
     random = np.random.default_rng(0)
-    hits, passes = occupancy.hits.numpy(), occupancy.passes.numpy()
+    hits, misses = occupancy.hits.numpy(), occupancy.misses.numpy()
     floor = round(-occupancy.corner[2] / occupancy.voxel_size - 0.5)
-    hits[:], passes[:] = 0, 0
-    hits[:, :, floor], passes[:, :, floor + 1 :] = 8, 8
+    hits[:], misses[:] = 0, 0
+    hits[:, :, floor], misses[:, :, floor + 1 :] = 8, 8
     for x, y, height in zip(*random.integers((0, 0, 10), (380, 380, 50), (BLOCKS, 3)).T):
         block = np.s_[x : x + 12, y : y + 12, floor : floor + height]
-        hits[block], passes[block] = 8, 0
+        hits[block], misses[block] = 8, 0
     first = torch.from_numpy(occupancy.first.astype(float))
     occupancy.low, occupancy.high = first, first + torch.tensor(occupancy.shape)
 
@@ -93,9 +93,9 @@ def see(occupancy, position, yaw, keyframe):
         torch.zeros(RAYS, 3, dtype=torch.uint8))
     occupancy.include(position)
     ends = rays.surfaces
-    occupancy.carve(rays, ends, (ends - 0.1).clamp(min=0), True, keyframe)
+    occupancy.integrate_rays(rays, ends, (ends - 0.1).clamp(min=0), True, keyframe)
     for share, density in ((torch.rand(RAYS), 0.0), (torch.ones(RAYS), 30.0)):
-        occupancy.visit(
+        occupancy.update_density(
             rays.origins + (share * ends)[:, None] * rays.directions,
             torch.full((RAYS,), density))
 

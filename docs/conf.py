@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `make docs`, or rosdoc2."""
+"""Configuration of Sphinx for these pages: `make docs`, or rosdoc2."""
 import dataclasses
 import inspect
 import re
@@ -27,37 +27,37 @@ html_static_path = ['_static']
 html_css_files = ['tables.css']
 myst_heading_anchors = 4
 
-# Only names and docstrings are read, so that no engine needs to be there.
+# Only names and docstrings are read, so the engine need not be installed.
 autodoc_mock_imports = ['cv2', 'llvmlite', 'numba', 'scipy', 'skimage', 'torch']
 autodoc_member_order = 'bysource'
 autodoc_preserve_defaults = True
-autodoc_typehints = 'none'
+autodoc_typehints = 'none'  # docstrings give shapes and units as well
 
-# Pages that are files of the repository, where people look for them on other sites.
-OF_THE_REPOSITORY = {
+# Pages that are files of the repository, where other sites expect them.
+REPOSITORY_PAGES = {
     'readme': 'README.md', 'contributing': 'CONTRIBUTING.md', 'changelog': 'CHANGELOG.rst'}
 
 
-def link(match):
-    """Return a link from the root of the repository as one from this folder."""
+def relative_link(match):
+    """Return a link relative to the repository as a link relative to this folder."""
     target = match[1].removeprefix('./')
-    for page, path in OF_THE_REPOSITORY.items():
+    for page, path in REPOSITORY_PAGES.items():
         if target == path:
             return f']({page}{Path(path).suffix})'
     return f"]({target.removeprefix('docs/') if target.startswith('docs/') else f'../{target}'})"
 
 
-def read(_, page, source):
-    """Fill a page with the file of the repository that it stands for, or with its tables."""
-    if page in OF_THE_REPOSITORY:
-        text = (ROOT / OF_THE_REPOSITORY[page]).read_text()
-        source[0] = re.sub(r'\]\((?!https?:|#)([^)]+)\)', link, text)
-    elif page == 'parameters':
+def fill_page(_, page, source):
+    """Replace a placeholder page by its file of the repository, or add the parameter tables."""
+    if page in REPOSITORY_PAGES:
+        text = (ROOT / REPOSITORY_PAGES[page]).read_text()
+        source[0] = re.sub(r'\]\((?!https?:|#)([^)]+)\)', relative_link, text)
+    elif page == 'reference/parameters':
         source[0] = source[0].rpartition('`make docs`')[0] + parameter_tables.tables()
 
 
-def tell_fields(_, what, name, documented, options, lines):
-    """Add the fields of a dataclass, with the comments that stand beside them."""
+def document_fields(_, what, name, documented, options, lines):
+    """Add the fields of a dataclass, with the comments beside them."""
     if what == 'class' and dataclasses.is_dataclass(documented):
         source = inspect.getsource(documented)
         lines += [f':param {field}: {comment}' for field, comment in re.findall(
@@ -65,6 +65,6 @@ def tell_fields(_, what, name, documented, options, lines):
 
 
 def setup(app):
-    """Register what is above."""
-    app.connect('source-read', read)
-    app.connect('autodoc-process-docstring', tell_fields)
+    """Register the functions above."""
+    app.connect('source-read', fill_page)
+    app.connect('autodoc-process-docstring', document_fields)

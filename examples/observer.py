@@ -15,7 +15,6 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import Buffer, TransformException, TransformListener
 
-from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
 from instant_nerf_ros.ros.conversions import (
     cells_from_message,
     header_message,
@@ -23,6 +22,7 @@ from instant_nerf_ros.ros.conversions import (
     nanoseconds,
     write_pose,
 )
+from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
 
 MAP_FRAME = 'map'
 MAPPER = 'instant_nerf'

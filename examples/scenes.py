@@ -4,11 +4,11 @@ import os.path
 import numpy as np
 
 from instant_nerf_ros.data.bags import is_bag, open_bag
-from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_reference
 from instant_nerf_ros.data.metrics import OCCUPIED, UNKNOWN
-from instant_nerf_ros.simulation.tour import Tour
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.simulation.flat import Flat
+from instant_nerf_ros.simulation.tour import Tour
 
 VOXEL_SIZE = 0.05  # m
 CAMERA_TOPICS = {  # of the simulated robot and of a replayed folder

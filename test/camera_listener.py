@@ -1,4 +1,4 @@
-"""For the tests of nodes that publish a camera: start them, and hear them as a robot's user."""
+"""Helpers for tests of the playback nodes: processes, and a subscriber of what they publish."""
 import contextlib
 import signal
 import subprocess
@@ -10,8 +10,9 @@ import numpy as np
 
 @contextlib.contextmanager
 def process(module, **parameters):
-    """Run a node of the package in a process of its own; end it with the block."""
-    command = [sys.executable, '-m', f'instant_nerf_ros.ros.{module}', '--ros-args']
+    """Run a playback node in a process of its own until the end of the block."""
+    command = [
+        sys.executable, '-m', f'instant_nerf_ros.ros.playback.{module}', '--ros-args']
     for name, value in parameters.items():
         command += ['-p', f'{name}:={str(value).lower() if isinstance(value, bool) else value}']
     child = subprocess.Popen(

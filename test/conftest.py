@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import ros_domain
 
 ROOT = Path(__file__).parents[1]
 
-# For this process and all that it starts, before any of them imports rclpy. A domain of its own
-# keeps a test run apart from robots and from other runs; Linux leaves 0 to 101 free.
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+# For this process and all that it starts, before any of them imports rclpy. The domain keeps a test
+# run apart from robots and from other test runs, as long as its reservation is open.
+domain, RESERVATION = ros_domain.reserve()
+os.environ['ROS_DOMAIN_ID'] = str(domain)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
 os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
@@ -32,9 +34,6 @@ def _has_cuda():
 if not _has_cuda():
     os.environ['TRITON_INTERPRET'] = '1'
 
-# Seconds after which DDS has forgotten nodes that were killed, so that their names are free again.
-FORGOTTEN = 25
-
 # The only place where a marker turns into a skip: {marker: why its tests cannot run, or None}.
 MISSING = {
     'ros': None if _has_modules('rclpy', 'sensor_msgs', 'tf2_ros') else 'needs ROS 2',
@@ -47,26 +46,19 @@ MISSING = {
 
 
 def pytest_collection_modifyitems(items):
-    """Skip the tests that cannot run here; a node over DDS may try twice.
-
-    What it is given and when it answers hang on how busy the machine is, which no test can rule.
-    """
+    """Skip the tests that cannot run here."""
     for item in items:
-        if item.get_closest_marker('ros'):
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=FORGOTTEN))
         for marker, reason in MISSING.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say how many tests were skipped, and why, and which tried twice: none goes unnoticed."""
+    """Write how many tests were skipped, and why."""
     skipped = terminalreporter.stats.get('skipped', [])
     reasons = collections.Counter(report.longrepr[2] for report in skipped)
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f'{count} not run: {reason.removeprefix("Skipped: ")}')
-    for report in terminalreporter.stats.get('rerun', []):
-        terminalreporter.write_line(f'tried twice: {report.nodeid}')
 
 
 @pytest.fixture(scope='session')

@@ -48,7 +48,7 @@ def live(folder, device, gpu):
     config = dataclasses.replace(CONFIG, device=device)
     mapper = mapped(SMALL, 2, config)
     assert mapper.backend == {'triton': 'cuda', 'cuda': 'tinycudann'}[device]
-    assert mapper.engine.DEVICE == 'cuda' and mapper.occupancy.voxels.device == fake_gpu.ELSEWHERE
+    assert mapper._backend.DEVICE == 'cuda' and mapper.occupancy.density_state.device == fake_gpu.ELSEWHERE
     for pose in poses(9)[3:6]:
         image, _ = view(SMALL, pose)
         mapper.add(image, SMALL, pose)  # without depth: what the field shows votes
@@ -57,21 +57,21 @@ def live(folder, device, gpu):
         pass
     mapper.schedule.rays = 30
     mapper.step()
-    mapper.keyframes.draws += 5000  # so that all are learnt enough to vote
+    mapper.keyframes.ray_counts += 5000  # so that all are learnt enough to vote
     gpu.waits.clear()
     for _ in range(8):
         assert np.isfinite(mapper.step()['loss'])
     assert device == 'cuda' or not gpu.waits, gpu.waits  # but for the reports of the steps
     image, depth = view(SMALL, poses(9)[2])
-    mapper.glance(image, SMALL, poses(9)[2], depth)
+    mapper.integrate_depth(image, SMALL, poses(9)[2], depth)
     mapper.occupancy.include([9.0, 0.0, 0.0])
-    mapper.correct({0: np.eye(4)})
+    mapper.correct_poses({0: np.eye(4)})
     assert np.isfinite(mapper.step()['loss']) and np.isfinite(mapper.held_out.psnr(mapper))
     # Surfaces, for the mesh: a field of any kind, and voxels that are taken to be occupied.
     mapper.field.load({name: torch.from_numpy(random.normal(size=values.shape)).float()
                        for name, values in mapper.field.state().items()})
     mapper.occupancy.hits[tuple(size // 2 for size in mapper.occupancy.shape)] = 9
-    mapper.map(), mapper.octree(), mapper.distances(0.5)
+    mapper.map(), mapper.octree(), mapper.esdf(0.5)
     assert len(mapper.points()[0]) and (mapper.voxels().states == 100).any()
     shown = mapper.render(SMALL, poses(9)[2])
     assert shown.color.any()

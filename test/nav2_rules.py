@@ -1,4 +1,4 @@
-"""What Nav2 does with a map, written again from its sources (main, a3a97043), without its code."""
+"""How Nav2 reads a map, reimplemented after its sources (main, a3a97043)."""
 import math
 
 import numpy as np
@@ -10,9 +10,9 @@ LARGEST = 32767  # cells along a side
 
 
 def refusal(message):
-    """Return why Nav2 would drop a nav_msgs/OccupancyGrid, None if it takes it.
+    """Return why Nav2 would refuse a nav_msgs/OccupancyGrid, None if it accepts it.
 
-    validateMsg of nav2_ros_common/validate_messages.hpp.
+    As validateMsg of nav2_ros_common/validate_messages.hpp.
     """
     info = message.info
     position, q = info.origin.position, info.origin.orientation
@@ -29,12 +29,12 @@ def refusal(message):
 
 
 def misalignment(origin, resolution):
-    """Return how far an origin [m] is off the cells of StaticLayer, which wants 1e-5 m or less."""
+    """Return the offset of an origin from the cells of StaticLayer [m], which may be 1e-5 m."""
     return max(abs(math.fmod(coordinate, float(np.float32(resolution)))) for coordinate in origin)
 
 
 def costs(data, lethal=100, track_unknown=True):
-    """Return the costs (N,) of the values of a map: StaticLayer::interpretValue, trinary."""
+    """Return the costs (N,) of the values of a map, as StaticLayer::interpretValue (trinary)."""
     values = np.asarray(data, np.int8).view(np.uint8)  # as the C++ code reads them
     result = np.where(values >= lethal, LETHAL, FREE)
     result[values == 255] = NO_INFORMATION if track_unknown else FREE
@@ -44,18 +44,18 @@ def costs(data, lethal=100, track_unknown=True):
 def load_map(path, humble=False):
     """Return cells (height, width), resolution and origin (x, y, yaw) of a map.yaml.
 
-    loadMapFromYaml and loadMapFromFile of nav2_map_server/map_io.cpp; Humble compares strictly.
+    As loadMapFromYaml and loadMapFromFile of nav2_map_server/map_io.cpp. Humble compares strictly.
     """
     with open(path) as file:
-        about = yaml.safe_load(file)
-    assert about['mode'] == 'trinary' and len(about['origin']) == 3
-    with Image.open(path.parent / about['image']) as image:
+        metadata = yaml.safe_load(file)
+    assert metadata['mode'] == 'trinary' and len(metadata['origin']) == 3
+    with Image.open(path.parent / metadata['image']) as image:
         assert image.format == 'PPM' and image.mode == 'L'  # one channel, no alpha
-        grey = np.asarray(image, np.float64)
-    occupied = grey / 255 if about['negate'] else 1 - grey / 255
+        gray = np.asarray(image, np.float64)
+    occupied = gray / 255 if metadata['negate'] else 1 - gray / 255
     above, below = (np.greater, np.less) if humble else (np.greater_equal, np.less_equal)
-    cells = np.full(grey.shape, -1, np.int8)
-    cells[below(occupied, about['free_thresh'])] = 0
-    cells[above(occupied, about['occupied_thresh'])] = 100
+    cells = np.full(gray.shape, -1, np.int8)
+    cells[below(occupied, metadata['free_thresh'])] = 0
+    cells[above(occupied, metadata['occupied_thresh'])] = 100
     # The first row of an image is the top one, the first of a map the one with the lowest y.
-    return cells[::-1], about['resolution'], about['origin']
+    return cells[::-1], metadata['resolution'], metadata['origin']

@@ -3,7 +3,7 @@ import types
 
 import numpy as np
 import pytest
-from test_motion_stereo import CAMERA, NORMAL, THROUGH, see
+from test_motion_stereo import CAMERA, NORMAL, THROUGH, observe
 
 from instant_nerf_ros.nerf.motion import epipolar
 from instant_nerf_ros.nerf.motion.alignment import FREE, Alignment
@@ -30,8 +30,8 @@ def test_the_same_point_lies_on_its_epipolar_line():
     random = np.random.default_rng(0)
     T = random_pose(random, 0.2, 0.3)
     places, others = seen_twice(random, T)
-    np.testing.assert_allclose(epipolar.off_lines(T, places, others), 0, atol=1e-12)
-    wrong = epipolar.off_lines(T, places, others[::-1])
+    np.testing.assert_allclose(epipolar.sampson_distance(T, places, others), 0, atol=1e-12)
+    wrong = epipolar.sampson_distance(T, places, others[::-1])
     assert abs(wrong).mean() > 0.05
 
 
@@ -39,7 +39,7 @@ def test_beside_the_line_both_places_share_the_distance():
     # To the side, lines are rows; an offset of d is d / 2 for each of two, sqrt(2) d / 2 in all.
     T = np.eye(4)
     T[0, 3] = 0.2
-    off = epipolar.off_lines(T, np.array([[0.1, 0.2, 1]]), np.array([[0.3, 0.26, 1]]))
+    off = epipolar.sampson_distance(T, np.array([[0.1, 0.2, 1]]), np.array([[0.3, 0.26, 1]]))
     np.testing.assert_allclose(abs(off), 0.06 / np.sqrt(2), rtol=1e-12)
 
 
@@ -52,7 +52,7 @@ def aligned(given, true):
     """Return the poses (N, 4, 4) at which images that were taken at true poses end."""
     alignment, poses = Alignment(CONFIG), np.array(given)
     for number, (told, real) in enumerate(zip(given, true)):
-        for k, pose in alignment.add(see(real)[0], CAMERA, told, number).items():
+        for k, pose in alignment.add(observe(real)[0], CAMERA, told, number).items():
             poses[k] = pose
     return poses
 
@@ -111,7 +111,7 @@ def test_errors_of_the_size_that_is_told_are_believed():
     sure = types.SimpleNamespace(position_error=1e-4, rotation_error=3e-3)
     alignment = Alignment(sure)
     for number, (told, real) in enumerate(zip(given, true)):
-        poses = alignment.add(see(real)[0], CAMERA, told, number)
+        poses = alignment.add(observe(real)[0], CAMERA, told, number)
     surely = abs(apart(given, [poses[k] for k in range(16)]))
     assert surely.max() < 3e-4 < abs(apart(given, aligned(given, true))).max() / 3
 
@@ -141,7 +141,7 @@ def test_after_a_jump_all_begins_anew():
     given, alignment = noisy(true), Alignment(CONFIG)
     given[8:] = epipolar.moved(np.eye(4), np.array([0, 0, 0, 0.5, 0, 0])) @ given[8:]
     for number, (told, real) in enumerate(zip(given, true)):
-        poses = alignment.add(see(real)[0], CAMERA, told, number)
+        poses = alignment.add(observe(real)[0], CAMERA, told, number)
         assert sorted(poses) == list(range(0 if number < 8 else 8, number + 1))
     after = misplaced([poses[k] for k in range(8, 26)], true[8:])
     assert after < misplaced(given[8:], true[8:]) / 3
@@ -149,7 +149,7 @@ def test_after_a_jump_all_begins_anew():
 
 def test_what_has_no_parallax_tells_nothing():
     # All images are the same, so all is infinitely far, whereas the camera is said to move.
-    image = see(np.eye(4))[0]
+    image = observe(np.eye(4))[0]
     given = np.array([epipolar.moved(np.eye(4), np.array([0, 0.001 * (k % 2), 0, 0.04 * k, 0, 0]))
                       for k in range(6)])
     alignment = Alignment(CONFIG)
@@ -164,7 +164,7 @@ def test_only_the_latest_poses_change():
     alignment = Alignment(CONFIG)
     for number, (told, real) in enumerate(zip(noisy(true), true)):
         before = [image.pose for image in alignment.images]
-        poses = alignment.add(see(real)[0], CAMERA, told, number)
+        poses = alignment.add(observe(real)[0], CAMERA, told, number)
     assert sorted(poses) == list(range(6, FREE + 6))
     after = [image.pose for image in alignment.images]
     changed = [(one != other).any() for one, other in zip(before, after)]
@@ -185,7 +185,7 @@ def test_the_focal_length_of_each_image_counts():
     cameras = [CAMERA, CAMERA.scaled(320, 240)]
     for number, (told, real) in enumerate(zip(given, true)):
         camera = cameras[number % 2]
-        poses = alignment.add(see(real, camera)[0], camera, told, number)
+        poses = alignment.add(observe(real, camera)[0], camera, told, number)
     assert misplaced([poses[k] for k in range(16)], true) < misplaced(given, true) / 3
     seen = alignment._see()
     for k, camera in enumerate(cameras):

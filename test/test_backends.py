@@ -12,8 +12,8 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid
 from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import exp
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer, make_packed, outer, pack
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import BFLOAT16, BLOCK, NO_FLOOR, RELU

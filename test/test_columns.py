@@ -14,10 +14,10 @@ kernels = pytest.importorskip('instant_nerf_ros.nerf.backends.cpu.kernels.column
 def voxels(random, shape):
     """Return states and votes that fit them, of columns that are much alike."""
     hits = random.integers(1, 9, shape) * (random.random(shape) < random.choice([0.02, 0.3]))
-    passes = random.integers(0, 17 - hits) * (random.random(shape) < random.choice([0.6, 0.95]))
-    hits, passes = hits.astype(np.uint8), passes.astype(np.uint8)
-    states = backends.select('reference').states(torch.from_numpy(hits), torch.from_numpy(passes))
-    return states.numpy(), hits, passes
+    misses = random.integers(0, 17 - hits) * (random.random(shape) < random.choice([0.6, 0.95]))
+    hits, misses = hits.astype(np.uint8), misses.astype(np.uint8)
+    states = backends.select('reference').states(torch.from_numpy(hits), torch.from_numpy(misses))
+    return states.numpy(), hits, misses
 
 
 @pytest.mark.parametrize('climb', [0, 1, 3])
@@ -37,10 +37,10 @@ def test_kernels_judge_as_numpy_does(low, high):
     found = set()
     for _ in range(20):
         shape = 9, 7, 17
-        states, hits, passes = voxels(random, shape)
+        states, hits, misses = voxels(random, shape)
         bases = random.integers(-2, 8, shape[:2])
         (cells, shares), (others, other_shares) = (
-            module.judge(states, hits, passes, bases, low, high)
+            module.judge(states, hits, misses, bases, low, high)
             for module in (kernels, reference_columns))  # fmt: skip
         np.testing.assert_array_equal(cells, others)
         np.testing.assert_allclose(shares, other_shares, atol=1e-6)

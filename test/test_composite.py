@@ -69,15 +69,15 @@ def test_rays_do_not_see_each_other_and_may_be_empty(backend):
     random = generator()
     counts = [0, 4, 0, 0, 7, 1, 0]
     batch = random_rays(random, counts, 0.5)
-    together = backend.composite(*batch)
+    run_concurrently = backend.composite(*batch)
     for ray, (a, b) in enumerate(zip(batch[4][:-1], batch[4][1:])):
         alone = backend.composite(*(part[a:b].contiguous() for part in batch[:4]),
                                   torch.tensor([0, b - a]))
-        for actual, expected in zip(together[:3], alone[:3]):
+        for actual, expected in zip(run_concurrently[:3], alone[:3]):
             close(actual[ray], expected[0])
-        close(together[3][a:b], alone[3])
+        close(run_concurrently[3][a:b], alone[3])
         if a == b:
-            assert not any(part[ray].any() for part in together[:3])
+            assert not any(part[ray].any() for part in run_concurrently[:3])
     nothing = backend.composite(
         torch.empty(0), torch.empty(0, 3), torch.empty(0), torch.empty(0), torch.zeros(3).long())
     assert nothing[0].shape == (2, 3) and not nothing[0].any() and not nothing[2].any()

@@ -1,4 +1,4 @@
-"""Config: what is checked before it becomes a setting."""
+"""Config: the checks of settings."""
 import dataclasses
 import math
 
@@ -11,7 +11,7 @@ SETTINGS = {name: (field, value) for name, field, value in flatten(Config())}
 
 
 def other(field, value):
-    """Return another value that the field admits, near its default."""
+    """Return another admissible value of a field, near its default."""
     choices = field.metadata['choices']
     if choices:
         return next(choice for choice in choices if choice != value)
@@ -37,7 +37,7 @@ def test_one_setting_changes_alone(name):
 
 
 @pytest.mark.parametrize('name', SETTINGS)
-def test_every_setting_says_what_it_is_and_admits_its_default(name):
+def test_every_setting_has_a_description_and_a_valid_default(name):
     field, value = SETTINGS[name]
     assert len(field.metadata['description']) > 10
     assert replace(Config(), {name: value}) == Config()
@@ -88,7 +88,7 @@ def test_settings_that_contradict_each_other_are_refused(values, message):
         replace(Config(), values)
 
 
-def test_a_whole_number_serves_as_a_float_and_becomes_one():
+def test_an_integer_is_converted_to_a_float():
     far = replace(Config(), {'sampling.far': 5}).sampling.far
     assert far == 5.0 and type(far) is float
 
@@ -100,6 +100,6 @@ def test_nothing_changes_when_one_of_several_is_wrong():
     assert config == Config()
 
 
-def test_settings_cannot_be_assigned():
+def test_settings_are_read_only():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().seed = 1

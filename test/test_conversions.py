@@ -1,4 +1,4 @@
-"""Messages to numpy and back: round trips and closed forms."""
+"""Conversions between messages and NumPy arrays: round trips and closed forms."""
 import array
 import math
 
@@ -12,9 +12,9 @@ from geometry_msgs.msg import Pose, Transform
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.ros import conversions
 from instant_nerf_ros.ros.inputs import calibration, encodings
 from instant_nerf_ros.ros.outputs import cloud_messages
-from instant_nerf_ros.ros import conversions
 
 pytestmark = pytest.mark.ros
 
@@ -62,7 +62,7 @@ def test_16_bit_encodings_keep_the_upper_byte(encoding, pixels, expected, big_en
 
 @pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
 @pytest.mark.parametrize('bits', [8, 16])
-def test_a_uniform_colour_survives_every_bayer_pattern(pattern, bits):
+def test_a_uniform_color_survives_every_bayer_pattern(pattern, bits):
     color = {'r': 200, 'g': 100, 'b': 50}
     tile = np.array([color[letter] for letter in pattern]).reshape(2, 2)
     mosaic = np.tile(tile, (5, 6)).astype(np.uint8)
@@ -107,7 +107,7 @@ def test_depth_is_in_metres_whatever_the_encoding(big_endian):
 
 
 def corrupt(**changes):
-    """Return a good rgb8 message with some fields changed."""
+    """Return a valid rgb8 message with some fields changed."""
     message = message_of(RGB, 'rgb8')
     for field, value in changes.items():
         setattr(message, field, value)
@@ -126,13 +126,13 @@ def corrupt(**changes):
     (corrupt(encoding=''), "unknown encoding ''"),
     (corrupt(encoding='32FC1'), '32FC1'),
 ])
-def test_what_is_no_image_is_refused_with_a_sentence(message, sentence):
+def test_a_malformed_image_is_refused_with_a_sentence(message, sentence):
     for function in (encodings.check_color, encodings.decode_color):
         with pytest.raises(ValueError, match=sentence):
             function(message)
 
 
-def test_colour_is_no_depth():
+def test_a_color_image_is_not_decoded_as_depth():
     with pytest.raises(ValueError, match="'rgb8' is not an encoding of depth"):
         encodings.decode_depth(message_of(RGB, 'rgb8'))
 
@@ -149,7 +149,7 @@ def test_compressed_images_are_bgr_inside(text):
     np.testing.assert_array_equal(encodings.decode_color(message), RGB)
 
 
-def test_a_compressed_image_that_says_rgb_is_believed():
+def test_a_compressed_image_of_rgb_is_not_swapped():
     message = compressed(RGB, '.png', 'rgb8; png compressed rgb8')
     np.testing.assert_array_equal(encodings.decode_color(message), RGB)
 
@@ -159,7 +159,7 @@ def test_compressed_mono_becomes_gray():
     np.testing.assert_array_equal(encodings.decode_color(message), np.dstack([GRAY] * 3))
 
 
-def test_compressed_rubbish_is_refused():
+def test_undecodable_compressed_data_is_refused():
     whole = compressed(RGB, '.jpg', 'rgb8; jpeg compressed bgr8')
     for data in (b'', b'\0' * 100, bytes(whole.data)[:40]):
         message = CompressedImage(format='jpeg', data=array.array('B', data))
@@ -247,9 +247,9 @@ def test_a_raw_image_has_k_and_its_distortion():
     ('plumb_bob', [0.1] * 8, ('rational_polynomial', 8)),
     ('plumb_bob', [0.1] * 4 + [0.0] * 4, ('plumb_bob', 5)),
     ('rational_polynomial', [0.1] * 8 + [0.0] * 6, ('rational_polynomial', 8)),
-    ('equidistant', [0.0] * 4, ('equidistant', 4)),  # not a pinhole camera even so
+    ('equidistant', [0.0] * 4, ('equidistant', 4)),  # not a pinhole camera, even with zeros
 ])
-def test_distortion_models_of_the_field(model, d, expected):
+def test_distortion_models_of_common_drivers(model, d, expected):
     camera = calibration.camera_from_message(camera_info(distortion_model=model, d=d), False)
     assert (camera.distortion_model, len(camera.distortion)) == expected
 
@@ -261,7 +261,7 @@ def test_distortion_models_of_the_field(model, d, expected):
     ({'distortion_model': 'rational_polynomial', 'd': [0.1] * 14}, 'rectify the image'),
     ({'width': 0}, 'size'),
 ])
-def test_a_useless_calibration_is_refused_with_a_sentence(changes, sentence):
+def test_an_unusable_calibration_is_refused_with_a_sentence(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         calibration.camera_from_message(camera_info(**changes), rectified=False)
 
@@ -316,7 +316,7 @@ def test_the_quaternion_is_x_y_z_w():
 
 
 @pytest.mark.parametrize('rotation', [(0, 0, 0, 0), (np.nan, 0, 0, 1), (np.inf, 0, 0, 0)])
-def test_what_is_no_rotation_is_refused(rotation):
+def test_an_invalid_rotation_is_refused(rotation):
     transform = Transform()
     for name, value in zip('xyzw', rotation, strict=True):
         setattr(transform.rotation, name, float(value))
@@ -332,7 +332,7 @@ def test_a_translation_must_be_finite():
 
 
 class Grid:
-    """A MapGrid as the engine gives it."""
+    """A MapGrid."""
 
     floor = 0.15
     cells = np.array([[-1, 0, 100], [0, 0, -1]], np.int8)
@@ -340,14 +340,14 @@ class Grid:
     origin = np.array([-200, 40]) * resolution
 
 
-def test_the_map_is_as_nav2_wants_it():
+def test_the_map_message_has_the_layout_of_nav2():
     message = conversions.occupancy_grid_message(Grid, STAMP_NS, 'map')
     assert (message.info.width, message.info.height) == (3, 2)
-    assert list(message.data) == [-1, 0, 100, 0, 0, -1]  # x runs fastest, row 0 first
+    assert list(message.data) == [-1, 0, 100, 0, 0, -1]  # row-major, row 0 first
     origin = message.info.origin
     quaternion = origin.orientation
     assert (quaternion.x, quaternion.y, quaternion.z, quaternion.w) == (0, 0, 0, 1)
-    assert origin.position.z == 0.15  # where RViz shows it; Nav2 ignores it
+    assert origin.position.z == 0.15  # for RViz; Nav2 ignores it
     for coordinate in (origin.position.x, origin.position.y):
         assert math.fmod(coordinate, float(np.float32(message.info.resolution))) == 0
     np.testing.assert_array_equal(conversions.cells_from_message(message), Grid.cells)

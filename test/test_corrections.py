@@ -84,11 +84,11 @@ def test_a_map_of_depth_is_the_one_of_the_true_poses():
 def test_the_next_rays_are_those_of_the_corrected_poses(device):
     mapper = mapped(replace(TINY, {'device': device}), drift, with_depth=False)
     mapper.step()
-    mapper.correct(corrections(mapper))
+    mapper.correct_poses(corrections(mapper))
     true = np.array([pose[:3, 3] for pose in ROUND[::2]])
     for _ in range(2):
-        drawn, _ = mapper._next or mapper._draw()
-        off = np.linalg.norm(drawn.origins.cpu().numpy()[:, None] - true, axis=-1).min(-1)
+        sources, _ = mapper._next or mapper._draw()
+        off = np.linalg.norm(sources.origins.cpu().numpy()[:, None] - true, axis=-1).min(-1)
         assert off.max() < 1e-5
         mapper.step()
 
@@ -96,14 +96,14 @@ def test_the_next_rays_are_those_of_the_corrected_poses(device):
 def test_what_has_no_correction_stays():
     mapper, other = mapped(TINY, drift), mapped(TINY, drift)
     only = {3: np.linalg.inv(drift(3)), 999: drift(999)}  # of what is not there any more
-    mapper.correct(only)
+    mapper.correct_poses(only)
     same = (mapper.keyframes.T_world_camera == other.keyframes.T_world_camera).all((1, 2))
     assert np.flatnonzero(~same).tolist() == [3]
 
 
 def test_where_nothing_is_nothing_moves():
     mapper = Mapper(TINY)
-    mapper.correct({0: drift(9)})
+    mapper.correct_poses({0: drift(9)})
     assert mapper.occupancy is None and not mapper.keyframe_count
 
 
@@ -115,7 +115,7 @@ def test_held_out_images_move_too():
             pass
         if store is not mapper.held_out:
             true = store
-    mapper.held_out.correct({7: np.linalg.inv(drift(7))})
+    mapper.held_out.correct_poses({7: np.linalg.inv(drift(7))})
     np.testing.assert_allclose(mapper.held_out.T_world_camera, [ROUND[1]], atol=1e-12)
     [rays], [others] = mapper.held_out.rays, true.rays
     torch.testing.assert_close(rays.origins, others.origins, rtol=0, atol=1e-5)
@@ -131,7 +131,7 @@ def test_views_get_back_what_wrong_poses_cost(with_depth, steps, share):
         for _ in range(steps):
             mapper.step()
         if correct:
-            mapper.correct(corrections(mapper))
+            mapper.correct_poses(corrections(mapper))
         for _ in range(steps):
             mapper.step()
         return np.mean([gain(mapper, pose) for pose in views])
@@ -148,6 +148,6 @@ def test_where_voxels_cannot_go_nothing_changes():
     far = np.eye(4)
     far[:3, 3] = 1e6
     with pytest.raises(ValueError, match='is the pose right'):
-        mapper.correct(dict.fromkeys(range(5), far))
+        mapper.correct_poses(dict.fromkeys(range(5), far))
     np.testing.assert_array_equal(mapper.keyframes.T_world_camera, poses)
     np.testing.assert_array_equal(states(mapper), before)

@@ -12,12 +12,12 @@ import torch
 from randomness import floats, generator, random_rays
 
 from instant_nerf_ros.nerf import Config, backends, replace
-from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.field.radiance_field import Field
+from instant_nerf_ros.nerf.field.render import render_rays
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
-from instant_nerf_ros.nerf.field.render import look
 
 pytestmark = pytest.mark.triton
 
@@ -40,7 +40,6 @@ def cuda():
 @pytest.fixture(autouse=True)
 def few_lanes(cuda, monkeypatch):
     """Let a program of the interpreter carry few rays, so that lanes take new ones."""
-    from instant_nerf_ros.nerf.backends.cuda import train_step
     if cuda.DEVICE == 'cpu':
         monkeypatch.setattr(cuda_lesson, 'TRACED', 16)
 
@@ -82,19 +81,19 @@ class Twins:
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
         found, expected = (
-            train_step.learn(field, rays.to(engine.DEVICE), grid, CONFIG, engine,
+            train_step.train_step(field, rays.to(engine.DEVICE), grid, CONFIG, engine,
                          jitter.to(engine.DEVICE), background.to(engine.DEVICE), stride, budget)
             for field, grid, engine in zip(self.fields, self.grids, self.engines))
-        return train_step.Lesson(found.terms, *(
+        return train_step.StepResult(found.terms, *(
             value.cpu() for name, value in vars(found).items() if name != 'terms')), expected
 
     def gradients(self):
         """Return {name: gradient} of both."""
         geometry, color = self.fields[0].geometry, self.fields[0].color
-        slopes = [geometry.slopes, *geometry.matrices.split(geometry.matrices.slopes),
-                  *color.matrices.split(color.matrices.slopes)]
+        gradients = [geometry.gradients, *geometry.matrices.split(geometry.matrices.gradients),
+                  *color.matrices.split(color.matrices.gradients)]
         found = {name: slope.float().cpu() / geometry.room.gain
-                 for name, slope in zip(self.fields[0].state(), slopes)}  # fmt: skip
+                 for name, slope in zip(self.fields[0].state(), gradients)}  # fmt: skip
         networks = self.fields[1].geometry, self.fields[1].color
         expected = [p.grad for network in networks for p in network.parameters()]
         return found, dict(zip(found, expected))
@@ -177,11 +176,11 @@ def test_a_step_of_adam_is_that_of_the_reference(cuda):
         geometry, color = twins.fields[1].geometry, twins.fields[1].color
         half = (geometry.table.grad * gain).half()
         geometry.table.grad = half.float() / gain
-        twins.fields[0].geometry.slopes.copy_(half)
+        twins.fields[0].geometry.gradients.copy_(half)
         for network, other in ((twins.fields[0].geometry, geometry),
                                (twins.fields[0].color, color)):  # fmt: skip
             parameters = [p for p in other.parameters() if p.ndim == 2]
-            network.matrices.slopes.copy_(
+            network.matrices.gradients.copy_(
                 torch.cat([p.grad.flatten() for p in parameters]) * gain)
         before = twins.fields[0].state()['geometry.table'].clone()
         touched = (geometry.table.grad != 0).any(-1)
@@ -195,7 +194,7 @@ def test_a_step_of_adam_is_that_of_the_reference(cuda):
             torch.testing.assert_close(value.cpu(), expected[name], rtol=1e-3, atol=1e-4)
         network = twins.fields[0].geometry
         assert torch.equal(network.half, network.table.half())
-        assert not network.slopes.any() and not network.matrices.slopes.any()
+        assert not network.gradients.any() and not network.matrices.gradients.any()
 
 
 def test_a_loss_that_is_no_number_changes_nothing_and_what_overflowed_is_forgotten(cuda):
@@ -207,15 +206,15 @@ def test_a_loss_that_is_no_number_changes_nothing_and_what_overflowed_is_forgott
     field.geometry.room.terms[1] = torch.nan
     optimizer.step(0.02)
     assert all(torch.equal(value, before[name]) for name, value in field.state().items())
-    assert not field.geometry.slopes.any()
+    assert not field.geometry.gradients.any()
     twins.learn(random_rays(random, 12, 0.0), 2.0, random)
     level, entry = 0, 5
-    field.geometry.slopes[level, entry, 2] = torch.inf
+    field.geometry.gradients[level, entry, 2] = torch.inf
     optimizer.step(0.02)
     table = field.state()['geometry.table']
     assert torch.equal(table[level, entry], before['geometry.table'][level, entry])
     assert table.isfinite().all() and not torch.equal(table, before['geometry.table'])
-    assert not field.geometry.slopes.any()
+    assert not field.geometry.gradients.any()
 
 
 def test_gradients_that_nobody_took_are_not_added_to_the_next(cuda):
@@ -236,11 +235,11 @@ def test_a_view_is_that_of_the_reference(cuda, density):
         grid.voxels.copy_(voxels)
     rays = random_rays(random, 60, 0.0)
     found, expected = (
-        look(field, rays.to(engine.DEVICE), grid, CONFIG.sampling, engine, 1.5)
+        render_rays(field, rays.to(engine.DEVICE), grid, CONFIG.sampling, engine, 1.5)
         for field, grid, engine in zip(twins.fields, twins.grids, twins.engines))
     assert expected[0].any()
-    for actual, wanted in zip(found, expected):
-        error = (actual.cpu() - wanted.detach()).abs().reshape(60, -1).amax(-1)
+    for actual, targets in zip(found, expected):
+        error = (actual.cpu() - targets.detach()).abs().reshape(60, -1).amax(-1)
         assert (error > 1e-2).sum() <= 3
 
 

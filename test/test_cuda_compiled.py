@@ -31,4 +31,4 @@ def test_all_kernels_compile_and_keep_to_their_registers(
     kernels = [line.split() for line in result.stdout.splitlines()]
     assert {name for name, _, _ in kernels} == KERNELS
     assert {name for name, aside, _ in kernels if int(aside) > most} <= more
-    assert all(int(wanted) <= shared * 1024 for _, _, wanted in kernels)
+    assert all(int(targets) <= shared * 1024 for _, _, targets in kernels)

@@ -8,9 +8,9 @@ from randomness import floats, generator
 from scenes import poses
 
 from instant_nerf_ros.nerf import Camera, backends
-from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.capture.error_map import COLUMNS, FLOOR, NOTHING, TILES, ErrorMap
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.config import KeyframeConfig
 
 pytestmark = pytest.mark.triton
 
@@ -40,9 +40,9 @@ def make(count=4, **settings):
     return store
 
 
-def drawn(cuda, store, count, error_share=0.0):
+def sources(cuda, store, count, error_share=0.0):
     """Return the rays as numpy arrays, and where they come from."""
-    values, where = cuda.draw(store, count, generator(), error_share)
+    values, where = cuda.sample_rays(store, count, generator(), error_share)
     names = 'origins', 'directions', 'surfaces', 'pixels'
     rays = types.SimpleNamespace(**{
         name: value.cpu().numpy() for name, value in zip(names, values)})
@@ -71,7 +71,7 @@ def check(store, rays, where):
 
 def test_rays_are_those_of_the_pixels_of_their_keyframes(cuda):
     store = make()
-    rays, where = drawn(cuda, store, 1500)
+    rays, where = sources(cuda, store, 1500)
     chosen = check(store, rays, where)
     assert (rays.pixels == where.pixels.cpu().numpy()).all()  # all are exposed alike
     assert (rays.surfaces == 0).any() and (rays.surfaces > 0).any()
@@ -79,18 +79,18 @@ def test_rays_are_those_of_the_pixels_of_their_keyframes(cuda):
     assert (abs(share - 0.25) < 0.08).all()
     u = where.pixels[:, 0].cpu().numpy()[chosen % 2 == 0]
     assert u.min() == 0 and u.max() == 47 and abs(u.mean() - 23.5) < 3
-    assert store.draws.sum() == pytest.approx(1500)
+    assert store.ray_counts.sum() == pytest.approx(1500)
 
 
 def test_new_keyframes_are_drawn_and_removed_ones_are_not(cuda):
     store = make(3)
-    drawn(cuda, store, 200)
+    sources(cuda, store, 200)
     store.mirror.errors[1] = 0.25
     store._remove(0)
-    store.draws += 20_000
+    store.ray_counts += 20_000
     image, depth = telling(CAMERAS[1], 9)
     store.add(image, CAMERAS[1], poses(7)[5], depth)
-    rays, where = drawn(cuda, store, 600)
+    rays, where = sources(cuda, store, 600)
     chosen = check(store, rays, where)
     assert set(chosen) == {0, 1, 2}
     assert len(store.mirror.images) == 3
@@ -102,11 +102,11 @@ def test_new_keyframes_are_drawn_and_removed_ones_are_not(cuda):
 
 def test_rays_go_where_the_error_is(cuda):
     store = make(1)
-    drawn(cuda, store, 10)
+    sources(cuda, store, 10)
     store.mirror.errors[:] = 0.001
     store.mirror.errors[:, 40] = 1.0
-    store.mirror.settle()
-    rays, where = drawn(cuda, store, 2000, error_share=0.5)
+    store.mirror.update_error_map()
+    rays, where = sources(cuda, store, 2000, error_share=0.5)
     check(store, rays, where)
     by_error = where.tiles[:1000].cpu()
     weights = np.full(TILES, 0.001)
@@ -119,11 +119,11 @@ def test_rays_go_where_the_error_is(cuda):
 
 def test_errors_are_taken_in_as_by_the_map_of_the_processor(cuda):
     store = make(3)
-    _, where = drawn(cuda, store, 500)
+    _, where = sources(cuda, store, 500)
     random = generator()
     pixels = torch.from_numpy(random.integers(0, 256, (500, 3), dtype=np.uint8))
     colors, opacities = floats(random.random((500, 3))), floats(random.random(500))
-    cuda.take_in(store, where, *(x.to(cuda.DEVICE) for x in (pixels, colors, opacities)))
+    cuda.update_error_map(store, where, *(x.to(cuda.DEVICE) for x in (pixels, colors, opacities)))
     expected = ErrorMap()
     for _ in range(3):
         expected.append()
@@ -138,8 +138,8 @@ def test_colours_are_corrected_for_the_exposure(cuda):
     store = make(2)
     store.exposure.gains = np.array([[1.2, 0.8, 1.0], [0.9, 1.0, 1.1]], dtype=np.float32)
     store.exposure.offsets = np.array([[0.01, 0.0, -0.02], [0.1, -0.4, 0.0]], dtype=np.float32)
-    rays, where = drawn(cuda, store, 300)
-    expected = store.exposure.correct(
+    rays, where = sources(cuda, store, 300)
+    expected = store.exposure.apply(
         where.keyframes.cpu().numpy(), where.pixels.cpu().numpy())
     assert abs(rays.pixels.astype(int) - expected).max() <= 1
     assert (rays.pixels == expected).mean() > 0.99
@@ -147,7 +147,7 @@ def test_colours_are_corrected_for_the_exposure(cuda):
 
 def test_what_the_budget_does_not_cover_stays_in_the_memory_of_the_host(cuda):
     store = make(4, gpu_budget_mb=0)
-    rays, where = drawn(cuda, store, 300)
+    rays, where = sources(cuda, store, 300)
     check(store, rays, where)
     assert all(image.device.type == 'cpu' for image in store.mirror.images.values())
     if cuda.DEVICE == 'cuda':
@@ -165,6 +165,6 @@ def test_where_the_gpu_has_no_memory_left_images_stay_in_that_of_the_host(cuda, 
     store = make(3)
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, 'to', full)
-        rays, where = drawn(cuda, store, 200)
+        rays, where = sources(cuda, store, 200)
     check(store, rays, where)
     assert all(image.device.type == 'cpu' for image in store.mirror.images.values())

@@ -43,10 +43,10 @@ def mapper():
 
 def test_steps_learn_and_tell_of_voxels(mapper):
     assert mapper.backend == 'cuda' and mapper.steps == 2
-    assert (mapper.occupancy.voxels != 0).any() and mapper.occupancy.hits.any()
-    assert mapper.occupancy.passes.any() and mapper.map().cells.shape[0] > 0
+    assert (mapper.occupancy.density_state != 0).any() and mapper.occupancy.hits.any()
+    assert mapper.occupancy.misses.any() and mapper.map().cells.shape[0] > 0
     assert mapper.field.state()['geometry.table'].abs().max() > 1e-3
-    assert mapper.keyframes.draws.sum() > 0
+    assert mapper.keyframes.ray_counts.sum() > 0
 
 
 def test_a_saved_field_looks_the_same_on_every_backend(mapper, tmp_path):
@@ -97,7 +97,7 @@ def test_the_gpu_is_waited_for_only_by_reports():
     mapper.add(view(CAMERA, poses(7)[3])[0], CAMERA, poses(7)[3])
     for _ in range(30):
         mapper.step()
-    mapper.keyframes.draws += 5000  # so that all are learnt enough to vote
+    mapper.keyframes.ray_counts += 5000  # so that all are learnt enough to vote
     torch.cuda.set_sync_debug_mode('error')
     try:
         for _ in range(8):

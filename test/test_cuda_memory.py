@@ -76,14 +76,13 @@ def test_the_watch_tells_what_a_gpu_would_not_forgive(kernel, mistakes):
 
 @pytest.mark.slow
 def test_kernels_keep_to_their_memory_and_share_it_only_by_exchange(monkeypatch):
-    from instant_nerf_ros.nerf.backends.cuda import train_step
     monkeypatch.setattr(cuda_lesson, 'TRACED', 16)  # rays of a program, so that there are many
     mapper = mapped(SMALL, 2)
     pose = poses(7)[3]
     mapper.add(view(SMALL, pose)[0], SMALL, pose)
     mapper.schedule.rays = 40
     mapper.step()
-    mapper.keyframes.draws += 5000  # so that all are learnt enough to vote
+    mapper.keyframes.ray_counts += 5000  # so that all are learnt enough to vote
     watch = Watch()
     watch.allow(mapper.keyframes.mirror.images.values())
     with watch.on():

@@ -20,7 +20,7 @@ def cuda():
 
 def visited(engine, positions, densities, stored, voxels, threshold=1.0):
     stored, voxels = (x.clone().to(engine.DEVICE) for x in (stored, voxels))
-    engine.visit(
+    engine.update_density(
         positions.to(engine.DEVICE), densities.to(engine.DEVICE), stored, voxels,
         torch.zeros(3, device=engine.DEVICE), VOXEL, 0.8, threshold)
     return stored.cpu(), voxels.cpu()
@@ -53,27 +53,27 @@ def test_visits_outside_of_the_grid_of_nothing_and_of_no_number_change_nothing(c
 
 def carved(engine, *votes):
     """Return hits, passes, voxels, colours and stamps after (rays, measured, stamp) each."""
-    hits, passes, voxels, stamps = (
+    hits, misses, voxels, last_keyframe = (
         torch.zeros(SHAPE, dtype=torch.uint8, device=engine.DEVICE) for _ in range(4))
     colors = torch.zeros(*SHAPE, 3, dtype=torch.uint8, device=engine.DEVICE)
-    for rays, measured, stamp in votes:
+    for rays, measured, keyframe in votes:
         *lines, pixels = (values.to(engine.DEVICE) for values in rays)
-        engine.carve(*lines, measured, pixels, stamp, hits, passes, stamps, colors, voxels,
+        engine.integrate_rays(*lines, measured, pixels, keyframe, hits, misses, last_keyframe, colors, voxels,
                      torch.zeros(3, device=engine.DEVICE), VOXEL)  # fmt: skip
-    return [grid.cpu() for grid in (hits, passes, voxels, stamps, colors)]
+    return [grid.cpu() for grid in (hits, misses, voxels, last_keyframe, colors)]
 
 
 def random_votes(random, count):
     """Return rays: origins, directions, distances, reaches, pixels."""
     distances = random.uniform(-1, 5, count)
-    reaches = np.clip(distances - 0.5, 0, None) * (random.random(count) < 0.8)
+    clear_distances = np.clip(distances - 0.5, 0, None) * (random.random(count) < 0.8)
     return (floats(random.uniform(-1, 6, (count, 3))), unit(random, count), floats(distances),
-            floats(reaches), torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
+            floats(clear_distances), torch.from_numpy(random.integers(0, 256, (count, 3), dtype=np.uint8)))
 
 
 def test_keyframes_vote_as_the_reference_lets_them(cuda):
     random = generator()
-    votes = [(random_votes(random, 90), stamp % 2 == 0, stamp) for stamp in (1, 2, 255, 4, 6)]
+    votes = [(random_votes(random, 90), keyframe % 2 == 0, keyframe) for keyframe in (1, 2, 255, 4, 6)]
     found, expected = (carved(engine, *votes) for engine in (cuda, reference))
     assert expected[0].any() and expected[1].any() and (expected[2] == EMPTY).any()
     # In float32 a ray through an edge may pass on the other side of it.

@@ -1,4 +1,4 @@
-"""Images decoded as the real cv_bridge decodes them; skipped where it is not installed."""
+"""Images are decoded as by the real cv_bridge; skipped if it is not installed."""
 import numpy as np
 import pytest
 
@@ -26,33 +26,33 @@ def message_of(encoding):
     dtype = np.uint16 if '16' in encoding else np.uint8
     pixels = random.integers(0, np.iinfo(dtype).max, (HEIGHT, WIDTH, CHANNELS[encoding]), dtype)
     bridge = cv_bridge.CvBridge()
-    message = bridge.cv2_to_imgmsg(pixels.squeeze())  # by its type, 8UC3, as YUV has no name here
+    message = bridge.cv2_to_imgmsg(pixels.squeeze())  # as 8UC3 etc., because OpenCV has no type for YUV
     message.encoding = encoding
     return message
 
 
 @pytest.mark.parametrize('encoding', CHANNELS)
-def test_colours_are_those_of_cv_bridge(encoding):
+def test_colors_are_those_of_cv_bridge(encoding):
     message = message_of(encoding)
-    if encoding in ('8UC1', '8UC3'):  # cv_bridge does not guess; drivers mean grey and BGR
+    if encoding in ('8UC1', '8UC3'):  # undefined in cv_bridge; drivers mean gray and BGR
         named = {'8UC1': 'mono8', '8UC3': 'bgr8'}[encoding]
-        theirs = cv_bridge.CvBridge().imgmsg_to_cv2(
+        expected = cv_bridge.CvBridge().imgmsg_to_cv2(
             cv_bridge.CvBridge().cv2_to_imgmsg(
                 cv_bridge.CvBridge().imgmsg_to_cv2(message), named), 'rgb8')
     else:
-        theirs = cv_bridge.CvBridge().imgmsg_to_cv2(message, 'rgb8')
-    difference = np.abs(decode_color(message).astype(int) - theirs.astype(int))
-    assert difference.max() <= (1 if '16' in encoding else 0)  # rounded or cut off
+        expected = cv_bridge.CvBridge().imgmsg_to_cv2(message, 'rgb8')
+    difference = np.abs(decode_color(message).astype(int) - expected.astype(int))
+    assert difference.max() <= (1 if '16' in encoding else 0)  # rounded or truncated
 
 
-def test_what_only_cv_bridge_knows_is_decoded_by_it():
+def test_other_encodings_are_decoded_by_cv_bridge():
     pixels = np.full((HEIGHT, WIDTH, 4), (256 * 10, 256 * 20, 256 * 30, 0), np.uint16)
     message = cv_bridge.CvBridge().cv2_to_imgmsg(pixels, 'rgba16')
     check_color(message)
     assert np.abs(decode_color(message).astype(int) - (10, 20, 30)).max() <= 1
 
 
-def test_what_nobody_knows_is_refused_with_the_words_of_cv_bridge():
+def test_unknown_encodings_are_refused_with_the_error_of_cv_bridge():
     message = message_of('rgb8')
     message.encoding = 'nonsense'
     for function in (check_color, decode_color):

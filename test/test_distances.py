@@ -28,7 +28,7 @@ def test_the_distance_is_exact_and_what_is_unknown_counts_as_occupied(unknown):
     states = np.full((11, 13, 9), FREE, np.int8)
     states[random.random(states.shape) < 0.03] = OCCUPIED
     states[random.random(states.shape) < unknown] = UNKNOWN
-    found = esdf.layer(VoxelGrid(states, ORIGIN, SIZE), 4 * SIZE)
+    found = esdf.esdf_slice(VoxelGrid(states, ORIGIN, SIZE), 4 * SIZE)
     index = np.round((found.positions - ORIGIN) / SIZE - 0.5).astype(int)
     expected = brute_force(states, 4)
     assert {tuple(one) for one in index} == set(expected) and len(index) == len(expected)
@@ -46,7 +46,7 @@ def test_the_distance_is_exact_and_what_is_unknown_counts_as_occupied(unknown):
 def test_before_a_wall_the_distance_grows_by_a_voxel_each_voxel():
     states = np.full((100, 100, 100), FREE, np.int8)
     states[:10] = OCCUPIED
-    found = esdf.layer(VoxelGrid(states, np.zeros(3), SIZE), 2.5)
+    found = esdf.esdf_slice(VoxelGrid(states, np.zeros(3), SIZE), 2.5)
     middle = np.abs(found.positions[:, 1] - 2.5) < 0.1
     x = found.positions[middle, 0]
     wanted = np.minimum(x - 0.475, np.minimum(5.025 - x, 2.475))  # beyond the grid is unknown
@@ -61,6 +61,6 @@ def test_before_a_wall_the_distance_grows_by_a_voxel_each_voxel():
     (UNKNOWN, 0.1), (OCCUPIED, 0.1), (FREE, -1.0), (FREE, 9.0)])
 def test_where_there_is_nothing_free_or_no_layer_there_are_none(fill, height):
     grid = VoxelGrid(np.full((4, 5, 6), fill, np.int8), ORIGIN, SIZE)
-    found = esdf.layer(grid, height)
+    found = esdf.esdf_slice(grid, height)
     assert len(found.positions) == len(found.distances) == len(found.gradients) == 0
     assert found.positions.dtype == found.distances.dtype == np.float32

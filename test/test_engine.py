@@ -1,4 +1,4 @@
-"""Engine: where the fastest backend fails, the processor takes over, and says so."""
+"""start_engine: if the fastest backend fails, the CPU replaces it, with a warning."""
 import pytest
 
 from instant_nerf_ros.nerf import Config, replace
@@ -6,31 +6,31 @@ from instant_nerf_ros.ros import engine
 
 
 def failing(*devices):
-    """Return a warm_up that fails for some devices, and the list of those it was asked for."""
-    asked = []
+    """Return a warm_up that fails for some devices, and the list of devices it is called with."""
+    devices_used = []
 
     def warm_up(device, field):
-        asked.append(device)
+        devices_used.append(device)
         if device in devices:
             raise RuntimeError('no kernel image is available')
-    return warm_up, asked
+    return warm_up, devices_used
 
 
-def test_what_fails_by_itself_is_replaced_and_named(monkeypatch):
-    warm_up, asked = failing('auto')
+def test_a_failing_automatic_backend_is_replaced_with_a_warning(monkeypatch):
+    warm_up, devices_used = failing('auto')
     monkeypatch.setattr(engine, 'warm_up', warm_up)
-    complaints = []
-    mapper = engine.start_engine(Config(), complaints.append)
-    assert mapper.backend == 'cpu' and asked == ['auto', 'cpu']
-    assert len(complaints) == 1 and 'no kernel image is available' in complaints[0]
+    warnings = []
+    mapper = engine.start_engine(Config(), warnings.append)
+    assert mapper.backend_name == 'cpu' and devices_used == ['auto', 'cpu']
+    assert len(warnings) == 1 and 'no kernel image is available' in warnings[0]
 
 
-def test_what_was_asked_for_by_name_fails_with_its_reason(monkeypatch):
+def test_a_failing_backend_selected_by_name_raises_its_error(monkeypatch):
     monkeypatch.setattr(engine, 'warm_up', failing('reference')[0])
     with pytest.raises(RuntimeError, match='no kernel image'):
         engine.start_engine(replace(Config(), {'device': 'reference'}), pytest.fail)
 
 
-def test_what_works_is_taken_without_a_word(monkeypatch):
+def test_a_working_backend_causes_no_warning(monkeypatch):
     monkeypatch.setattr(engine, 'warm_up', failing()[0])
     assert engine.start_engine(Config(), pytest.fail).config == Config()

@@ -24,7 +24,7 @@ def taught(gains, offsets, rays=20_000, blur=1.0):
         keyframes = random.integers(0, len(gains), rays // 10)
         pixels = random.integers(0, 256, (rays // 10, 3)).astype(np.uint8)
         shown = (pixels / 255 - 0.5) * gains[keyframes] + offsets[keyframes]
-        exposure.learn(keyframes, pixels, 0.5 + blur * shown)
+        exposure.update(keyframes, pixels, 0.5 + blur * shown)
     return exposure
 
 
@@ -52,7 +52,7 @@ def test_a_few_rays_change_little_and_none_nothing():
     exposure = taught(np.array([[1.5] * 3, [0.5] * 3]), np.zeros((2, 3)), rays=20)
     assert (np.abs(exposure.gains - 1) < 0.05).all()
     before = exposure.gains.copy()
-    exposure.learn(np.empty(0, int), np.empty((0, 3), np.uint8), np.empty((0, 3), np.float32))
+    exposure.update(np.empty(0, int), np.empty((0, 3), np.uint8), np.empty((0, 3), np.float32))
     np.testing.assert_array_equal(exposure.gains, before)
 
 

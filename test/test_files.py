@@ -105,7 +105,7 @@ def test_a_loaded_mapper_has_the_images_and_learns_on(mapper, saved):
         for ours, theirs in zip(store.image(k), original.image(k)):
             np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(store.T_world_camera, original.T_world_camera)
-    np.testing.assert_array_equal(store.draws, original.draws)
+    np.testing.assert_array_equal(store.ray_counts, original.ray_counts)
     np.testing.assert_array_equal(store.exposure.gains, original.exposure.gains)
     assert (np.ptp(store.exposure.gains, axis=0) > 0).all()
     assert not loaded.moved(ROUND[62])

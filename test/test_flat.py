@@ -4,6 +4,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import OccupancyConfig
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 from instant_nerf_ros.simulation.boxes import Box
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.scene import Scene
@@ -14,10 +18,6 @@ from instant_nerf_ros.simulation.tour import (
     T_BASE_CAMERA,
     Tour,
 )
-from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import OccupancyConfig
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 
 CAMERA = Camera(80, 60, 57.0, 57.0, 39.5, 29.5)
 # Of a camera at the world's origin that looks along +x, its picture upright.

@@ -23,18 +23,18 @@ from sensor_msgs.msg import (
 from tf2_msgs.msg import TFMessage
 
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.capture.ranges import Ranges, check_points, point_rays
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.capture.ranges import Ranges
-from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.conversions import camera_info_message, image_message, transform_message
-from instant_nerf_ros.ros.reporting.dropped_messages import Drops
-from instant_nerf_ros.ros.reporting.diagnostics import memory
+from instant_nerf_ros.ros.inputs.input_queue import InputQueue
 from instant_nerf_ros.ros.inputs.pose_sources import PoseTopic
 from instant_nerf_ros.ros.inputs.posed_images import PosedImages
 from instant_nerf_ros.ros.inputs.range_scans import RangeScans
-from instant_nerf_ros.ros.inputs.input_queue import Ready
-from instant_nerf_ros.ros.reporting.topic_statistics import Traffic
-from instant_nerf_ros.ros.outputs.view_requests import MOST, ViewRequests
+from instant_nerf_ros.ros.outputs.view_requests import MAX_REQUESTS, ViewRequests
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.reporting.diagnostics import memory
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
+from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 
 pytestmark = pytest.mark.ros
 
@@ -50,7 +50,7 @@ FORMATS = (
 
 
 class Fuzz:
-    """Draws malformed messages."""
+    """A random generator of malformed messages."""
 
     def __init__(self, seed):
         self.random = np.random.default_rng(seed)
@@ -94,7 +94,7 @@ class Fuzz:
         return message
 
     def fill(self, pose):
-        """Make a pose random; in half of the cases not finite or without rotation."""
+        """Make a pose random; half of them are not finite or have no rotation."""
         for part, names in ((pose.position, 'xyz'), (pose.orientation, 'xyzw')):
             for name in names:
                 setattr(part, name, self.of(NUMBERS))
@@ -147,18 +147,18 @@ class Fuzz:
 
 
 class Rig:
-    """The parts that messages go to, with a clock that a test moves on."""
+    """The receivers of the messages, with a manual clock."""
 
     def __init__(self):
-        self.now, self.buffer, self.drops = 0.0, tf2_ros.Buffer(), Drops(lambda _: None)
+        self.now, self.buffer, self.dropped_messages = 0.0, tf2_ros.Buffer(), DroppedMessages(lambda _: None)
         self.config = dataclasses.replace(NodeConfig(), tf_timeout=0.5)
-        self.ready = Ready(50, KeyframeConfig, self.drops)
+        self.queue = InputQueue(50, KeyframeConfig, self.dropped_messages)
         self.images = PosedImages(
-            self.buffer, self.config, 'image', self.drops, Traffic(), self.ready,
+            self.buffer, self.config, 'image', self.dropped_messages, TopicStatistics(), self.queue,
             lambda: self.now)
-        self.requests = ViewRequests(self.buffer, self.config, self.drops, lambda: self.now)
+        self.requests = ViewRequests(self.buffer, self.config, self.dropped_messages, lambda: self.now)
         self.scans = RangeScans(
-            self.buffer, self.config, self.drops, self.ready, lambda: self.now)
+            self.buffer, self.config, self.dropped_messages, self.queue, lambda: self.now)
         for second in (1, 3):
             self.buffer.set_transform(
                 transform_message(np.eye(4), second * 10**9, 'map', 'camera'), 'test')
@@ -169,12 +169,12 @@ class Rig:
         self.images.add_camera_info(camera_info_message(CAMERA, 10**9, 'camera'))
 
     def dropped(self):
-        """Return how many drops were counted."""
-        return sum(self.drops.counts().values())
+        """Return the number of drops."""
+        return sum(self.dropped_messages.counts().values())
 
 
 def growth(work):
-    """Return by how much the memory grows while work(index) is done, after a first tenth [MB]."""
+    """Call work(index), and return the growth of the memory after the first tenth [MB]."""
     for index in range(COUNT):
         work(index)
         if index == COUNT // 10:
@@ -183,7 +183,7 @@ def growth(work):
 
 
 @pytest.mark.parametrize('kind', ['image', 'compressed'])
-def test_no_image_passes_or_goes_uncounted(kind):
+def test_every_malformed_image_is_counted(kind):
     fuzz, rig, decoded = Fuzz(1), Rig(), []
 
     def work(index):
@@ -191,7 +191,7 @@ def test_no_image_passes_or_goes_uncounted(kind):
         if index % 10 == 9:
             rig.now += 1.0
             rig.images.poll()
-            while (posed := rig.ready.take()) is not None:
+            while (posed := rig.queue.pop()) is not None:
                 if rig.images.decode(posed) is not None:
                     decoded.append(posed)
             rig.images.clear()
@@ -201,7 +201,7 @@ def test_no_image_passes_or_goes_uncounted(kind):
 
 
 @pytest.mark.parametrize('kind', ['image', 'compressed'])
-def test_bad_depth_costs_nothing_but_the_depth(kind):
+def test_an_image_with_a_malformed_depth_is_used_without_it(kind):
     fuzz, rig = Fuzz(2), Rig()
 
     def work(_):
@@ -212,7 +212,7 @@ def test_bad_depth_costs_nothing_but_the_depth(kind):
         rig.images.add_image(image_message(good, 'rgb8', 1_500_000_000, 'camera'))
         rig.now += 1.0
         rig.images.poll()
-        image, _ = rig.images.decode(rig.ready.take())
+        image, _ = rig.images.decode(rig.queue.pop())
         assert image.shape == (6, 8, 3)
 
     assert growth(work) < 20.0
@@ -231,7 +231,7 @@ def test_no_calibration_is_fatal():
     assert growth(work) < 20.0
 
 
-def test_no_requested_pose_is_fatal_and_none_goes_uncounted():
+def test_no_requested_pose_is_fatal_and_all_are_counted():
     fuzz, rig = Fuzz(4), Rig()
     answered = 0
 
@@ -249,45 +249,47 @@ def test_no_requested_pose_is_fatal_and_none_goes_uncounted():
     assert rig.dropped() + answered == COUNT
 
 
-def test_requests_that_nobody_takes_do_not_pile_up():
+def test_the_number_of_waiting_requests_is_bounded():
     fuzz, rig = Fuzz(5), Rig()
-    for _ in range(2 * MOST):
+    for _ in range(2 * MAX_REQUESTS):
         rig.requests.add(fuzz.pose())
-    assert rig.drops.counts() == {'too many render poses': MOST}
+    assert rig.dropped_messages.counts() == {'too many render poses': MAX_REQUESTS}
 
 
 @pytest.mark.parametrize('kind', ['pose', 'odometry'])
 def test_no_pose_of_the_robot_is_fatal(kind):
     fuzz, rig = Fuzz(6), Rig()
-    topic = PoseTopic.__new__(PoseTopic)  # without a node: only its callback
-    topic._buffer, topic._config, topic._drops = rig.buffer, rig.config, rig.drops
+    topic = PoseTopic.__new__(PoseTopic)  # without a node, only its callback
+    topic._buffer, topic._config, topic._dropped = rig.buffer, rig.config, rig.dropped_messages
     assert growth(lambda _: topic._add(getattr(fuzz, kind)())) < 20.0
-    assert rig.drops.counts()['invalid pose'] > COUNT / 4
+    assert rig.dropped_messages.counts()['invalid pose'] > COUNT / 4
 
 
 @pytest.mark.parametrize('kind', ['scan', 'cloud'])
-def test_no_scan_is_fatal_and_none_goes_uncounted(kind):
+def test_no_scan_is_fatal_and_all_are_counted(kind):
     fuzz, rig, store = Fuzz(7), Rig(), Ranges()
-    learnt = 0
+    added = 0
 
     def work(index):
-        nonlocal learnt
+        nonlocal added
         rig.scans.add(getattr(fuzz, kind)())
         if index % 10 == 9:
             rig.now += 1.0
             rig.scans.poll()
-            while (posed := rig.ready.take()) is not None:
+            while (posed := rig.queue.pop()) is not None:
                 rays = rig.scans.decode(posed)
                 if rays is not None:
-                    assert np.isfinite(store.add(*rays, fuzz.random, 0).surfaces).all()
-                    learnt += 1
+                    scan = point_rays(*check_points(*rays), fuzz.random)
+                    store.add(scan, 0, fuzz.random)
+                    assert np.isfinite(scan.surfaces).all()
+                    added += 1
             rig.scans.clear()
 
     assert growth(work) < 20.0
-    assert rig.dropped() + learnt == COUNT
+    assert rig.dropped() + added == COUNT
 
 
-def test_no_transform_is_fatal_and_none_gets_to_an_image():
+def test_no_malformed_transform_is_fatal_or_used():
     fuzz, rig = Fuzz(8), Rig()
     callbacks = []
     node = types.SimpleNamespace(
@@ -302,7 +304,7 @@ def test_no_transform_is_fatal_and_none_gets_to_an_image():
                 image_message(np.zeros((6, 8, 3), np.uint8), 'rgb8', 1_500_000_000, 'camera'))
             rig.now += 1.0
             rig.images.poll()
-            while (posed := rig.ready.take()) is not None:
+            while (posed := rig.queue.pop()) is not None:
                 assert np.isfinite(posed.T_map_camera).all()
             rig.images.clear()
 

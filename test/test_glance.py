@@ -33,7 +33,7 @@ def mapper_of(box):
         assert mapper.add(IMAGE, CAMERA, POSE, depth(box))
     mapper.config = CONFIG
     mapper.keyframes.config = CONFIG.keyframes
-    assert not mapper.moved(POSE)
+    assert not mapper.is_new_viewpoint(POSE)
     return mapper
 
 
@@ -47,7 +47,7 @@ def glances(mapper, count, box):
     """Return the states of the box's voxel after each of so many glances."""
     states = []
     for _ in range(count):
-        mapper.glance(IMAGE, CAMERA, POSE, depth(box))
+        mapper.integrate_depth(IMAGE, CAMERA, POSE, depth(box))
         states.append(state(mapper, BOX))
     return states
 
@@ -71,7 +71,7 @@ def test_voxels_beside_a_surface_keep_what_others_saw_there():
     mapper = mapper_of(box=False)
     occupancy = mapper.occupancy
     index = tuple(np.floor(([BESIDE, 0.02, 0.03] - occupancy.corner) / VOXEL).astype(int))
-    occupancy.hits[index], occupancy.passes[index] = 16, 0  # from the side it was seen
+    occupancy.hits[index], occupancy.misses[index] = 16, 0  # from the side it was seen
     glances(mapper, 60, box=False)
     assert state(mapper, BESIDE) == OCCUPIED and state(mapper, BESIDE - 2 * VOXEL) == FREE
 
@@ -80,9 +80,9 @@ def test_depth_without_measurements_tells_nothing_and_malformed_depth_is_refused
     mapper = mapper_of(box=True)
     nothing = np.full((CAMERA.height, CAMERA.width), np.nan, np.float32)
     nothing[::2], nothing[1::3] = 0, np.inf
-    before = mapper.occupancy.hits.clone(), mapper.occupancy.passes.clone()
-    mapper.glance(IMAGE, CAMERA, POSE, nothing)
+    before = mapper.occupancy.hits.clone(), mapper.occupancy.misses.clone()
+    mapper.integrate_depth(IMAGE, CAMERA, POSE, nothing)
     with pytest.raises(ValueError, match='depth must be'):
-        mapper.glance(IMAGE, CAMERA, POSE, nothing[1:])
-    for grid, expected in zip((mapper.occupancy.hits, mapper.occupancy.passes), before):
+        mapper.integrate_depth(IMAGE, CAMERA, POSE, nothing[1:])
+    for grid, expected in zip((mapper.occupancy.hits, mapper.occupancy.misses), before):
         assert (grid == expected).all()

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.products import grids
-from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.products import grids
+from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
 
 BAND = MapConfig(min_height=0.1, max_height=1.5)
 
@@ -27,7 +27,7 @@ def put(occupancy, state, *position, color=(0, 0, 0)):
     index = tuple(np.floor((np.array(position) - occupancy.corner) / occupancy.voxel_size + 1e-6)
                   .astype(int))  # fmt: skip
     if state != UNKNOWN:
-        (occupancy.hits if state == OCCUPIED else occupancy.passes)[index] = 100
+        (occupancy.hits if state == OCCUPIED else occupancy.misses)[index] = 100
     occupancy.colors[index] = torch.tensor(color, dtype=torch.uint8)
 
 
@@ -84,10 +84,10 @@ def test_a_column_is_free_only_if_its_lower_half_is_seen_and_nothing_disputed():
     for x, low, high in ((0.02, 0.1, 1.5), (0.22, 0.5, 1.5), (0.42, 0.9, 1.5), (0.62, 0.1, 0.2),
                          (0.82, 0.1, 1.5), (1.02, 0.1, 1.5)):  # fmt: skip
         clear(occupancy, x, 0.02, low, high)
-    for x, hits, passes in ((0.82, 1, 0), (1.02, 1, 100)):  # a voxel that a ray ended in
+    for x, hits, misses in ((0.82, 1, 0), (1.02, 1, 100)):  # a voxel that a ray ended in
         index = tuple(np.floor((np.array([x, 0.02, 0.6]) - occupancy.corner) / 0.05 + 1e-6)
                       .astype(int))  # fmt: skip
-        occupancy.hits[index], occupancy.passes[index] = hits, passes
+        occupancy.hits[index], occupancy.misses[index] = hits, misses
     grid = grids.project(occupancy, BAND)
     # All of it; from below the middle on; from above; too little; disputed; a hit long ago.
     assert [cell_of(grid, x, 0.02) for x in (0.02, 0.22, 0.42, 0.62, 0.82, 1.02)] == [
@@ -141,7 +141,7 @@ def test_a_floor_at_zero_fills_one_layer_of_voxels():
         origin.expand(count, 3).contiguous(), (ends - origin) / lengths[:, None], lengths,
         torch.zeros(count, 3, dtype=torch.uint8))  # fmt: skip
     for keyframe in range(3):
-        occupancy.carve(rays, lengths, lengths - 0.05, True, keyframe)
+        occupancy.integrate_rays(rays, lengths, lengths - 0.05, True, keyframe)
     voxels = grids.voxels(occupancy)
     [layer] = np.unique(np.argwhere(voxels.states == OCCUPIED)[:, 2])
     middle = voxels.origin[2] + (layer + 0.5) * voxels.voxel_size
@@ -183,13 +183,13 @@ def test_without_occupied_voxels_there_are_no_points():
 def scene(ground, solid=lambda x, y, z: False):
     """Return what rays say of a place 4 x 3 m with a ground z = ground(x, y) and solids on it."""
     occupancy = make()
-    hits, passes = occupancy.hits.numpy(), occupancy.passes.numpy()
+    hits, misses = occupancy.hits.numpy(), occupancy.misses.numpy()
     x, y, z = np.moveaxis(
         occupancy.corner + (np.moveaxis(np.indices(hits.shape), 0, -1) + 0.5) * 0.05, -1, 0)
     z = np.round(z, 3)
     height = np.round(ground(x, y) / 0.05) * 0.05
     full = (np.abs(z - height) < 0.01) | ((z > height) & solid(x, y, z))
-    hits[full], passes[~full & (z > height)] = 100, 100
+    hits[full], misses[~full & (z > height)] = 100, 100
     return occupancy
 
 
@@ -229,7 +229,7 @@ def test_a_table_whose_legs_nobody_saw_is_no_floor():
     occupancy = scene(flat, table)
     x, y, z = np.indices(occupancy.shape) * 0.05 + np.reshape(occupancy.corner, (3, 1, 1, 1))
     below = (np.abs(x) < 0.6) & (np.abs(y) < 0.6) & (z < 0.65)
-    occupancy.hits[below], occupancy.passes[below] = 0, 0
+    occupancy.hits[below], occupancy.misses[below] = 0, 0
     grid = grids.project(occupancy, BAND)
     assert grid.floor == pytest.approx(0.0, abs=1e-6) and grid.floor_found
     assert cell_of(grid, 0.02, 0.02) == OCCUPIED and cell_of(grid, 1.2, 0.02) == FREE
@@ -278,7 +278,7 @@ def test_the_thresholds_of_map_server_make_the_map_of_the_probabilities():
     shape = tuple(occupancy.shape)
     hits = random.integers(0, 30, shape) * (random.random(shape) < 0.02)
     occupancy.hits[:] = torch.from_numpy(hits)
-    occupancy.passes[:] = torch.from_numpy(random.integers(0, 60, shape))
+    occupancy.misses[:] = torch.from_numpy(random.integers(0, 60, shape))
     grid = grids.project(occupancy, BAND)
     sure = grid.cells != UNKNOWN
     assert len(np.unique(grid.cells)) == 3 and len(np.unique(grid.probabilities)) > 20
@@ -291,9 +291,9 @@ def test_the_thresholds_of_map_server_make_the_map_of_the_probabilities():
 
 @pytest.mark.parametrize('hits', range(1, 16))
 @pytest.mark.parametrize('passes', [2, 10, 11, 12, 16, 40, 200])
-def test_votes_of_one_kind_of_voxel_mean_the_same_in_both_maps(hits, passes):
+def test_votes_of_one_kind_of_voxel_mean_the_same_in_both_maps(hits, misses):
     occupancy = make()
-    occupancy.hits[:], occupancy.passes[:] = hits, passes
+    occupancy.hits[:], occupancy.misses[:] = hits, misses
     grid = grids.project(occupancy, BAND, 0.0)
     [cell] = set(grid.cells.ravel().tolist()) - {UNKNOWN} or [UNKNOWN]
     [probability] = set(grid.probabilities.ravel().tolist()) - {UNKNOWN}

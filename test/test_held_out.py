@@ -18,7 +18,7 @@ def fill(mapper, T_world_cameras):
     """Add images, some of which may be held out."""
     for T_world_camera in T_world_cameras:
         image, depth = view(CAMERA, T_world_camera)
-        assert mapper.moved(T_world_camera)
+        assert mapper.is_new_viewpoint(T_world_camera)
         if not mapper.held_out.takes(image, CAMERA, T_world_camera, mapper.keyframes.count):
             mapper.add(image, CAMERA, T_world_camera, depth)
     return mapper
@@ -31,7 +31,7 @@ def test_every_sixteenth_is_held_out_and_not_among_the_keyframes():
     np.testing.assert_array_equal(held, [ROUND[7], ROUND[23]])
     assert not (mapper.keyframes.T_world_camera[:, None] == held).all((2, 3)).any()
     image, depth = view(CAMERA, ROUND[7])  # nor will it be, from the same place
-    assert not mapper.moved(ROUND[7])
+    assert not mapper.is_new_viewpoint(ROUND[7])
     assert not mapper.add(image, CAMERA, ROUND[7], depth)
 
 

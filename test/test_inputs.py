@@ -24,7 +24,6 @@ from ros_helpers import (
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan
 from tf2_ros import StaticTransformBroadcaster
 
-from instant_nerf_ros.ros.outputs.cloud_messages import point_cloud_message
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     cells_from_message,
@@ -34,6 +33,7 @@ from instant_nerf_ros.ros.conversions import (
     transform_message,
 )
 from instant_nerf_ros.ros.inputs.encodings import decode_color, decode_depth
+from instant_nerf_ros.ros.outputs.cloud_messages import point_cloud_message
 from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros
@@ -47,7 +47,7 @@ def robot():
     robot.close()
 
 
-def test_two_cameras_build_one_map_and_a_third_is_missed(robot):
+def test_two_cameras_build_one_map_and_a_silent_third_is_reported(robot):
     paths = robot.collect(Path, 'both/path', LATCHED)
     statuses = statuses_of(robot, 'both')
     node = robot.node
@@ -82,9 +82,9 @@ def test_poses_come_from_a_topic_instead_of_tf(robot, source, topic, kind):
     paths = robot.collect(Path, f'{name}/path', LATCHED)
     publisher = robot.node.create_publisher(kind, topic, 10)
 
-    def tell():
+    def publish():
         T = robot.pose()
-        T[0, 3] += 10.0  # TF, which says otherwise, is not heard
+        T[0, 3] += 10.0  # TF, which disagrees, is not used
         header = header_message(robot.node.get_clock().now().nanoseconds, 'map')
         if kind is PoseStamped:
             message = PoseStamped(header=header, pose=pose_message(T))
@@ -95,11 +95,11 @@ def test_poses_come_from_a_topic_instead_of_tf(robot, source, topic, kind):
 
     with mapper(f'pose_source:={source}', 'pose_frame:=camera', 'keyframes_rate:=5.0',
                 name=name) as process:
-        drive_until(robot, lambda: paths and paths[-1].poses, process.text, each=tell)
+        drive_until(robot, lambda: paths and paths[-1].poses, process.text, each=publish)
         assert paths[-1].poses[0].pose.position.x == pytest.approx(10.0, abs=1e-6)
 
 
-def test_a_camera_that_cannot_be_heard_raises_an_error_that_names_both_policies(robot):
+def test_incompatible_qos_raises_an_error_that_names_both_policies(robot):
     statuses = statuses_of(robot, 'strict')
     override = 'qos_overrides./image.subscription.reliability:=reliable'
     with mapper(override, name='strict') as process:
@@ -107,14 +107,14 @@ def test_a_camera_that_cannot_be_heard_raises_an_error_that_names_both_policies(
             s.level == DiagnosticStatus.ERROR
             and "'robot' offers reliability best_effort" in s.message
             and 'but reliable is requested' in s.message for s in statuses), 15.0, process.text)
-        # The override is that topic's alone.
+        # The override applies to that topic only.
         drive_until(robot, lambda: any(
             pair.key == 'rate: /camera_info [Hz]' and float(pair.value) > 0
             for pair in statuses[-1].values), process.text)
         assert not any('on /camera_info' in status.message for status in statuses)
 
 
-def test_a_topic_of_another_type_is_told_with_what_to_set(robot):
+def test_a_topic_of_another_type_is_reported_with_the_parameter_to_set(robot):
     robot.node.create_publisher(CompressedImage, 'zipped/image', 10)
     statuses = statuses_of(robot, 'typed')
     with mapper('cameras:=[zipped]', name='typed') as process:
@@ -126,7 +126,7 @@ def test_a_topic_of_another_type_is_told_with_what_to_set(robot):
             s.level == DiagnosticStatus.ERROR and sentence in s.message for s in statuses), 15.0)
 
 
-def test_lost_images_are_noticed_by_the_rate_of_camera_info(robot):
+def test_lost_images_are_detected_by_the_rate_of_camera_info(robot):
     statuses = statuses_of(robot, 'lossy')
     with mapper(name='lossy') as process:
         process.wait_for('the engine runs on backend')
@@ -144,7 +144,7 @@ def test_lost_images_are_noticed_by_the_rate_of_camera_info(robot):
 
 
 def wall_scan(stamp_ns):
-    """Return what a lidar at the camera sees of the wall: a fan in the plane of its height."""
+    """Return a scan of the wall by a lidar at the camera: a fan in a horizontal plane."""
     angles = np.linspace(-0.7, 0.7, 141)
     return LaserScan(
         header=header_message(stamp_ns, 'lidar'), angle_min=-0.7, angle_increment=0.01,
@@ -152,7 +152,7 @@ def wall_scan(stamp_ns):
 
 
 def wall_cloud(stamp_ns):
-    """Return what it would see with many planes."""
+    """Return a cloud of the wall by a lidar with many planes."""
     y, z = (grid.ravel() for grid in np.meshgrid(*2 * [np.linspace(-1.2, 1.2, 50)]))
     points = np.stack([np.full_like(y, WALL_DISTANCE), y, z], axis=-1)
     return point_cloud_message(points, np.zeros_like(points), stamp_ns, 'lidar')
@@ -160,7 +160,7 @@ def wall_cloud(stamp_ns):
 
 @pytest.mark.parametrize(('parameter', 'topic', 'message'), [
     ('scans', 'scan', wall_scan), ('clouds', 'cloud', wall_cloud)])
-def test_a_lidar_tells_a_camera_without_depth_where_the_wall_is(robot, parameter, topic, message):
+def test_a_lidar_measures_the_wall_for_a_camera_without_depth(robot, parameter, topic, message):
     name = f'with_{topic}'
     statuses = statuses_of(robot, name)
     depths = robot.collect(Image, f'{name}/render/depth/image_raw', RELIABLE)
@@ -182,7 +182,7 @@ def test_a_lidar_tells_a_camera_without_depth_where_the_wall_is(robot, parameter
 
     with mapper(f'{parameter}:=[{topic}]', 'use_depth:=false', name=name) as process:
         drive_until(robot, sees_the_wall, process.text, each=scan)
-        # Evidence that a camera before a wall without texture does not have.
+        # A camera without depth cannot measure a wall without texture.
         drive_until(robot, lambda: (cells_from_message(grids[-1]) == 100).any(), each=scan)
         wait_until(
             lambda: statuses and int(value_of(statuses[-1], 'scans')) > 0, 10.0, process.text)
@@ -206,7 +206,7 @@ def test_a_camera_may_be_reliable(robot):
         drive_until(robot, lambda: paths and paths[-1].poses, process.text, each=send)
 
 
-def test_jpegs_are_rendered_from_a_frame_with_the_virtual_camera(robot):
+def test_jpegs_are_rendered_from_render_frame_with_the_virtual_camera(robot):
     jpegs = robot.collect(CompressedImage, 'seen/render/image_raw/compressed', RELIABLE)
     infos = robot.collect(CameraInfo, 'seen/render/camera_info', RELIABLE)
     static = StaticTransformBroadcaster(robot.node)

@@ -63,9 +63,9 @@ def test_the_robot_fits_where_it_is_clear_of_all_that_is_not_free_and_of_the_bor
     assert fits.any() and (clear[fits] >= drives.RADIUS + margin).all()
     # The price of the lattice of places.
     assert (clear[~fits] < drives.RADIUS + margin + 3 * room.size).all()
-    drawn = room.places(50)
+    sources = room.places(50)
     assert all(drives.clearance(np.stack([place, place]), truth.boxes) >= drives.RADIUS
-               for place in drawn)
+               for place in sources)
 
 
 def test_a_drive_fails_without_a_path_and_where_it_touches(truth):

@@ -6,9 +6,9 @@ import pytest
 from randomness import generator
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
-from instant_nerf_ros.nerf.capture.rays import draw
+from instant_nerf_ros.nerf.capture.rays import sample_rays
+from instant_nerf_ros.nerf.config import KeyframeConfig
 
 BYTES = 2**20  # of a budget of 1 MB
 SMALL, WIDE, LARGE = (
@@ -132,17 +132,17 @@ def test_an_image_larger_than_the_budget_is_refused_and_nothing_is_lost():
 def test_moved_by_a_distance_or_an_angle(motion, kept):
     keyframes = Keyframes(CONFIG)
     start = pose(3.0, -2.0, 1.0, angle=33.0, axis=1)
-    assert keyframes.moved(start)
+    assert keyframes.is_new_viewpoint(start)
     add(keyframes, SMALL, 3, start)
-    assert keyframes.moved(start @ motion) == kept
+    assert keyframes.is_new_viewpoint(start @ motion) == kept
 
 
 def test_motion_counts_from_all_images():
     keyframes = Keyframes(CONFIG)
     for x in (0.0, 5.0):
         add(keyframes, SMALL, 0, pose(x))
-    assert not keyframes.moved(pose(0.05)) and not keyframes.moved(pose(5.05))
-    assert keyframes.moved(pose(2.5)) and not keyframes.moved(pose(2.5), pose(2.45)[None])
+    assert not keyframes.is_new_viewpoint(pose(0.05)) and not keyframes.is_new_viewpoint(pose(5.05))
+    assert keyframes.is_new_viewpoint(pose(2.5)) and not keyframes.is_new_viewpoint(pose(2.5), pose(2.45)[None])
 
 
 def test_depth_is_kept_to_half_a_millimetre_and_what_is_none_becomes_none():
@@ -164,7 +164,7 @@ def test_an_image_without_depth_does_not_inherit_that_of_an_evicted_one():
         add(keyframes, SMALL, number)
     for number in range(13, 25):
         keyframes.add(picture(SMALL, number)[0], SMALL, pose(number * 3.0))
-    rays, _ = draw(keyframes, 5000, generator(), 0.5)
+    rays, _ = sample_rays(keyframes, 5000, generator(), 0.5)
     without = rays.pixels[:, 2] >= 13
     assert without.sum() > 1000 and not rays.surfaces[without].any()
     assert rays.surfaces[~without].all()
@@ -174,14 +174,14 @@ def test_new_keyframes_are_drawn_first_and_all_alike_in_the_end():
     keyframes, random = Keyframes(CONFIG), generator()
     for number in range(4):
         add(keyframes, SMALL, number)
-    np.testing.assert_allclose(keyframes.draw_weights(), 0.25)
+    np.testing.assert_allclose(keyframes.sampling_weights(), 0.25)
     for _ in range(50):
-        draw(keyframes, 2000, random, 0.5)
+        sample_rays(keyframes, 2000, random, 0.5)
     add(keyframes, SMALL, 4)
-    weights = keyframes.draw_weights()
+    weights = keyframes.sampling_weights()
     assert weights.sum() == pytest.approx(1) and weights[4] > 4 * weights[:4].max()
-    assert keyframes.draws.sum() == 100_000
+    assert keyframes.ray_counts.sum() == 100_000
     for _ in range(400):
-        draw(keyframes, 2000, random, 0.5)
-    np.testing.assert_allclose(keyframes.draw_weights(), 0.2, atol=0.02)
-    np.testing.assert_allclose(keyframes.draws / keyframes.draws.sum(), 0.2, atol=0.02)
+        sample_rays(keyframes, 2000, random, 0.5)
+    np.testing.assert_allclose(keyframes.sampling_weights(), 0.2, atol=0.02)
+    np.testing.assert_allclose(keyframes.ray_counts / keyframes.ray_counts.sum(), 0.2, atol=0.02)

@@ -2,10 +2,10 @@
 import pytest
 import torch
 
+from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.config import LossConfig
 from instant_nerf_ros.nerf.field import loss
 from instant_nerf_ros.nerf.field.composite import Pixels
-from instant_nerf_ros.nerf.config import LossConfig
-from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.field.samples import Samples
 
 CONFIG = LossConfig(huber_delta=0.1)

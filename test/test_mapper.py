@@ -245,7 +245,7 @@ def test_steps_of_the_processor_make_no_arrays_of_their_samples():
         if (mapper.steps - 1) % mapper.schedule.vote_every:  # else a keyframe votes
             most = max(most, tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
-    budget = mapper.schedule.budget(mapper.config.sampling, mapper.engine)
+    budget = mapper.schedule.budget(mapper.config.sampling, mapper._backend)
     assert most < 8 * budget  # their positions would be 12 bytes each
 
 
@@ -326,12 +326,12 @@ def test_a_step_whose_loss_is_not_finite_changes_nothing(device):
     healthy = weight.clone()
     weight[:] = math.nan
     before = {name: value.clone() for name, value in mapper.field.state().items()}
-    passes = mapper.occupancy.passes.clone()
+    misses = mapper.occupancy.misses.clone()
     assert math.isnan(mapper.step()['loss'])
     assert mapper.discarded == 1
     for name, value in mapper.field.state().items():
         assert torch.equal(before[name].nan_to_num(), value.nan_to_num())
-    assert torch.equal(passes, mapper.occupancy.passes)
+    assert torch.equal(misses, mapper.occupancy.misses)
     weight[:] = healthy
     assert math.isfinite(mapper.step()['loss']) and mapper.discarded == 1
     assert not torch.equal(before['geometry.hidden'], mapper.field.state()['geometry.hidden'])
@@ -354,11 +354,11 @@ def test_it_settles_when_no_image_comes_and_learns_on_with_the_next(monkeypatch)
     monkeypatch.setattr(schedule, 'LAST', 3)
     mapper = add_views(Mapper(TINY), ROUND[:1])
     for _ in range(3):
-        assert not mapper.settled
+        assert not mapper.converged
         mapper.step()
-    assert mapper.settled
+    assert mapper.converged
     add_views(mapper, ROUND[9:10])
-    assert not mapper.settled
+    assert not mapper.converged
 
 
 @pytest.mark.parametrize('error', [
@@ -370,7 +370,7 @@ def test_a_step_without_memory_is_taken_again_and_smaller(error, monkeypatch):
     for pose in poses(3):
         image, depth = view(CAMERA, pose)
         mapper.add(image, CAMERA, pose, depth)
-    learn, asked = train_step.learn, []
+    learn, asked = train_step.train_step, []
 
     def fails_at_first(*arguments):
         asked.append((len(arguments[1]), arguments[-1]))

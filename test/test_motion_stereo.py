@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from randomness import generator
 
-from instant_nerf_ros.nerf.motion import plane_sweep
 from instant_nerf_ros.nerf.backends.cpu.kernels import stereo
 from instant_nerf_ros.nerf.backends.reference import stereo
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.motion import plane_sweep
 
 CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
 NORMAL = np.array([0.3, -0.2, -1.0]) / np.linalg.norm([0.3, -0.2, -1.0])
@@ -37,13 +37,13 @@ def see(T_world_camera, camera=CAMERA, contrast=1.0):
 
 
 def side(own, others, camera, **how):
-    chosen = plane_sweep.partners(own, np.array(others).reshape(-1, 4, 4))
-    return [(plane_sweep.plain(see(others[k], camera, **how)[0], camera), others[k])
+    chosen = plane_sweep.stereo_partners(own, np.array(others).reshape(-1, 4, 4))
+    return [(plane_sweep.undistort(see(others[k], camera, **how)[0], camera), others[k])
             for k in chosen]
 
 
 def estimate(own, earlier, later=(), camera=CAMERA, **how):
-    image = plane_sweep.plain(see(own, camera, **how)[0], camera)
+    image = plane_sweep.undistort(see(own, camera, **how)[0], camera)
     return plane_sweep.depth(
         image, own, side(own, earlier, camera, **how), side(own, later, camera, **how))
 
@@ -77,7 +77,7 @@ def test_a_slanted_plane_is_where_it_is(axis, sign, camera):
 @pytest.mark.parametrize('camera', DISTORTED, ids=NAMES)
 def test_its_points_lie_on_the_plane(camera):
     own = pose(x=0.3, y=-0.2, yaw=0.2)
-    image = plane_sweep.plain(see(own, camera)[0], camera)
+    image = plane_sweep.undistort(see(own, camera)[0], camera)
     straight = dataclasses.replace(camera, distortion_model='none', distortion=())
     depth = see(own, straight)[1]
     depth[::2] = np.nan
@@ -123,30 +123,30 @@ def test_parallax_in_closed_form(axis):
 
 def test_points_agree_with_the_depth_of_another_image():
     own, other = pose(x=0.3, yaw=-0.1), pose(x=-0.2, z=0.1, yaw=0.05)
-    image = plane_sweep.plain(see(own)[0], CAMERA)
+    image = plane_sweep.undistort(see(own)[0], CAMERA)
     points = plane_sweep.points(image, own, see(own)[1])
     its_image, its_depth = see(other)
 
-    def agreed(points, depth=its_depth):
-        return plane_sweep.agreed(
-            plane_sweep.plain(its_image, CAMERA), other, depth, points)
+    def agrees(points, depth=its_depth):
+        return plane_sweep.agrees(
+            plane_sweep.undistort(its_image, CAMERA), other, depth, points)
 
     T_other_world = np.linalg.inv(other)
     x, y, z = T_other_world[:3, :3] @ points.T + T_other_world[:3, 3:]
     shown = (abs(x / z) < 79 / 130) & (abs(y / z) < 59 / 130)
     hidden = (abs(x / z) > 81 / 130) | (abs(y / z) > 61 / 130)
     assert shown.any() and hidden.any()
-    assert agreed(points)[shown].all() and not agreed(points)[hidden].any()
+    assert agrees(points)[shown].all() and not agrees(points)[hidden].any()
     for share in (0.7, 1.3):
-        assert not agreed(other[:3, 3] + share * (points - other[:3, 3])).any()
-    assert not agreed(2 * other[:3, 3] - points).any()  # behind it
-    assert not agreed(points, np.full_like(its_depth, np.nan)).any()
+        assert not agrees(other[:3, 3] + share * (points - other[:3, 3])).any()
+    assert not agrees(2 * other[:3, 3] - points).any()  # behind it
+    assert not agrees(points, np.full_like(its_depth, np.nan)).any()
 
 
 def test_light_that_changes_is_no_difference():
     own, others = pose(), [pose(x=0.12), pose(x=0.18), pose(x=0.25)]
-    image = plane_sweep.plain(see(own)[0], CAMERA)
-    darker = [(plane_sweep.plain(see(other, contrast=0.5)[0], CAMERA), other)
+    image = plane_sweep.undistort(see(own)[0], CAMERA)
+    darker = [(plane_sweep.undistort(see(other, contrast=0.5)[0], CAMERA), other)
               for other in others]
     depth = plane_sweep.depth(image, own, darker, [])
     known = np.isfinite(depth)
@@ -157,9 +157,9 @@ def test_what_one_side_does_not_show_the_other_does():
     # The images from before show something else: as if it had been hidden.
     own = pose()
     later = [pose(x=0.12), pose(x=0.18), pose(x=0.25)]
-    image = plane_sweep.plain(see(own)[0], CAMERA)
+    image = plane_sweep.undistort(see(own)[0], CAMERA)
     noise = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
-    hidden = [(plane_sweep.plain(noise, CAMERA), pose(x=-x)) for x in (0.12, 0.18)]
+    hidden = [(plane_sweep.undistort(noise, CAMERA), pose(x=-x)) for x in (0.12, 0.18)]
     depth = plane_sweep.depth(image, own, hidden, side(own, later, CAMERA))
     known = np.isfinite(depth)
     assert known.mean() > 0.4 and np.median(abs(depth - see(own)[1])[known]) < 0.03
@@ -168,7 +168,7 @@ def test_what_one_side_does_not_show_the_other_does():
 def test_partners_are_those_with_the_wanted_baselines():
     T_world_others = np.array([pose(x=x) for x in (0.05, 0.11, 0.14, 0.21, 0.32, 0.5)]
                               + [pose(x=0.2, yaw=0.5)])
-    assert plane_sweep.partners(pose(), T_world_others) == [1, 3, 4]
+    assert plane_sweep.stereo_partners(pose(), T_world_others) == [1, 3, 4]
 
 
 def matched(random):

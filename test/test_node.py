@@ -17,7 +17,6 @@ from nav_msgs.msg import OccupancyGrid
 from ros_helpers import CAMERA, WALL_COLOR, WALL_DISTANCE, Robot, mapper, wait_until
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     cells_from_message,
@@ -26,6 +25,7 @@ from instant_nerf_ros.ros.conversions import (
     write_pose,
 )
 from instant_nerf_ros.ros.inputs.encodings import decode_color, decode_depth
+from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
 from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
 
 pytestmark = pytest.mark.ros

@@ -8,7 +8,6 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.products import grids
 from instant_nerf_ros.nerf.backends.reference.voxels import (
     EMPTY,
     FREE,
@@ -20,9 +19,10 @@ from instant_nerf_ros.nerf.backends.reference.voxels import (
     UNVISITED,
     state,
 )
+from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import OccupancyConfig
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
-from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.products import grids
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
 VOXEL = 0.5
@@ -37,26 +37,26 @@ class Grids:
     """The arrays that carve writes, all zero."""
 
     def __init__(self):
-        self.hits, self.passes, self.stamps, self.voxels = torch.zeros(
+        self.hits, self.misses, self.last_keyframe, self.voxels = torch.zeros(
             4, *SHAPE, dtype=torch.uint8)
         self.colors = torch.zeros(*SHAPE, 3, dtype=torch.uint8)
 
-    def carve(self, backend, origins, directions, distances, reaches=None, measured=True,
-              pixel=(0, 0, 0), stamp=1):  # fmt: skip
+    def integrate_rays(self, backend, origins, directions, distances, clear_distances=None, measured=True,
+              pixel=(0, 0, 0), keyframe=1):  # fmt: skip
         """Carve rays of one colour, which reach up to a voxel before their ends; return self."""
         origins, directions = torch.as_tensor(origins), torch.as_tensor(directions)
         distances = torch.as_tensor(distances).float()
-        reaches = distances - VOXEL if reaches is None else torch.as_tensor(reaches).float()
-        backend.carve(
-            origins.float(), directions.float(), distances, reaches, measured,
-            torch.tensor([pixel] * len(origins), dtype=torch.int16), stamp, self.hits,
-            self.passes, self.stamps, self.colors, self.voxels, torch.zeros(3), VOXEL)  # fmt: skip
+        clear_distances = distances - VOXEL if clear_distances is None else torch.as_tensor(clear_distances).float()
+        backend.integrate_rays(
+            origins.float(), directions.float(), distances, clear_distances, measured,
+            torch.tensor([pixel] * len(origins), dtype=torch.int16), keyframe, self.hits,
+            self.misses, self.last_keyframe, self.colors, self.voxels, torch.zeros(3), VOXEL)  # fmt: skip
         return self
 
     def carve_often(self, backend, count, *rays, **options):
         """Carve the same rays of so many keyframes."""
         for keyframe in range(count):
-            self.carve(backend, *rays, stamp=keyframe % 255 + 1, **options)
+            self.integrate_rays(backend, *rays, keyframe=keyframe % 255 + 1, **options)
         return self
 
     def cells(self, name):
@@ -66,11 +66,11 @@ class Grids:
 
     def state(self, backend, cell):
         """Return the state of a voxel."""
-        return backend.states(self.hits, self.passes)[cell].item()
+        return backend.states(self.hits, self.misses)[cell].item()
 
 
-def visit(backend, positions, densities, stored, voxels, decay=0.5, threshold=1.0):
-    backend.visit(
+def update_density(backend, positions, densities, stored, voxels, decay=0.5, threshold=1.0):
+    backend.update_density(
         torch.tensor(positions), torch.tensor(densities), stored, voxels, torch.zeros(3), VOXEL,
         decay, threshold)  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_a_ray_passes_what_it_crosses_and_hits_where_it_ends(backend, axis, sign
     origin, direction = [1.2, 1.2, 1.2], [0.0, 0.0, 0.0]
     origin[axis] = 0.2 if sign > 0 else 3.8
     direction[axis] = float(sign)
-    grids = Grids().carve(backend, [origin], [direction], [2.0])
+    grids = Grids().integrate_rays(backend, [origin], [direction], [2.0])
 
     def cell(index):
         cell = [2, 2, 2]
@@ -94,23 +94,23 @@ def test_a_ray_passes_what_it_crosses_and_hits_where_it_ends(backend, axis, sign
 
 
 def test_a_short_ray_only_hits_and_no_distance_is_no_ray(backend):
-    grids = Grids().carve(backend, [[1.2, 1.2, 1.2]] * 3, [[0, 0, 1.0]] * 3, [0.4, 0.0, -1.0])
+    grids = Grids().integrate_rays(backend, [[1.2, 1.2, 1.2]] * 3, [[0, 0, 1.0]] * 3, [0.4, 0.0, -1.0])
     assert grids.cells('hits') == {(2, 2, 3): 1} and not grids.cells('passes')
 
 
 def test_rays_from_and_to_the_outside_count_inside(backend):
-    grids = Grids().carve(backend, [[-1.7, 1.2, 1.2], [1.2, 4.8, 1.2]],
+    grids = Grids().integrate_rays(backend, [[-1.7, 1.2, 1.2], [1.2, 4.8, 1.2]],
                           [[1.0, 0, 0], [0, 1.0, 0]], [30.0, 9.0])  # fmt: skip
     through = {(index, 2, 2): 1 for index in range(8)}
     assert grids.cells('passes') == {**through, (2, 9, 2): 1} and not grids.cells('hits')
-    grids = Grids().carve(backend, [[9.0, 9.0, 9.0]], [[1.0, 0, 0]], [5.0])
+    grids = Grids().integrate_rays(backend, [[9.0, 9.0, 9.0]], [[1.0, 0, 0]], [5.0])
     assert not grids.cells('passes') and not grids.cells('hits')
 
 
 def test_a_diagonal_ray_crosses_the_faces_in_order(backend):
     # From (0.1, 0.3, 0.2) along (1, 1, 0): the face y = 0.5 comes first, then x = 0.5, and so on.
     direction = [math.sqrt(0.5), math.sqrt(0.5), 0.0]
-    grids = Grids().carve(backend, [[0.1, 0.3, 0.2]], [direction], [math.sqrt(2) * 1.25])
+    grids = Grids().integrate_rays(backend, [[0.1, 0.3, 0.2]], [direction], [math.sqrt(2) * 1.25])
     # It ends at (1.35, 1.55), and passes up to (0.996, 1.196).
     assert grids.cells('passes') == {
         (0, 0, 0): 1, (0, 1, 0): 1, (1, 1, 0): 1, (1, 2, 0): 1}  # fmt: skip
@@ -119,8 +119,8 @@ def test_a_diagonal_ray_crosses_the_faces_in_order(backend):
 
 def test_a_ray_that_starts_on_a_face_does_not_pass_what_it_only_touches(backend):
     for sign, cells in ((1, (2, 3, 4)), (-1, (1,))):
-        grids = Grids().carve(
-            backend, [[1.0, 1.2, 1.2]], [[float(sign), 0, 0]], [0.0], reaches=[1.4])
+        grids = Grids().integrate_rays(
+            backend, [[1.0, 1.2, 1.2]], [[float(sign), 0, 0]], [0.0], clear_distances=[1.4])
         passed = {(cell, 2, 2): 1 for cell in cells if 0.5 * cell < 2.4}
         if sign < 0:
             passed[0, 2, 2] = 1
@@ -129,7 +129,7 @@ def test_a_ray_that_starts_on_a_face_does_not_pass_what_it_only_touches(backend)
 
 def test_a_keyframe_has_one_vote_on_a_voxel_and_a_hit_comes_before_a_pass(backend):
     # Two rays end in voxel 4, a third crosses it and ends in voxel 6.
-    grids = Grids().carve(backend, [[0.2, 1.2, 1.2]] * 3, [[1.0, 0, 0]] * 3, [2.0, 2.1, 3.2])
+    grids = Grids().integrate_rays(backend, [[0.2, 1.2, 1.2]] * 3, [[1.0, 0, 0]] * 3, [2.0, 2.1, 3.2])
     assert grids.cells('hits') == {(4, 2, 2): 1, (6, 2, 2): 1}
     assert grids.cells('passes') == {(index, 2, 2): 1 for index in (0, 1, 2, 3, 5)}
 
@@ -139,17 +139,17 @@ def test_one_keyframe_alone_makes_nothing_free_or_occupied(backend, measured, vo
     rays = [[0.2, 1.2, 1.2]] * 50, [[1.0, 0, 0]] * 50, [2.0] * 50
     grids = Grids()
     for _ in range(20):  # it may tell its own again and again
-        grids.carve(backend, *rays, stamp=7, measured=measured)
-    assert (backend.states(grids.hits, grids.passes) == UNKNOWN).all()
-    for stamp in range(1, votes):  # what is not measured must be said once more
+        grids.integrate_rays(backend, *rays, keyframe=7, measured=measured)
+    assert (backend.states(grids.hits, grids.misses) == UNKNOWN).all()
+    for keyframe in range(1, votes):  # what is not measured must be said once more
         assert grids.state(backend, (4, 2, 2)) == grids.state(backend, (1, 2, 2)) == UNKNOWN
-        grids.carve(backend, *rays, stamp=stamp, measured=measured)
+        grids.integrate_rays(backend, *rays, keyframe=keyframe, measured=measured)
     assert grids.state(backend, (4, 2, 2)) == OCCUPIED
     assert grids.state(backend, (1, 2, 2)) == FREE
 
 
 def test_a_ray_whose_end_nobody_knows_tells_of_its_reach_only(backend):
-    grids = Grids().carve(backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [0.0], reaches=[1.0])
+    grids = Grids().integrate_rays(backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [0.0], clear_distances=[1.0])
     assert grids.cells('passes') == {(index, 2, 2): 1 for index in range(3)}
     assert not grids.cells('hits')
 
@@ -163,7 +163,7 @@ def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
     assert grids.hits[cell] == MEMORY and grids.state(backend, cell) == OCCUPIED
     states = []
     for keyframe in range(40):
-        grids.carve(backend, *through, reaches=[3.6] * rays, stamp=keyframe + 1)
+        grids.integrate_rays(backend, *through, clear_distances=[3.6] * rays, keyframe=keyframe + 1)
         states.append(grids.state(backend, cell))
     assert states == [OCCUPIED] * 16 + [UNKNOWN] * 9 + [FREE] * 15
 
@@ -172,11 +172,11 @@ def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
 def test_an_obstacle_that_comes_is_seen_after_five_keyframes(backend, before):
     grids, cell = Grids(), (4, 2, 2)
     rays = [[0.2, 1.2, 1.2]], [[1.0, 0, 0]]
-    grids.carve_often(backend, before, *rays, [0.0], reaches=[3.6])
+    grids.carve_often(backend, before, *rays, [0.0], clear_distances=[3.6])
     assert grids.state(backend, cell) == FREE
     states = []
     for keyframe in range(5):
-        grids.carve(backend, *rays, [2.0], stamp=keyframe + 220)
+        grids.integrate_rays(backend, *rays, [2.0], keyframe=keyframe + 220)
         states.append(grids.state(backend, cell))
     assert FREE not in states[1:]  # from the second on; one alone may be noise
     assert states[-1] == OCCUPIED
@@ -187,31 +187,31 @@ def test_full_counts_are_halved_together(backend):
         grids = Grids()
         getattr(grids, name)[cell] = 11
         getattr(grids, count)[cell] = MEMORY - 11
-        grids.carve(backend, [[0.7, 1.2, 1.2]], [[1.0, 0, 0]], [1.6])
+        grids.integrate_rays(backend, [[0.7, 1.2, 1.2]], [[1.0, 0, 0]], [1.6])
         assert getattr(grids, name)[cell] == 6 and getattr(grids, count)[cell] == 2
     grids = Grids().carve_often(backend, 300, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0])
-    assert MEMORY // 2 <= grids.passes.max() <= MEMORY
+    assert MEMORY // 2 <= grids.misses.max() <= MEMORY
     assert MEMORY // 2 <= grids.hits.max() <= MEMORY
 
 
 def test_the_first_hit_colours_a_voxel_and_later_ones_move_it_by_a_quarter(backend):
     grids = Grids()
-    for stamp, (pixel, expected) in enumerate((
+    for keyframe, (pixel, expected) in enumerate((
             ((200, 0, 100), (200, 0, 100)), ((100, 200, 100), (175, 50, 100)),
             ((0, 50, 255), (131, 50, 139)))):  # fmt: skip
-        grids.carve(
-            backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, stamp=stamp + 1)
+        grids.integrate_rays(
+            backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, keyframe=keyframe + 1)
         np.testing.assert_allclose(grids.colors[4, 2, 2].tolist(), expected, atol=1)
     assert (grids.colors != 0).any(-1).sum() == 1
 
 
 def test_a_ray_without_colour_votes_but_colours_nothing(backend):
     grids, none = Grids(), (-1, -1, -1)
-    for stamp, (pixel, expected) in enumerate((
+    for keyframe, (pixel, expected) in enumerate((
             (none, (0, 0, 0)), ((200, 0, 100), (200, 0, 100)), (none, (200, 0, 100)),
             ((100, 200, 100), (175, 50, 100)))):  # fmt: skip
-        grids.carve(
-            backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, stamp=stamp + 1)
+        grids.integrate_rays(
+            backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, keyframe=keyframe + 1)
         np.testing.assert_allclose(grids.colors[4, 2, 2].tolist(), expected, atol=1)
     assert grids.hits[4, 2, 2] == 4
 
@@ -244,22 +244,22 @@ def test_cpu_carves_as_the_reference_does():
     for k in range(8):
         part = slice(50 * k, 50 * k + 50)
         for made, name in ((cpu, 'cpu'), (other, 'reference')):
-            made.carve(backends.select(name), origins[part], directions[part], distances[part],
-                        stamp=k + 1)  # fmt: skip
+            made.integrate_rays(backends.select(name), origins[part], directions[part], distances[part],
+                        keyframe=k + 1)  # fmt: skip
     for name in ('hits', 'passes', 'voxels'):
         actual, expected = getattr(cpu, name), getattr(other, name)
         assert (actual != expected).sum() < 0.005 * expected.numel() and expected.any()
     for axis in range(3):  # no axis is like another
-        sums = [grid.passes.sum(dim=[a for a in range(3) if a != axis]) for grid in (cpu, other)]
+        sums = [grid.misses.sum(dim=[a for a in range(3) if a != axis]) for grid in (cpu, other)]
         assert (sums[0] - sums[1]).abs().max() <= 3
 
 
 def test_states_of_the_extremes(backend):
-    hits, passes = torch.tensor([
+    hits, misses = torch.tensor([
         [0, 0], [0, 255], [255, 0], [255, 255], [MIN_VOTES - 1, 0], [0, MIN_VOTES - 1],
         [MIN_VOTES, 0], [0, MIN_VOTES], [2, 6], [2, 7], [1, 8], [1, 9],
     ], dtype=torch.uint8).T.contiguous()[:, :, None, None]  # fmt: skip
-    states = backend.states(hits, passes).flatten().tolist()
+    states = backend.states(hits, misses).flatten().tolist()
     assert states == [
         UNKNOWN, FREE, OCCUPIED, OCCUPIED, UNKNOWN, UNKNOWN,
         OCCUPIED, FREE, OCCUPIED, UNKNOWN, UNKNOWN, FREE]  # fmt: skip
@@ -267,9 +267,9 @@ def test_states_of_the_extremes(backend):
 
 def test_states_agree_for_all_counts_and_only_sink_as_rays_pass():
     counts = torch.arange(256).byte()
-    hits, passes = counts[:, None, None].expand(256, 256, 1), counts[None, :, None].expand(
+    hits, misses = counts[:, None, None].expand(256, 256, 1), counts[None, :, None].expand(
         256, 256, 1)
-    cpu, other = (backends.select(name).states(hits.contiguous(), passes.contiguous())[..., 0]
+    cpu, other = (backends.select(name).states(hits.contiguous(), misses.contiguous())[..., 0]
                   for name in ('cpu', 'reference'))  # fmt: skip
     assert torch.equal(cpu, other) and cpu.dtype == torch.int8
     order = {OCCUPIED: 2, UNKNOWN: 1, FREE: 0}
@@ -285,12 +285,12 @@ def test_a_voxel_is_empty_after_enough_visits_without_density_and_solid_after_on
     cell = 1, 4, 11
     # It starts at twice the threshold: 2, then 2 * 0.6 = 1.2, then 0.72.
     for expected_value, expected in ((1.2, SOLID), (0.72, EMPTY)):
-        visit(backend, position, [0.0], stored, voxels, decay=0.6)
+        update_density(backend, position, [0.0], stored, voxels, decay=0.6)
         assert voxels[cell] == expected
         assert stored[cell].item() == pytest.approx(expected_value, rel=1e-5)
-    visit(backend, position, [5.0], stored, voxels, decay=0.6)
+    update_density(backend, position, [5.0], stored, voxels, decay=0.6)
     assert voxels[cell] == SOLID and stored[cell] == 5.0
-    visit(backend, position, [3.5], stored, voxels, decay=0.6)  # more than 0.6 * 5
+    update_density(backend, position, [3.5], stored, voxels, decay=0.6)  # more than 0.6 * 5
     assert stored[cell] == 3.5
     assert (voxels != UNVISITED).sum() == 1 and (stored != 0).sum() == 1
 
@@ -299,8 +299,8 @@ def test_visits_outside_of_the_grid_and_none_at_all_change_nothing(backend):
     stored, voxels = torch.zeros(SHAPE), torch.zeros(SHAPE, dtype=torch.uint8)
     outside = [[-0.01, 1.0, 1.0], [4.01, 1.0, 1.0], [1.0, 5.01, 1.0], [1.0, 1.0, 6.01],
                [1.0, -9.0, 1.0], [1.0, 1.0, -0.3]]  # fmt: skip
-    visit(backend, outside, [9.0] * 6, stored, voxels)
-    backend.visit(torch.empty(0, 3), torch.empty(0), stored, voxels, torch.zeros(3), VOXEL, 0.5, 1)
+    update_density(backend, outside, [9.0] * 6, stored, voxels)
+    backend.update_density(torch.empty(0, 3), torch.empty(0), stored, voxels, torch.zeros(3), VOXEL, 0.5, 1)
     assert not voxels.any() and not stored.any()
 
 
@@ -311,7 +311,7 @@ def test_cpu_visits_as_the_reference_does():
     found = []
     for name in ('cpu', 'reference'):
         stored, voxels = torch.zeros(SHAPE), torch.zeros(SHAPE, dtype=torch.uint8)
-        backends.select(name).visit(
+        backends.select(name).update_density(
             positions, densities, stored, voxels, torch.zeros(3), VOXEL, 0.8, 1.5)
         found.append((stored, voxels))
     (cpu_stored, cpu_voxels), (stored, voxels) = found
@@ -371,7 +371,7 @@ def test_include_grows_by_doubling_and_leaves_all_in_its_place(backend, axis, si
 
 def test_where_the_gpu_has_no_memory_to_grow_nothing_changes(backend, monkeypatch):
     occupancy = make(backend)
-    before = occupancy.shape, occupancy.voxels, occupancy.colors
+    before = occupancy.shape, occupancy.density_state, occupancy.colors
     made = []
 
     def zeros(self, shape, kind):
@@ -384,7 +384,7 @@ def test_where_the_gpu_has_no_memory_to_grow_nothing_changes(backend, monkeypatc
     with pytest.raises(ValueError, match="no memory: enlarge 'occupancy.voxel_size'"):
         occupancy.include([5.0, 0.0, 0.0])
     assert before[0] == occupancy.shape
-    assert before[1] is occupancy.voxels and before[2] is occupancy.colors
+    assert before[1] is occupancy.density_state and before[2] is occupancy.colors
 
 
 def test_a_wall_before_a_depth_camera(backend):
@@ -400,7 +400,7 @@ def test_a_wall_before_a_depth_camera(backend):
     rays = Rays(origins, directions / length[:, None], surfaces,
                 torch.full((count, 3), 80, dtype=torch.uint8))  # fmt: skip
     for keyframe in range(MIN_VOTES):
-        occupancy.carve(rays, surfaces, surfaces - 0.1, True, keyframe)
+        occupancy.integrate_rays(rays, surfaces, surfaces - 0.1, True, keyframe)
     grid = grids.voxels(occupancy)
     states = grid.states
     x, y, z = (grid.origin + (np.indices(states.shape).reshape(3, -1).T + 0.5) * 0.1).T
@@ -422,9 +422,9 @@ def test_a_wall_before_a_depth_camera(backend):
 def test_visits_reach_the_voxel_that_holds_the_position(backend):
     occupancy = make(backend, (3.0, -2.0, 1.0))
     position = np.array([3.42, -2.31, 1.27])
-    occupancy.visit(floats(position[None]), torch.tensor([1e4]))
+    occupancy.update_density(floats(position[None]), torch.tensor([1e4]))
     index = tuple(np.floor((position - occupancy.corner) / 0.1).astype(int))
-    assert occupancy.voxels[index] == SOLID and (occupancy.voxels != UNVISITED).sum() == 1
+    assert occupancy.density_state[index] == SOLID and (occupancy.density_state != UNVISITED).sum() == 1
     assert (grids.voxels(occupancy).states == UNKNOWN).all()  # the field alone makes no map
 
 
@@ -438,8 +438,8 @@ def test_all_that_rays_tell_of_lies_in_the_window_also_after_growth(backend):
         distances = floats(random.uniform(-0.2, 1.0, count))
         rays = Rays(origins, unit(random, count), distances.clamp(min=0),
                     torch.zeros(count, 3, dtype=torch.uint8))  # fmt: skip
-        occupancy.carve(rays, distances, distances - 0.1, True, 0)
-        told = (occupancy.hits > 0) | (occupancy.passes > 0)
+        occupancy.integrate_rays(rays, distances, distances - 0.1, True, 0)
+        told = (occupancy.hits > 0) | (occupancy.misses > 0)
         inside = torch.zeros_like(told)
         inside[occupancy.window()] = True
         assert told.sum() > 100 and not (told & ~inside).any()

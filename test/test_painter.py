@@ -1,4 +1,4 @@
-"""Views in pieces: together they are the view, and no piece takes long."""
+"""ProgressiveRenderer: the strips form the whole view, and none of them takes long."""
 import time
 import types
 
@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.outputs.progressive_renderer import AT_ONCE, Painter
+from instant_nerf_ros.ros.outputs.progressive_renderer import MIN_PIXELS, ProgressiveRenderer
 
 POSE = np.eye(4)
-PIXEL = 2e-6  # seconds
+PIXEL_TIME = 2e-6  # s
 
 
 class Scene:
-    """Shows where each pixel looks, as slowly as a real one."""
+    """Renders the direction of each pixel, as slowly as a real mapper."""
 
     def __init__(self):
-        self.seconds = []
+        self.durations = []
 
     def render(self, camera, T_map_camera, rows):
-        """Return the directions of some rows as a view."""
+        """Return the directions of the rows as a view."""
         directions = camera.directions().reshape(camera.height, camera.width, 3)[rows]
-        self.seconds.append(PIXEL * directions[..., 0].size)
-        time.sleep(self.seconds[-1])
+        self.durations.append(PIXEL_TIME * directions[..., 0].size)
+        time.sleep(self.durations[-1])
         return types.SimpleNamespace(
             color=(127 * directions + 128).astype(np.uint8), depth=directions[..., 0])
 
@@ -32,24 +32,24 @@ def camera_of(width, height):
 
 
 def whole(camera):
-    """Return the view in one piece."""
+    """Return the view rendered at once."""
     return Scene().render(camera, POSE, slice(None))
 
 
-def test_what_takes_no_longer_than_the_deadline_comes_at_once():
+def test_a_view_that_takes_no_longer_than_the_deadline_is_rendered_at_once():
     camera = camera_of(64, 48)
-    (picture,) = Painter().paint(Scene(), camera, POSE, 0.001)
-    assert camera.width * camera.height <= AT_ONCE
-    np.testing.assert_array_equal(picture.depth, whole(camera).depth)
+    (view,) = ProgressiveRenderer().render(Scene(), camera, POSE, 0.001)
+    assert camera.width * camera.height <= MIN_PIXELS
+    np.testing.assert_array_equal(view.depth, whole(camera).depth)
 
 
 @pytest.mark.parametrize('size', [(320, 240), (321, 243), (1280, 720)])
-def test_a_large_view_comes_coarse_first_and_is_whole_in_the_end(size):
-    camera, scene, painter = camera_of(*size), Scene(), Painter()
-    for _ in range(3):  # the pace is known then
-        pictures = list(painter.paint(scene, camera, POSE, 0.05))
-    coarse, *waits, fine = pictures
-    assert all(wait is None for wait in waits) and len(waits) >= (len(pictures) > 2)
+def test_a_large_view_is_coarse_first_and_complete_in_the_end(size):
+    camera, scene, renderer = camera_of(*size), Scene(), ProgressiveRenderer()
+    for _ in range(3):  # then the time per pixel is known
+        views = list(renderer.render(scene, camera, POSE, 0.05))
+    coarse, *strips, fine = views
+    assert all(strip is None for strip in strips) and len(strips) >= (len(views) > 2)
     view = whole(camera)
     np.testing.assert_array_equal(fine.color, view.color)
     np.testing.assert_array_equal(fine.depth, view.depth)
@@ -60,8 +60,8 @@ def test_a_large_view_comes_coarse_first_and_is_whole_in_the_end(size):
     assert np.abs(coarse.depth - view.depth).mean() > 0
 
 
-def test_no_piece_takes_longer_than_the_deadline():
-    scene, painter = Scene(), Painter()
+def test_no_strip_takes_longer_than_the_deadline():
+    scene, renderer = Scene(), ProgressiveRenderer()
     for _ in range(5):
-        list(painter.paint(scene, camera_of(1280, 720), POSE, 0.1))
-    assert max(scene.seconds[-10:]) < 0.11
+        list(renderer.render(scene, camera_of(1280, 720), POSE, 0.1))
+    assert max(scene.durations[-10:]) < 0.11

@@ -1,4 +1,4 @@
-"""Dataclasses to ROS parameters and back."""
+"""Configuration dataclasses as ROS parameters."""
 import dataclasses
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from rclpy.parameter import Parameter
 
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.settings import flatten
-from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.params.declaration import declare, misspelt, take_overrides
+from instant_nerf_ros.ros.params.node_config import NodeConfig
 
 pytestmark = pytest.mark.ros
 
@@ -68,7 +68,7 @@ def test_overrides_come_back_in_the_dataclass(start):
     assert config == dataclasses.replace(
         NodeConfig(), map_frame='odom', use_depth=False, map_rate=0.25)
     assert (engine.occupancy.voxel_size, engine.seed, engine.map.min_height) == (0.1, 7, -1.0)
-    assert node.get_parameter('map.min_height').value == -1.0  # an integer does for a float
+    assert node.get_parameter('map.min_height').value == -1.0  # an integer is accepted for a float
     assert node.get_parameter('use_sim_time').value is True
     assert not list(misspelt(node, overrides))
 
@@ -84,7 +84,7 @@ def test_overrides_come_back_in_the_dataclass(start):
     ('map_frame:=3', ("'map_frame'", 'str')),
     ('image_transport:=theora', ("'image_transport'", 'raw, compressed', "'theora'")),
 ])
-def test_a_wrong_value_is_refused_with_its_name_and_what_it_admits(start, argument, words):
+def test_a_wrong_value_is_refused_with_its_name_and_the_admissible_values(start, argument, words):
     node = start('-p', argument)
     with pytest.raises(ValueError) as error:
         declare(node, NodeConfig(), take_overrides(node))
@@ -100,7 +100,7 @@ def test_a_running_node_refuses_changes(start):
     assert node.get_parameter('map_rate').value == NodeConfig().map_rate
 
 
-def test_misspelt_parameters_are_named_with_what_was_meant(start):
+def test_misspelt_parameters_are_named_with_the_nearest_name(start):
     node = start('-p', 'map_fram:=odom', '-p', 'zzz:=1', '-p', 'qos_overrides./x.y:=1')
     overrides = take_overrides(node)
     declare(node, NodeConfig(), overrides)
@@ -109,7 +109,7 @@ def test_misspelt_parameters_are_named_with_what_was_meant(start):
     assert "'zzz'" in second and 'mean' not in second
 
 
-def test_the_yaml_file_is_the_dataclasses(start):
+def test_the_yaml_file_holds_the_defaults_of_the_dataclasses(start):
     node = start('--params-file', str(YAML))
     expected = {
         name: list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Pairing of images with poses, cameras and depth: every way in which it can fail."""
+"""Pairing of images with poses, calibrations and depth, and all its failures."""
 import array
 import collections
 import dataclasses
@@ -14,17 +14,17 @@ from sensor_msgs.msg import CompressedImage
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
     image_message,
     nanoseconds,
     transform_message,
 )
-from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.inputs.input_queue import InputQueue
 from instant_nerf_ros.ros.inputs.posed_images import PosedImages
-from instant_nerf_ros.ros.inputs.input_queue import Ready
-from instant_nerf_ros.ros.reporting.topic_statistics import Traffic
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
+from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 
 pytestmark = pytest.mark.ros
 
@@ -34,22 +34,22 @@ TIMEOUT = 1.0
 
 
 class Rig:
-    """PosedImages with a real TF buffer, a clock that stands still, and what it reported."""
+    """PosedImages with a real TF buffer, a manual clock, and the warnings it logged."""
 
     def __init__(self, **settings):
         self.now = 100.0
         self.warnings = []
         self.buffer = tf2_ros.Buffer()
-        self.drops = Drops(self.warnings.append, clock=lambda: self.now)
+        self.dropped = DroppedMessages(self.warnings.append, clock=lambda: self.now)
         config = dataclasses.replace(NodeConfig(tf_timeout=TIMEOUT), **settings)
-        self.ready = Ready(config.queue_size, KeyframeConfig, self.drops)
-        self.traffic = Traffic()
+        self.queue = InputQueue(config.queue_size, KeyframeConfig, self.dropped)
+        self.statistics = TopicStatistics()
         self.images = PosedImages(
-            self.buffer, config, '/camera/image_raw', self.drops, self.traffic, self.ready,
+            self.buffer, config, '/camera/image_raw', self.dropped, self.statistics, self.queue,
             lambda: self.now)
 
     def tf(self, seconds, x=0.0, child='camera'):
-        """Say where the camera is."""
+        """Set the pose of the camera."""
         pose = np.eye(4)
         pose[0, 3] = x
         self.buffer.set_transform(transform_message(pose, ns(seconds), 'map', child), 'test')
@@ -69,18 +69,18 @@ class Rig:
         self.images.add_depth(image_message(depth, '32FC1', ns(seconds), frame))
 
     def pass_time(self, seconds):
-        """Let the clock run."""
+        """Advance the clock."""
         self.now += seconds
 
-    def take(self):
-        """Return [(PosedImage, image, depth)] of all that is ready and can be decoded."""
+    def pop_all(self):
+        """Return [(PosedImage, image, depth)] of all inputs that are queued and can be decoded."""
         self.images.poll()
-        taken = []
-        while (posed := self.ready.take()) is not None:
+        popped = []
+        while (posed := self.queue.pop()) is not None:
             decoded = self.images.decode(posed)
             if decoded is not None:
-                taken.append((posed, *decoded))
-        return taken
+                popped.append((posed, *decoded))
+        return popped
 
 
 def ns(seconds):
@@ -99,11 +99,11 @@ def rig():
 
 def test_an_image_gets_the_interpolated_pose_at_its_stamp(rig):
     rig.image(1.25, value=42)
-    ((posed, image, depth),) = rig.take()
+    ((posed, image, depth),) = rig.pop_all()
     assert (image == 42).all() and depth is None
     assert (posed.stamp_ns, posed.frame_id, posed.camera) == (ns(1.25), 'camera', CAMERA)
     np.testing.assert_allclose(posed.T_map_camera[:3, 3], [1.25, 0, 0], atol=1e-9)
-    assert rig.drops.counts() == {} and rig.warnings == []
+    assert rig.dropped.counts() == {} and rig.warnings == []
 
 
 def test_the_pose_is_that_of_the_frame_of_camera_info():
@@ -113,84 +113,84 @@ def test_the_pose_is_that_of_the_frame_of_camera_info():
         rig.tf(seconds, x=5.0)
         rig.tf(seconds, x=7.0, child='other')
     rig.image(1.5)
-    ((posed, _, _),) = rig.take()
+    ((posed, _, _),) = rig.pop_all()
     assert posed.frame_id == 'other' and posed.T_map_camera[0, 3] == 7.0
 
 
 def expect_drop(rig, reason, *words, count=1):
-    """Check that nothing came but one kind of drop, reported once with frame, stamp and words."""
-    assert rig.take() == []
-    assert rig.drops.counts() == {reason: count}
+    """Check that only one kind of drop occurred, logged once with frame, stamp and words."""
+    assert rig.pop_all() == []
+    assert rig.dropped.counts() == {reason: count}
     (warning,) = rig.warnings
     for word in (reason, "'camera'", *words):
         assert word in warning
 
 
-def test_unknown_frames_are_waited_for_then_dropped():
+def test_an_image_of_an_unknown_frame_waits_and_is_dropped_then():
     rig = Rig()
     rig.info()
     rig.image(1.5)
     rig.pass_time(0.9 * TIMEOUT)
-    assert rig.take() == [] and rig.drops.counts() == {}
+    assert rig.pop_all() == [] and rig.dropped.counts() == {}
     rig.pass_time(0.1 * TIMEOUT)
     expect_drop(rig, 'no TF', 'image', '1.500000000', "'map'")
 
 
-def test_tf_that_comes_in_time_is_used():
+def test_tf_that_arrives_in_time_is_used():
     rig = Rig()
     rig.info()
     rig.image(1.5)
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.pass_time(0.9 * TIMEOUT)
     rig.tf(1.0)
     rig.tf(2.0)
-    assert len(rig.take()) == 1 and rig.drops.counts() == {}
+    assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}
 
 
-def test_tf_that_comes_too_late_is_named_with_the_gap(rig):
+def test_the_warning_about_late_tf_names_the_gap(rig):
     rig.image(2.5)
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.pass_time(TIMEOUT)
     expect_drop(rig, 'TF too late', '2.500000000', '0.500 s earlier')
     rig.tf(3.0)
     rig.image(2.8)
-    assert len(rig.take()) == 1  # the node goes on
+    assert len(rig.pop_all()) == 1  # mapping continues
 
 
-def test_an_image_from_before_the_tf_history_is_dropped_at_once(rig):
+def test_an_image_older_than_the_tf_history_is_dropped_at_once(rig):
     rig.image(0.5)
     expect_drop(rig, 'TF too old', '0.500000000')
 
 
-def test_images_wait_for_camera_info_then_are_dropped():
+def test_images_wait_for_camera_info_and_are_dropped_then():
     rig = Rig()
     rig.tf(1.0)
     rig.tf(2.0)
     rig.image(1.5)
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.pass_time(TIMEOUT)
     expect_drop(rig, 'no camera_info', '1.500000000')
     rig.info()
     rig.image(1.6)
-    assert len(rig.take()) == 1
+    assert len(rig.pop_all()) == 1
 
 
-def test_a_changed_calibration_drops_what_may_have_the_old_one(rig):
+def test_a_changed_calibration_drops_images_that_may_have_the_old_one(rig):
     wide = dataclasses.replace(CAMERA, fx=3.0, fy=3.0)
     rig.image(2.5)
     rig.image(2.6)
     rig.info(2.6, wide)
     rig.tf(3.0)
-    ((posed, _, _),) = rig.take()
+    ((posed, _, _),) = rig.pop_all()
     assert (posed.stamp_ns, posed.camera) == (ns(2.6), wide)
-    assert rig.drops.counts() == {'camera_info changed': 1}
+    assert rig.dropped.counts() == {'camera_info changed': 1}
     assert "'camera'" in rig.warnings[0] and '2.600000000' in rig.warnings[0]
 
 
 def test_the_same_calibration_again_is_no_change(rig):
     for seconds in (1.1, 1.2):
         rig.info(seconds)
-    assert rig.drops.counts() == {}
+    assert rig.dropped.counts() == {}
 
 
 def test_an_uncalibrated_camera_is_refused_until_it_is_calibrated():
@@ -204,7 +204,7 @@ def test_an_uncalibrated_camera_is_refused_until_it_is_calibrated():
     expect_drop(rig, 'invalid camera_info', 'K[0] is 0', '1.500000000')
     rig.info(1.6)
     rig.image(1.7)
-    assert len(rig.take()) == 1
+    assert len(rig.pop_all()) == 1
 
 
 def test_an_image_of_another_size_than_camera_info_is_dropped(rig):
@@ -249,43 +249,43 @@ def test_a_stamp_of_zero_is_not_the_latest_pose(rig):
 def test_frames_out_of_order_are_dropped(rig):
     for seconds in (1.5, 1.4, 1.5, 1.6):
         rig.image(seconds)
-    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.5), ns(1.6)]
-    assert rig.drops.counts() == {'out of order': 2}
+    assert [posed.stamp_ns for posed, _, _ in rig.pop_all()] == [ns(1.5), ns(1.6)]
+    assert rig.dropped.counts() == {'out of order': 2}
     assert '1.400000000' in rig.warnings[0] and '1.500000000' in rig.warnings[0]
 
 
-def test_a_stamp_from_the_far_future_does_not_lock_out_the_present(rig):
+def test_a_stamp_in_the_far_future_does_not_block_later_images(rig):
     rig.image(1e6)
     rig.image(1.5)
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.pass_time(TIMEOUT)
-    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.5)]
-    assert rig.drops.counts() == {'TF too late': 1}
+    assert [posed.stamp_ns for posed, _, _ in rig.pop_all()] == [ns(1.5)]
+    assert rig.dropped.counts() == {'TF too late': 1}
 
 
 def test_after_a_jump_back_in_time_earlier_stamps_are_in_order(rig):
     rig.image(1.8)
-    assert len(rig.take()) == 1
+    assert len(rig.pop_all()) == 1
     rig.images.clear()
     rig.image(1.2)
-    assert len(rig.take()) == 1 and rig.drops.counts() == {}
+    assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}
 
 
-def test_a_full_queue_drops_the_oldest_and_says_what_it_waited_for():
+def test_a_full_queue_drops_the_oldest_image_and_names_what_was_missing():
     rig = Rig(queue_size=3)
     rig.info()
     for seconds in (1.1, 1.2, 1.3):
         rig.image(seconds)
     rig.images.poll()
     rig.image(1.4)
-    assert rig.drops.counts() == {'queue full': 1}
+    assert rig.dropped.counts() == {'queue full': 1}
     assert '1.100000000' in rig.warnings[0] and "no TF from 'camera' to 'map'" in rig.warnings[0]
     rig.tf(1.0)
     rig.tf(2.0)
-    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [ns(1.2), ns(1.3), ns(1.4)]
+    assert [posed.stamp_ns for posed, _, _ in rig.pop_all()] == [ns(1.2), ns(1.3), ns(1.4)]
 
 
-def test_a_busy_engine_gets_fewer_images_of_the_whole_way():
+def test_a_slow_engine_gets_fewer_images_of_the_whole_path():
     rig = Rig(queue_size=8)
     rig.info()
     rig.tf(1.0, x=0.0)
@@ -293,14 +293,14 @@ def test_a_busy_engine_gets_fewer_images_of_the_whole_way():
     for count in range(100):
         rig.image(1.1 + 0.01 * count)
         rig.images.poll()
-    counts = rig.drops.counts()
+    counts = rig.dropped.counts()
     assert sum(counts.values()) == 92 and counts['engine busy'] > 0
-    way = [posed.T_map_camera[0, 3] for posed, _, _ in rig.take()]
-    assert way[0] == pytest.approx(0.1)
-    assert np.diff([*way, 1.1]).max() < 0.3  # a queue of the newest would begin at 1.02
+    path = [posed.T_map_camera[0, 3] for posed, _, _ in rig.pop_all()]
+    assert path[0] == pytest.approx(0.1)
+    assert np.diff([*path, 1.1]).max() < 0.3  # a queue of the newest would begin at 1.02
 
 
-def test_before_an_image_of_another_place_goes_all_of_the_same_place_go():
+def test_redundant_images_are_dropped_before_images_of_other_places():
     rig = Rig(queue_size=4)
     rig.info()
     places = {1.1: 0.0, 1.2: 0.0, 1.3: 0.5, 1.4: 0.51, 1.5: 1.0, 1.6: 1.0, 1.7: 1.5}
@@ -308,8 +308,8 @@ def test_before_an_image_of_another_place_goes_all_of_the_same_place_go():
         rig.tf(seconds, x)
         rig.image(seconds)
         rig.images.poll()
-    assert rig.drops.counts() == {'redundant': 3} and rig.warnings == []
-    assert [posed.stamp_ns for posed, _, _ in rig.take()] == [
+    assert rig.dropped.counts() == {'redundant': 3} and rig.warnings == []
+    assert [posed.stamp_ns for posed, _, _ in rig.pop_all()] == [
         ns(seconds) for seconds in (1.1, 1.3, 1.5, 1.7)]
 
 
@@ -320,41 +320,41 @@ def test_depth_is_paired_by_stamp_within_the_tolerance(rig, depth_first):
         lambda: [rig.depth(seconds, value=seconds) for seconds in (1.495, 1.51, 1.6)],
         lambda: rig.image(1.5),
     ]
-    taken = []
+    popped = []
     for action in actions if depth_first else reversed(actions):
         action()
-        taken += rig.take()
-    ((_, _, depth),) = taken
+        popped += rig.pop_all()
+    ((_, _, depth),) = popped
     assert (depth == np.float32(1.495)).all()
-    assert rig.drops.counts() == {}
+    assert rig.dropped.counts() == {}
 
 
 def test_without_its_depth_an_image_is_used_alone_after_a_bounded_wait(rig):
     rig.depth(1.0)
     rig.image(1.5)
     rig.pass_time(0.9 * TIMEOUT)
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.pass_time(0.1 * TIMEOUT)
-    ((_, _, depth),) = rig.take()
+    ((_, _, depth),) = rig.pop_all()
     assert depth is None
-    assert rig.drops.counts() == {'no depth': 1}
+    assert rig.dropped.counts() == {'no depth': 1}
     assert "'camera' at 1.500000000" in rig.warnings[0]
 
 
 def test_a_newer_depth_ends_the_wait(rig):
     rig.depth(1.9)
     rig.image(1.5)
-    ((_, _, depth),) = rig.take()
-    assert depth is None and rig.drops.counts() == {'no depth': 1}
+    ((_, _, depth),) = rig.pop_all()
+    assert depth is None and rig.dropped.counts() == {'no depth': 1}
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, 0.0, -1.0])
 def test_a_depth_without_a_measurement_is_none(rig, value):
     rig.depth(1.5, value)
     rig.image(1.5)
-    ((_, _, depth),) = rig.take()
+    ((_, _, depth),) = rig.pop_all()
     assert depth is None
-    assert rig.drops.counts() == {'empty depth': 1}
+    assert rig.dropped.counts() == {'empty depth': 1}
     assert 'depth' in rig.warnings[0] and '1.500000000' in rig.warnings[0]
 
 
@@ -363,12 +363,12 @@ def test_a_depth_with_gaps_keeps_them(rig):
     values[2, 3] = 1.5
     rig.images.add_depth(image_message(values, '32FC1', ns(1.5), 'camera'))
     rig.image(1.5)
-    ((_, _, depth),) = rig.take()
+    ((_, _, depth),) = rig.pop_all()
     np.testing.assert_array_equal(depth, values)
 
 
 def test_the_depth_of_another_camera_is_registered(rig):
-    """The depth camera stands a pixel's parallax beside, and has half the size."""
+    """The depth camera has half the size, and a parallax of one pixel."""
     pose = np.eye(4)
     pose[0, 3] = 0.4  # at 2 m and f = 5 pixels: one pixel
     rig.buffer.set_transform_static(transform_message(pose, 0, 'camera', 'depth'), 'test')
@@ -376,36 +376,36 @@ def test_the_depth_of_another_camera_is_registered(rig):
     rig.images.add_depth_camera_info(camera_info_message(coarse, ns(1.0), 'depth'))
     rig.depth(1.5, value=2.0, shape=(3, 4), frame='depth')
     rig.image(1.5)
-    ((_, _, depth),) = rig.take()
-    assert rig.drops.counts() == {}
+    ((_, _, depth),) = rig.pop_all()
+    assert rig.dropped.counts() == {}
     assert np.isnan(depth[:, 0]).all() and (depth[:, 1:] == 2.0).all()
 
 
-def test_the_motion_between_the_stamps_of_image_and_depth_counts(rig):
+def test_depth_is_corrected_for_the_motion_between_its_stamp_and_the_image(rig):
     rig.buffer.set_transform_static(transform_message(np.eye(4), 0, 'camera', 'depth'), 'test')
     rig.images.add_depth_camera_info(camera_info_message(CAMERA, ns(1.0), 'depth'))
     rig.depth(1.51, frame='depth')
     rig.image(1.5)
     rig.images.poll()
-    T_camera_depth = rig.ready.take().depth.T_camera_depth
+    T_camera_depth = rig.queue.pop().depth.other_camera.T_camera_depth
     np.testing.assert_allclose(T_camera_depth[:3, 3], [0.01, 0, 0], atol=1e-9)
 
 
-def test_a_depth_frame_that_tf_does_not_know_costs_the_depth_only(rig):
+def test_an_image_is_used_without_depth_if_tf_does_not_know_the_depth_frame(rig):
     rig.images.add_depth_camera_info(camera_info_message(CAMERA, ns(1.0), 'depth'))
     rig.depth(1.5, frame='depth')
     rig.image(1.5)
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.pass_time(TIMEOUT)
-    ((_, _, depth),) = rig.take()
-    assert depth is None and rig.drops.counts() == {'depth unlike image': 1}
+    ((_, _, depth),) = rig.pop_all()
+    assert depth is None and rig.dropped.counts() == {'depth unlike image': 1}
     assert "from 'depth' to 'map'" in rig.warnings[0]
 
 
-def test_cameras_share_the_room_of_a_busy_engine():
+def test_each_camera_has_its_share_of_the_queue():
     rig = Rig(queue_size=4)
     other = PosedImages(
-        rig.buffer, rig.images.config, '/rear/image', rig.drops, rig.traffic, rig.ready)
+        rig.buffer, rig.images.config, '/rear/image', rig.dropped, rig.statistics, rig.queue)
     rig.tf(1.0, x=1.0)
     rig.tf(2.0, x=2.0)
     for images in (rig.images, other):
@@ -417,23 +417,23 @@ def test_cameras_share_the_room_of_a_busy_engine():
             rig.image(seconds)
             images.poll()
     left = []
-    while (posed := rig.ready.take()) is not None:
+    while (posed := rig.queue.pop()) is not None:
         left.append((posed.source is front, posed.stamp_ns))
     assert left == [
         (is_front, ns(seconds)) for seconds in (1.1, 1.2, 1.4, 1.5)
         for is_front in (True, False)]
 
 
-def test_the_wait_of_images_is_told(rig):
+def test_the_median_wait_of_images_is_recorded(rig):
     rig.image(1.5)
     rig.image(2.5)
     rig.images.poll()
-    assert rig.traffic.medians()[0] == 0.0
+    assert rig.statistics.medians()[0] == 0.0
     rig.pass_time(0.3)
     rig.tf(3.0)
     rig.images.poll()
-    assert rig.traffic.medians()[0] == pytest.approx(0.3)
-    assert np.isnan(rig.traffic.medians()[0])
+    assert rig.statistics.medians()[0] == pytest.approx(0.3)
+    assert np.isnan(rig.statistics.medians()[0])
 
 
 @pytest.mark.parametrize(('change', 'reason'), [
@@ -441,19 +441,19 @@ def test_the_wait_of_images_is_told(rig):
 def test_a_depth_that_is_not_registered_is_not_used(rig, change, reason):
     rig.depth(1.5, **change)
     rig.image(1.5)
-    ((_, _, depth),) = rig.take()
-    assert depth is None and rig.drops.counts() == {reason: 1}
+    ((_, _, depth),) = rig.pop_all()
+    assert depth is None and rig.dropped.counts() == {reason: 1}
 
 
 @pytest.mark.parametrize(('encoding', 'length', 'reason'), [
     ('rgb8', None, 'unknown encoding'), ('32FC1', 7, 'unreadable depth')])
-def test_a_bad_depth_costs_the_depth_only(rig, encoding, length, reason):
+def test_an_image_with_a_bad_depth_is_used_without_it(rig, encoding, length, reason):
     message = image_message(np.ones((6, 8), np.float32), encoding, ns(1.5), 'camera')
     message.data = message.data[:length]
     rig.images.add_depth(message)
     rig.image(1.5)
-    ((_, _, depth),) = rig.take()
-    assert depth is None and rig.drops.counts() == {reason: 1}
+    ((_, _, depth),) = rig.pop_all()
+    assert depth is None and rig.dropped.counts() == {reason: 1}
 
 
 def test_an_image_that_is_dropped_is_never_decoded(rig, monkeypatch):
@@ -463,17 +463,17 @@ def test_an_image_that_is_dropped_is_never_decoded(rig, monkeypatch):
         lambda message: decoded.append(nanoseconds(message.header.stamp)) or np.zeros((6, 8, 3)))
     for seconds in (0.5, 1.5, 1.4):
         rig.image(seconds)
-    rig.take()
+    rig.pop_all()
     assert decoded == [ns(1.5)]
 
 
-def test_drops_are_reported_at_once_then_seldom_and_completely():
+def test_drops_are_logged_at_once_and_then_at_a_bounded_rate_with_their_number():
     warnings, now = [], [0.0]
-    drops = Drops(warnings.append, period=5.0, clock=lambda: now[0])
+    dropped = DroppedMessages(warnings.append, period=5.0, clock=lambda: now[0])
     for step in range(100):  # ten seconds
         now[0] = step / 10
-        drops.add('late', f'number {step}')
-    drops.add('other', 'its own report')
-    assert drops.counts() == collections.Counter(late=100, other=1)
+        dropped.add('late', f'number {step}')
+    dropped.add('other', 'its own report')
+    assert dropped.counts() == collections.Counter(late=100, other=1)
     assert [warning.split(':')[0] for warning in warnings] == ['late', 'late', 'other']
     assert 'number 0' in warnings[0] and 'number 50 (50 times' in warnings[1]

@@ -1,4 +1,4 @@
-"""Range scans: what their messages hold, and where in the map that is."""
+"""Range scans: their messages, and their points in the map frame."""
 import array
 import math
 
@@ -13,13 +13,13 @@ from randomness import generator
 from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.ros.outputs.cloud_messages import point_cloud_message
-from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.conversions import header_message, time_message, transform_message
-from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.inputs.input_queue import InputQueue
 from instant_nerf_ros.ros.inputs.range_messages import points_from
 from instant_nerf_ros.ros.inputs.range_scans import RangeScans
-from instant_nerf_ros.ros.inputs.input_queue import Ready
+from instant_nerf_ros.ros.outputs.cloud_messages import point_cloud_message
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 
 pytestmark = pytest.mark.ros
 
@@ -36,7 +36,7 @@ def scan_message(ranges, seconds=1.0, angle_min=-math.pi / 2, span=math.pi, dura
         range_min=0.1, range_max=20.0, ranges=[float(r) for r in ranges])
 
 
-def test_a_scan_is_a_fan_in_its_plane_and_what_is_out_of_range_is_nothing():
+def test_a_scan_is_a_fan_in_its_plane_and_values_out_of_range_are_nan():
     points = points_from(scan_message([1.0, 2.0, 3.0, 0.05, 25.0, math.inf, math.nan, -1.0, 4.0]))
     angles = np.linspace(-math.pi / 2, math.pi / 2, 9)
     good = [0, 1, 2, 8]
@@ -91,7 +91,7 @@ def broken(**changes):
     (broken(fields=[PointField(name='x', datatype=PointField.INT16)]), "no field 'x'"),
     (scan_message([1.0] * 3, angle_min=math.nan), 'must be finite'),
 ])
-def test_what_cannot_be_read_is_refused_with_a_sentence(message, words):
+def test_unreadable_messages_are_refused_with_a_sentence(message, words):
     with pytest.raises(ValueError, match=words):
         points_from(message)
 
@@ -101,32 +101,32 @@ def test_a_cloud_without_points_is_empty():
 
 
 class Rig:
-    """RangeScans with a real TF buffer, a clock that stands still, and what it reported."""
+    """RangeScans with a real TF buffer, a manual clock, and the warnings it logged."""
 
     def __init__(self):
         self.now, self.warnings = 100.0, []
         self.buffer = tf2_ros.Buffer()
-        self.drops = Drops(self.warnings.append, clock=lambda: self.now)
-        self.ready = Ready(50, KeyframeConfig, self.drops)
+        self.dropped = DroppedMessages(self.warnings.append, clock=lambda: self.now)
+        self.queue = InputQueue(50, KeyframeConfig, self.dropped)
         self.scans = RangeScans(
-            self.buffer, NodeConfig(tf_timeout=TIMEOUT, queue_size=3), self.drops, self.ready,
+            self.buffer, NodeConfig(tf_timeout=TIMEOUT, queue_size=3), self.dropped, self.queue,
             lambda: self.now)
 
     def tf(self, seconds, x=0.0, yaw=0.0):
-        """Say where the lidar is."""
+        """Set the pose of the lidar."""
         pose = np.eye(4)
         pose[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
         pose[0, 3] = x
         self.buffer.set_transform(
             transform_message(pose, round(seconds * SECOND), 'map', 'lidar'), 'test')
 
-    def take(self):
-        """Return [(origins, points)] of all that is ready and can be decoded."""
+    def pop_all(self):
+        """Return [(origins, points)] of all scans that are queued and can be decoded."""
         self.scans.poll()
-        taken = []
-        while (posed := self.ready.take()) is not None:
-            taken.append(self.scans.decode(posed))
-        return [one for one in taken if one is not None]
+        decoded = []
+        while (posed := self.queue.pop()) is not None:
+            decoded.append(self.scans.decode(posed))
+        return [rays for rays in decoded if rays is not None]
 
 
 def test_points_lie_in_the_map_and_rays_begin_at_the_sensor():
@@ -134,14 +134,14 @@ def test_points_lie_in_the_map_and_rays_begin_at_the_sensor():
     rig.tf(1.0, x=1.0, yaw=math.pi / 2)
     rig.tf(2.0, x=2.0, yaw=math.pi / 2)
     rig.scans.add(scan_message([2.0, 3.0, 4.0], 1.5))
-    ((origins, points),) = rig.take()
+    ((origins, points),) = rig.pop_all()
     np.testing.assert_allclose(origins, [[1.5, 0, 0]] * 3, atol=1e-6)
     np.testing.assert_allclose(points, [[3.5, 0, 0], [1.5, 3, 0], [-2.5, 0, 0]], atol=1e-5)
     rig.scans.add(point_cloud_message(
         np.array([[1.0, 2.0, 3.0]]), np.zeros((1, 3)), 2 * SECOND, 'lidar'))
-    ((origins, points),) = rig.take()
+    ((origins, points),) = rig.pop_all()
     np.testing.assert_allclose(points, [[0.0, 1.0, 3.0]], atol=1e-6)
-    assert rig.drops.counts() == {}
+    assert rig.dropped.counts() == {}
 
 
 def test_a_robot_that_turns_while_it_scans_sees_a_straight_wall():
@@ -154,8 +154,8 @@ def test_a_robot_that_turns_while_it_scans_sees_a_straight_wall():
     angles = -1.0 + 2.0 * shares
     rig.scans.add(scan_message(
         5.0 / np.cos(angles + yaws), 1.0, angle_min=-1.0, span=2.0, duration=duration))
-    ((_, points),) = rig.take()
-    # Without poses of its own for each part, the ends would be half a metre off.
+    ((_, points),) = rig.pop_all()
+    # With one pose for the whole scan, its ends would be half a metre off.
     assert np.abs(points[:, 0] - 5.0).max() < 0.08
 
 
@@ -163,40 +163,40 @@ def test_a_scan_waits_for_the_tf_of_its_end():
     rig = Rig()
     rig.tf(1.0)
     rig.scans.add(scan_message([1.0] * 9, 1.0, duration=0.1))
-    assert rig.take() == [] and rig.drops.counts() == {}
+    assert rig.pop_all() == [] and rig.dropped.counts() == {}
     rig.tf(1.2)
-    assert len(rig.take()) == 1
+    assert len(rig.pop_all()) == 1
 
 
-def test_what_cannot_be_used_is_dropped_with_the_reason():
+def test_unusable_scans_are_dropped_with_the_reason():
     rig = Rig()
     rig.tf(1.0)
     rig.tf(2.0)
     rig.scans.add(scan_message([math.inf] * 5))
     rig.scans.add(broken(fields=[]))
     rig.scans.add(scan_message([1.0] * 5, duration=50.0))
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.scans.add(scan_message([1.0] * 5, 0.0))
     rig.scans.add(scan_message([1.0] * 5, 5.0))
-    assert rig.take() == []
+    assert rig.pop_all() == []
     rig.now += TIMEOUT
-    assert rig.take() == []
+    assert rig.pop_all() == []
     for seconds in (6.0, 7.0, 8.0, 9.0):
         rig.scans.add(scan_message([1.0] * 5, seconds))
-    assert rig.drops.counts() == {
+    assert rig.dropped.counts() == {
         'empty scan': 1, 'unreadable cloud': 1, 'unreadable scan': 1, 'no stamp': 1,
         'TF too late': 1, 'queue full': 1}
     assert any("scan of 'lidar' at 5.000000000" in warning for warning in rig.warnings)
     rig.scans.clear()
     rig.now += TIMEOUT
-    assert rig.take() == [] and sum(rig.drops.counts().values()) == 6
+    assert rig.pop_all() == [] and sum(rig.dropped.counts().values()) == 6
 
 
-def test_a_stamp_before_time_began_is_dropped():
+def test_a_negative_stamp_is_dropped():
     message = scan_message([1.0])
     message.header.stamp = time_message(-SECOND)
     rig = Rig()
     rig.tf(1.0)
     rig.scans.add(message)
     rig.now += TIMEOUT
-    assert rig.take() == [] and sum(rig.drops.counts().values()) == 1
+    assert rig.pop_all() == [] and sum(rig.dropped.counts().values()) == 1

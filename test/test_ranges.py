@@ -8,8 +8,8 @@ from test_mapper import CONFIG, VOXEL
 
 from instant_nerf_ros.nerf import Mapper
 from instant_nerf_ros.nerf.capture import ranges
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.capture.rays import NO_COLOR
+from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
 
 SENSOR = np.array([-0.8, 0.3, 0.5])  # metres, in the room
 
@@ -26,12 +26,12 @@ def test_rays_go_from_the_sensor_to_the_points_and_know_no_colour():
     random, store = generator(), ranges.Ranges()
     points = scan(random, 100)
     assert len(store.add(SENSOR, points, random, 0)) == 100
-    drawn = store.draw(1000, random)
-    ends = drawn.origins + drawn.surfaces[:, None] * drawn.directions
+    sources = store.sample_rays(1000, random)
+    ends = sources.origins + sources.surfaces[:, None] * sources.directions
     error = (ends[:, None] - torch.from_numpy(points).float()).norm(dim=-1).amin(-1)
-    assert error.max() < 1e-5 and (drawn.pixels == NO_COLOR).all()
-    np.testing.assert_allclose(drawn.origins, np.broadcast_to(SENSOR, (1000, 3)), rtol=1e-6)
-    assert len(np.unique(drawn.surfaces)) > 90  # all of them
+    assert error.max() < 1e-5 and (sources.pixels == NO_COLOR).all()
+    np.testing.assert_allclose(sources.origins, np.broadcast_to(SENSOR, (1000, 3)), rtol=1e-6)
+    assert len(np.unique(sources.surfaces)) > 90  # all of them
 
 
 def test_a_full_store_keeps_some_of_all(monkeypatch):

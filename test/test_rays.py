@@ -8,12 +8,12 @@ from randomness import floats, generator
 from scenes import CAMERA, distances, look_at, view
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.capture import batches, error_map
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import KeyframeConfig
+from instant_nerf_ros.nerf.capture import batches, error_map
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges
 from instant_nerf_ros.nerf.capture.rays import NO_COLOR, of_camera
+from instant_nerf_ros.nerf.config import KeyframeConfig
 
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
 POSES = [look_at([-1.0, 0.3, 1.2], [1.0, 0.0, 0.8]), look_at([0.9, -1.0, 0.4], [0.5, 1.0, 1.5])]
@@ -34,9 +34,9 @@ def engine(request):
 
 
 @pytest.fixture
-def draw(engine):
+def sample_rays(engine):
     """Return a function that draws rays as the backend does."""
-    return lambda keyframes, *how: batches.draw(keyframes, (), (), engine, *how)
+    return lambda keyframes, *how: batches.sample_rays(keyframes, (), (), engine, *how)
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def keyframes():
     return store
 
 
-def test_every_ray_has_origin_direction_and_surface_of_its_pixel(draw, keyframes):
-    rays, drawn = draw(keyframes, 4000, generator(), ERROR_SHARE)
+def test_every_ray_has_origin_direction_and_surface_of_its_pixel(sample_rays, keyframes):
+    rays, sources = sample_rays(keyframes, 4000, generator(), ERROR_SHARE)
     assert len(rays) == 4000
     column, row, width = rays.pixels.numpy().astype(int).T
-    assert (drawn.pixels == rays.pixels.numpy()).all()
+    assert (sources.pixels == rays.pixels.numpy()).all()
     for camera, T_world_camera in zip((CAMERA, FISHEYE), POSES):
         own = width == camera.width
         assert own.sum() > 1000
@@ -69,8 +69,8 @@ def test_every_ray_has_origin_direction_and_surface_of_its_pixel(draw, keyframes
         assert oblique < 0.8  # or the test above would say little
 
 
-def test_all_pixels_are_drawn(draw, keyframes):
-    rays, _ = draw(keyframes, 100_000, generator(), ERROR_SHARE)
+def test_all_pixels_are_drawn(sample_rays, keyframes):
+    rays, _ = sample_rays(keyframes, 100_000, generator(), ERROR_SHARE)
     column, row, width = rays.pixels.numpy().astype(int).T
     for camera in (CAMERA, FISHEYE):
         own = width == camera.width
@@ -93,8 +93,8 @@ def test_measured_rays_are_half_and_guessed_ones_as_many_as_there_are(keyframes,
     guessed = stored(int(enough * batches.GUESSES * len(keyframes)), 2.0)
 
     def shares(*stores):
-        rays, drawn = batches.draw(keyframes, *stores, engine, 1200, generator(), ERROR_SHARE)
-        count = len(drawn.keyframes)
+        rays, sources = batches.sample_rays(keyframes, *stores, engine, 1200, generator(), ERROR_SHARE)
+        count = len(sources.keyframes)
         assert len(rays) == 1200 and (rays.pixels[:count] != NO_COLOR).all()
         assert (rays.pixels[count:] == NO_COLOR).all()
         return [count, *((rays.surfaces[count:] == length).sum() for length in (1.0, 2.0))]
@@ -111,27 +111,27 @@ def test_guesses_of_a_keyframe_have_their_say_while_it_is_learnt(keyframes):
     for number, length in ((first, 1.0), (second, 2.0), (99, 3.0)):  # 99 had to make room
         guessed.add(np.zeros(3), np.tile([length, 0, 0], (3000, 1)), generator(), number)
     third = 1200 // batches.GUESSED_EVERY
-    for draws, expected in (
+    for ray_counts, expected in (
             ((0, 0), (third / 3, third / 3)), ((batches.ENOUGH, 0), (0, third / 3)),
             ((0, batches.ENOUGH - 1), (third / 3, third / 3)),
             ((batches.ENOUGH, 9e9), (0, 0))):
-        keyframes.draws[:2] = draws
-        rays, drawn = batches.draw(
+        keyframes.ray_counts[:2] = ray_counts
+        rays, sources = batches.sample_rays(
             keyframes, (), guessed, backends.select('cpu'), 1200, generator(), ERROR_SHARE)
         assert len(rays) == 1200  # what no guess takes is of the keyframes
-        lengths = rays.surfaces[len(drawn.keyframes):].numpy()
+        lengths = rays.surfaces[len(sources.keyframes):].numpy()
         assert [(lengths == length).sum() for length in (1.0, 2.0)] == pytest.approx(
             expected, rel=0.4)
         assert len(lengths) == sum((lengths == length).sum() for length in (1.0, 2.0))
 
 
-def test_where_the_field_is_wrong_more_rays_are_drawn(draw, keyframes):
+def test_where_the_field_is_wrong_more_rays_are_drawn(sample_rays, keyframes):
     # Wrong in the left half of the second image, right everywhere else.
-    _, drawn = draw(keyframes, 50_000, generator(), 0.0)
-    wrong = (drawn.keyframes == 1) & (drawn.tiles % error_map.COLUMNS < error_map.COLUMNS / 2)
-    keyframes.error_map.learn(drawn.keyframes, drawn.tiles, wrong.astype(float))
+    _, sources = sample_rays(keyframes, 50_000, generator(), 0.0)
+    wrong = (sources.keyframes == 1) & (sources.tiles % error_map.COLUMNS < error_map.COLUMNS / 2)
+    keyframes.error_map.update(sources.keyframes, sources.tiles, wrong.astype(float))
     for share, expected in ((0.0, 0.5), (0.5, 0.75), (1.0, 1.0)):
-        rays, drawn = draw(keyframes, 40_000, generator(), share)
+        rays, sources = sample_rays(keyframes, 40_000, generator(), share)
         column, _, width = rays.pixels.numpy().astype(int).T
         # As many rays from each keyframe as before, and in the other one they are everywhere.
         second = width == FISHEYE.width
@@ -151,20 +151,20 @@ def test_pixels_lie_in_their_tiles_and_all_of_them_are_found():
             assert (error_map.tile_of(pixels, widths, heights) == tiles).all()
 
 
-def test_the_same_generator_draws_the_same_rays(draw, keyframes):
-    first = draw(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels.clone()
-    keyframes.draws[:] = 0
-    again = draw(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels
-    other = draw(keyframes, 100, np.random.default_rng(2), ERROR_SHARE)[0].pixels
+def test_the_same_generator_draws_the_same_rays(sample_rays, keyframes):
+    first = sample_rays(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels.clone()
+    keyframes.ray_counts[:] = 0
+    again = sample_rays(keyframes, 100, np.random.default_rng(1), ERROR_SHARE)[0].pixels
+    other = sample_rays(keyframes, 100, np.random.default_rng(2), ERROR_SHARE)[0].pixels
     assert (first == again).all() and (first != other).any()
 
 
-def test_pixels_without_depth_have_no_surface(draw):
+def test_pixels_without_depth_have_no_surface(sample_rays):
     store = Keyframes(KeyframeConfig(budget_mb=16))
     depth = view(CAMERA, POSES[0])[1]
     depth[:, 32:] = np.nan
     store.add(coordinates(CAMERA), CAMERA, POSES[0], depth)
-    rays, _ = draw(store, 1000, generator(), ERROR_SHARE)
+    rays, _ = sample_rays(store, 1000, generator(), ERROR_SHARE)
     assert ((rays.surfaces > 0) == (rays.pixels[:, 0] < 32)).all()
 
 
@@ -185,32 +185,32 @@ def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
 
 def test_errors_are_taken_in_alike(keyframes):
     random = generator()
-    _, drawn = batches.draw(keyframes, (), (), backends.select('cpu'), 800, random, 0.5)
+    _, sources = batches.sample_rays(keyframes, (), (), backends.select('cpu'), 800, random, 0.5)
     pixels = floats(random.integers(0, 256, (800, 3))).byte()
     shown = floats(random.random((800, 3))), floats(random.random(800))
     twin = copy.deepcopy(keyframes)
     for _ in range(2):
         for name, store in (('cpu', keyframes), ('reference', twin)):
-            batches.take_in(store, backends.select(name), drawn, pixels, *shown)
+            batches.update_error_map(store, backends.select(name), sources, pixels, *shown)
     errors = keyframes.error_map.errors
     assert (errors != 1).mean() > 0.5
     np.testing.assert_allclose(errors, twin.error_map.errors, rtol=1e-5)
 
 
-def test_rays_have_the_colours_of_one_exposure(draw, keyframes):
+def test_rays_have_the_colours_of_one_exposure(sample_rays, keyframes):
     keyframes.exposure.gains = np.array([[1.2, 0.8, 1.0], [0.9, 1.0, 1.1]], dtype=np.float32)
     keyframes.exposure.offsets = np.array([[0.1, 0.0, -0.2], [0.1, -0.4, 0.0]], dtype=np.float32)
-    rays, drawn = draw(keyframes, 2000, generator(), ERROR_SHARE)
-    expected = keyframes.exposure.correct(drawn.keyframes, drawn.pixels)
-    assert (expected != drawn.pixels).mean() > 0.5
+    rays, sources = sample_rays(keyframes, 2000, generator(), ERROR_SHARE)
+    expected = keyframes.exposure.apply(sources.keyframes, sources.pixels)
+    assert (expected != sources.pixels).mean() > 0.5
     difference = rays.pixels.numpy().astype(int) - expected
     assert abs(difference).max() <= 1 and (difference == 0).mean() > 0.99
 
 
-def test_the_rays_of_a_draw_outlive_the_next_one(draw, keyframes):
+def test_the_rays_of_a_draw_outlive_the_next_one(sample_rays, keyframes):
     random = generator()
-    rays, drawn = draw(keyframes, 500, random, ERROR_SHARE)
-    before = [values.clone() for values in vars(rays).values()], drawn.keyframes.copy()
-    draw(keyframes, 700, random, ERROR_SHARE)
+    rays, sources = sample_rays(keyframes, 500, random, ERROR_SHARE)
+    before = [values.clone() for values in vars(rays).values()], sources.keyframes.copy()
+    sample_rays(keyframes, 700, random, ERROR_SHARE)
     assert all(map(torch.equal, before[0], vars(rays).values()))
-    assert (before[1] == drawn.keyframes).all()
+    assert (before[1] == sources.keyframes).all()

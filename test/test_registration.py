@@ -1,4 +1,4 @@
-"""Depth from another camera: closed forms."""
+"""Registration of the depth of another camera: closed forms."""
 import cv2
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ BARREL = Camera(64, 48, 70.0, 70.0, 31.5, 23.5, 'plumb_bob', (-0.3, 0.0, 0.0, 0.
 FISHEYE = Camera(64, 48, 30.0, 30.0, 31.5, 23.5, 'equidistant', (0.1, -0.02, 0.003, 0.0))
 
 
-def moved(x=0.0, z=0.0):
-    """Return a motion along the axes of a camera."""
+def translation(x=0.0, z=0.0):
+    """Return a translation (4, 4) along the axes of a camera."""
     T = np.eye(4)
     T[0, 3], T[2, 3] = x, z
     return T
@@ -27,14 +27,14 @@ def test_projection_is_the_inverse_of_the_rays(camera):
     np.testing.assert_allclose(project(rays, camera), expected, atol=0.02)
 
 
-def test_points_beside_the_image_do_not_fold_back_into_it():
-    """The polynomial of a barrel distortion comes back to the image far outside."""
-    aside = np.array([[x, 0.0, 1.0] for x in np.linspace(1.5, 20.0, 200)])
+def test_points_outside_the_image_are_not_projected_into_it():
+    """The polynomial of a barrel distortion returns to the image far outside."""
+    outside = np.array([[x, 0.0, 1.0] for x in np.linspace(1.5, 20.0, 200)])
     coefficients = np.array(BARREL.distortion)
     matrix = np.array([[70.0, 0.0, 31.5], [0.0, 70.0, 23.5], [0.0, 0.0, 1.0]])
-    plain, _ = cv2.projectPoints(aside, np.zeros(3), np.zeros(3), matrix, coefficients)
-    assert ((plain[:, 0, 0] > 0) & (plain[:, 0, 0] < 64)).any()  # it does
-    pixels = project(aside, BARREL)
+    unchecked, _ = cv2.projectPoints(outside, np.zeros(3), np.zeros(3), matrix, coefficients)
+    assert ((unchecked[:, 0, 0] > 0) & (unchecked[:, 0, 0] < 64)).any()  # without the check it does
+    pixels = project(outside, BARREL)
     assert not ((pixels[:, 0] >= 0) & (pixels[:, 0] < 64)).any()
 
 
@@ -50,15 +50,15 @@ def test_the_same_camera_gives_the_same_depth_with_its_gaps():
 def test_a_wall_seen_from_the_side_shifts_by_the_parallax_and_keeps_its_depth():
     depth = np.full((48, 64), 2.0, np.float32)
     depth[:, 32:] = 5.0
-    registered = register(depth, CAMERA, moved(x=0.2), CAMERA)  # it comes from the right
-    # 0.2 m at 2 m are 5 pixels: the near half wins where it comes to stand before the far one.
+    registered = register(depth, CAMERA, translation(x=0.2), CAMERA)  # the depth camera is to the right
+    # 0.2 m at 2 m are 5 pixels. Where both halves are projected, the near one is visible.
     assert (registered[:, 5:37] == 2.0).all()
     assert (registered[:, 37:] == 5.0).all()
     assert np.isnan(registered[:, :5]).all()
 
 
 def test_depth_is_along_the_axis_of_the_image():
-    registered = register(np.full((48, 64), 2.0, np.float32), CAMERA, moved(z=0.5), CAMERA)
+    registered = register(np.full((48, 64), 2.0, np.float32), CAMERA, translation(z=0.5), CAMERA)
     assert np.nanmin(registered) == np.nanmax(registered) == 2.5
 
 
@@ -68,6 +68,6 @@ def test_a_coarse_depth_covers_a_fine_image_without_holes():
     assert (registered[2:-2, 2:-2] == 2.0).all()
 
 
-def test_nothing_behind_the_camera_is_seen():
-    registered = register(np.full((48, 64), 2.0, np.float32), CAMERA, moved(z=-3.0), CAMERA)
+def test_nothing_behind_the_camera_is_projected():
+    registered = register(np.full((48, 64), 2.0, np.float32), CAMERA, translation(z=-3.0), CAMERA)
     assert np.isnan(registered).all()

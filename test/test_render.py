@@ -8,8 +8,8 @@ from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 from instant_nerf_ros.nerf.field.render import render
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 
 POSE = look_at([-1.2, -0.4, 1.3], [1.0, 0.3, 0.8])
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
@@ -40,7 +40,7 @@ def fog(density):
 def solid_grid(backend):
     occupancy = Occupancy(
         OccupancyConfig(voxel_size=0.1, length=6.0, width=6.0, height=6.0), [0, 0, 1], backend)
-    occupancy.voxels.fill_(SOLID)
+    occupancy.density_state.fill_(SOLID)
     return occupancy
 
 

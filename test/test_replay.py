@@ -1,4 +1,4 @@
-"""Replay of folders and bags, over DDS in a process of its own."""
+"""The replay of folders and bags, in a process of its own."""
 import json
 import time
 
@@ -21,7 +21,7 @@ def pose(number):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """Return a folder of ten frames, each the colour and the depth of its number."""
+    """Return a folder of ten frames, whose color and depth encode their number."""
     path = tmp_path_factory.mktemp('frames')
     frames = []
     for number in range(COUNT):
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def record(camera='camera', **parameters):
-    """Return what a replay published, as a Listener, and what it said."""
+    """Run a replay to its end; return a Listener with its messages, and its output."""
     with process('replay', **parameters) as child:
         with Listener(camera) as listener:
             listener.listen(lambda: child.poll() is not None)
@@ -46,14 +46,14 @@ def record(camera='camera', **parameters):
 
 
 def test_a_folder_is_played_completely_with_its_stamps_and_poses(folder):
-    heard, output = record(path=folder, frame_rate=10.0)
+    received, output = record(path=folder, frame_rate=10.0)
     stamps = [FIRST_STAMP + number * 100_000_000 for number in range(COUNT)]
     for name in ('image', 'info', 'depth'):
-        assert heard.stamps(name) == stamps
-    T_link_camera = heard.static('camera_link', 'camera_color_optical_frame')
-    poses = heard.transforms()['map', 'camera_link']
+        assert received.stamps(name) == stamps
+    T_link_camera = received.static('camera_link', 'camera_color_optical_frame')
+    poses = received.transforms()['map', 'camera_link']
     for number, (image, depth, info, stamp) in enumerate(zip(
-            heard.topics['image'], heard.topics['depth'], heard.topics['info'], stamps)):
+            received.topics['image'], received.topics['depth'], received.topics['info'], stamps)):
         np.testing.assert_allclose(poses[stamp] @ T_link_camera, pose(number), atol=1e-9)
         assert (pixels(image, np.uint8, 3) == (number, 0, 0)).all()
         assert depth.encoding == '16UC1'
@@ -63,12 +63,12 @@ def test_a_folder_is_played_completely_with_its_stamps_and_poses(folder):
 
 
 def test_frames_that_are_held_out_are_not_played_but_their_poses_are(folder):
-    heard, output = record(
+    received, output = record(
         path=folder, hold_out=True, with_depth=False, frame_rate=100.0, rate=2.0)
     played = [FIRST_STAMP + number * 10_000_000 for number in range(COUNT) if number % 8]
-    assert heard.stamps('image') == heard.stamps('info') == played
-    assert not heard.topics['depth']
-    assert len(heard.transforms()['map', 'camera_link']) == COUNT
+    assert received.stamps('image') == received.stamps('info') == played
+    assert not received.topics['depth']
+    assert len(received.transforms()['map', 'camera_link']) == COUNT
     assert f'replay finished: {len(played)} frames' in output
 
 
@@ -86,7 +86,7 @@ def test_rate_is_a_factor_on_the_recorded_speed(folder):
     assert durations[1] == pytest.approx(0.45, abs=0.3)
 
 
-def test_it_waits_for_a_subscriber_so_that_nothing_is_lost(folder):
+def test_replay_waits_for_a_subscriber_so_that_no_message_is_lost(folder):
     with process('replay', path=folder, frame_rate=100.0) as child:
         time.sleep(4.0)  # longer than the node needs to start and the replay lasts
         assert child.poll() is None
@@ -96,29 +96,29 @@ def test_it_waits_for_a_subscriber_so_that_nothing_is_lost(folder):
     assert len(listener.topics['image']) == COUNT
 
 
-def test_it_does_not_wait_for_ever(folder):
+def test_the_wait_for_a_subscriber_is_bounded(folder):
     with process('replay', path=folder, frame_rate=100.0, wait_for_subscriber=0.5) as child:
         status, output = finish(child)
     assert status == 0
     assert 'no subscriber came' in output and f'replay finished: {COUNT} frames' in output
 
 
-def test_the_kitchen_comes_over_dds_as_it_is_on_disk(recorded_data):
+def test_the_kitchen_is_published_as_it_is_on_disk(recorded_data):
     from instant_nerf_ros.data.frames import load_folder
     if not (recorded_data / 'kitchen').is_dir():
         pytest.skip('no kitchen among the recorded data')
     frames = load_folder(recorded_data / 'kitchen')
-    heard, _ = record(path=recorded_data / 'kitchen', rate=8.0)
-    assert heard.stamps('image') == [
+    received, _ = record(path=recorded_data / 'kitchen', rate=8.0)
+    assert received.stamps('image') == [
         FIRST_STAMP + entry.stamp for entry in frames.entries]
-    T_link_camera = heard.static('camera_link', 'camera_color_optical_frame')
-    poses = heard.transforms()['map', 'camera_link']
+    T_link_camera = received.static('camera_link', 'camera_color_optical_frame')
+    poses = received.transforms()['map', 'camera_link']
     for index in (0, 50, 99):
         frame = frames[index]
         np.testing.assert_array_equal(
-            pixels(heard.topics['image'][index], np.uint8, 3), frame.image)
+            pixels(received.topics['image'][index], np.uint8, 3), frame.image)
         np.testing.assert_allclose(
-            pixels(heard.topics['depth'][index], np.uint16) * 0.001, frame.depth, atol=1e-6)
+            pixels(received.topics['depth'][index], np.uint16) * 0.001, frame.depth, atol=1e-6)
         np.testing.assert_allclose(
             poses[FIRST_STAMP + frame.stamp] @ T_link_camera, frame.T_world_camera, atol=1e-9)
 
@@ -169,14 +169,14 @@ def bag(tmp_path):
 def test_a_bag_is_forwarded_message_by_message(bag):
     from rclpy.serialization import deserialize_message
     path, written = bag
-    heard, output = record(path=path)
+    received, output = record(path=path)
     for name, topic in (('image', '/camera/color/image_raw'), ('tf', '/tf'),
                         ('info', '/camera/color/camera_info'), ('tf_static', '/tf_static')):
-        assert heard.topics[name] == [
-            deserialize_message(data, type(heard.topics[name][0]))
+        assert received.topics[name] == [
+            deserialize_message(data, type(received.topics[name][0]))
             for where, data in written if where == topic], topic
-    clock = [m.clock.sec * 10**9 + m.clock.nanosec for m in heard.topics['clock']]
-    assert clock == sorted(clock) and clock[-1] == heard.stamps('image')[-1]
+    clock = [m.clock.sec * 10**9 + m.clock.nanosec for m in received.topics['clock']]
+    assert clock == sorted(clock) and clock[-1] == received.stamps('image')[-1]
     assert 'replay finished: 5 frames' in output
 
 
@@ -192,7 +192,7 @@ def test_wrong_parameters_stop_the_start_with_a_sentence(parameters, sentence):
     assert 'Traceback' not in output
 
 
-def test_a_bag_without_images_or_with_a_torn_file_says_so(bag):
+def test_a_truncated_bag_is_reported_in_a_sentence(bag):
     path, _ = bag
     (storage,) = path.glob('*.db3')
     storage.write_bytes(storage.read_bytes()[:1000])

@@ -51,10 +51,10 @@ def test_slopes_are_those_of_poses_and_points_that_move(axis):
     def errors(amount):
         return scene.focal * scene.seen(amount * np.eye(13)[axis])[:, :2]
 
-    by_anchor, by_camera, by_depth = reprojection.slopes(
+    by_anchor, by_camera, by_depth = reprojection.jacobians(
         scene.T_camera_anchor(np.zeros(13)), scene.starts, scene.focal, scene.inverse)
-    slopes = np.concatenate([by_anchor, by_camera, by_depth[..., None]], axis=-1)[..., axis]
-    np.testing.assert_allclose(slopes, (errors(1e-5) - errors(-1e-5)) / 2e-5, atol=1e-4)
+    jacobians = np.concatenate([by_anchor, by_camera, by_depth[..., None]], axis=-1)[..., axis]
+    np.testing.assert_allclose(jacobians, (errors(1e-5) - errors(-1e-5)) / 2e-5, atol=1e-4)
 
 
 def test_inverse_depths_are_those_of_the_points():
@@ -100,7 +100,7 @@ def test_a_point_behind_the_camera_stays_a_number():
     start, focal = np.array([[0.1, 0.2, 1.0]]), np.array([[100.0]])
     assert np.isfinite(reprojection.errors(T, start, focal, np.ones(1), start)).all()
     assert all(np.isfinite(part).all()
-               for part in reprojection.slopes(T, start, focal, np.ones(1)))
+               for part in reprojection.jacobians(T, start, focal, np.ones(1)))
 
 
 def system(random):
@@ -111,14 +111,14 @@ def system(random):
     anchors = np.array([images[0] for images in shown])[tracks]
     cameras = np.concatenate([images[1:] for images in shown])
     count = len(tracks)
-    slopes = [random.normal(size=(count, 2, *rest)) for rest in ((6,), (6,), (), ())]
-    return *slopes, anchors, cameras, tracks, 6
+    jacobians = [random.normal(size=(count, 2, *rest)) for rest in ((6,), (6,), (), ())]
+    return *jacobians, anchors, cameras, tracks, 6
 
 
 @pytest.mark.parametrize('first', [0, 2])
 def test_what_is_eliminated_is_that_of_the_whole_system(first):
-    *slopes, anchors, cameras, tracks, poses = system(np.random.default_rng(0))
-    by_anchor, by_camera, by_depth, errors = slopes
+    *jacobians, anchors, cameras, tracks, poses = system(np.random.default_rng(0))
+    by_anchor, by_camera, by_depth, errors = jacobians
     whole = np.zeros((len(tracks), 2, 6 * poses + 12))
     for k in range(len(tracks)):
         whole[k, :, 6 * anchors[k]:][:, :6] = by_anchor[k]
@@ -128,17 +128,17 @@ def test_what_is_eliminated_is_that_of_the_whole_system(first):
     free = 6 * (poses - first)
     prior = np.diag(np.arange(len(whole.T)) < free)  # of the poses alone
     wanted = np.linalg.solve(whole.T @ whole + prior, whole.T @ errors.ravel())[:free]
-    normal, gradient = reprojection.eliminated(*slopes, anchors, cameras, tracks, poses, first)
+    normal, gradient = reprojection.schur_complement(*jacobians, anchors, cameras, tracks, poses, first)
     found = np.linalg.solve(normal.reshape(free, free) + np.eye(free), gradient.ravel())
     np.testing.assert_allclose(found, wanted)
 
 
 def test_a_point_without_weight_says_nothing():
-    *slopes, anchors, cameras, tracks, poses = system(np.random.default_rng(1))
+    *jacobians, anchors, cameras, tracks, poses = system(np.random.default_rng(1))
     last = tracks == 11
-    for part in slopes:
+    for part in jacobians:
         part[last] = 0
-    rest = [part[~last] for part in (*slopes, anchors, cameras, tracks)]
-    both = reprojection.eliminated(*slopes, anchors, cameras, tracks, poses, 0)
-    for one, other in zip(both, reprojection.eliminated(*rest, poses, 0)):
+    rest = [part[~last] for part in (*jacobians, anchors, cameras, tracks)]
+    both = reprojection.schur_complement(*jacobians, anchors, cameras, tracks, poses, 0)
+    for one, other in zip(both, reprojection.schur_complement(*rest, poses, 0)):
         np.testing.assert_allclose(one, other, atol=1e-12)

@@ -1,4 +1,4 @@
-"""RVL against an encoder written after the one of its paper, number by number."""
+"""RVL against an encoder that follows the listing of its paper, number by number."""
 import array
 import struct
 
@@ -49,7 +49,7 @@ def encode_rvl(image):
 
 
 def images():
-    """Return images that exercise the codec."""
+    """Return images by name, for all branches of the codec."""
     random = np.random.default_rng(1)
     noise = random.integers(0, 65536, (13, 17), np.uint16)
     gaps = np.where(random.random((13, 17)) < 0.5, 0, noise).astype(np.uint16)
@@ -60,7 +60,7 @@ def images():
 
 
 @pytest.mark.parametrize('image', images().values(), ids=images().keys())
-def test_what_was_encoded_comes_back(image):
+def test_decoding_inverts_encoding(image):
     height, width = image.shape
     np.testing.assert_array_equal(decode_rvl(encode_rvl(image), width, height), image)
 
@@ -68,17 +68,17 @@ def test_what_was_encoded_comes_back(image):
 def message_of(image, kind='16UC1', parameters=(0.0, 0.0)):
     """Return the message of compressed_depth_image_transport."""
     height, width = image.shape
-    octets = struct.pack('<iff', 0, *parameters) + struct.pack('<2I', width, height)
+    data = struct.pack('<iff', 0, *parameters) + struct.pack('<2I', width, height)
     return CompressedImage(
-        format=f'{kind}; compressedDepth rvl', data=array.array('B', octets + encode_rvl(image)))
+        format=f'{kind}; compressedDepth rvl', data=array.array('B', data + encode_rvl(image)))
 
 
-def test_a_message_is_read_in_metres():
+def test_a_message_is_decoded_to_metres():
     counts = images()['gaps']
     np.testing.assert_allclose(decode_depth(message_of(counts)), counts / 1000, rtol=1e-6)
 
 
-def test_inverse_depth_is_read_too():
+def test_inverse_depth_is_decoded():
     """The transport stores q = A / z + B of a z in metres."""
     a, b = 100.0 * 101.0, 1 - 100.0 * 101.0 / 10.0
     metres = np.linspace(0.5, 9.0, 221).reshape(13, 17)
@@ -95,13 +95,13 @@ def test_a_truncated_stream_is_refused(length):
         decode_depth(message)
 
 
-def test_rubbish_is_refused_or_decoded_but_nothing_else():
+def test_random_bytes_are_refused_or_decoded():
     random = np.random.default_rng(2)
     for _ in range(300):
-        octets = random.integers(0, 256, random.integers(0, 300), np.uint8).tobytes()
+        data = random.integers(0, 256, random.integers(0, 300), np.uint8).tobytes()
         size = struct.pack('<2I', *random.integers(0, 60, 2)) if random.random() < 0.9 else b''
         message = CompressedImage(format='16UC1; compressedDepth rvl', data=array.array(
-            'B', bytes(12) + size + octets))
+            'B', bytes(12) + size + data))
         try:
             assert decode_depth(message).dtype == np.float32
         except ValueError as error:

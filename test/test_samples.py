@@ -4,13 +4,13 @@ import pytest
 import torch
 from randomness import floats, generator, unit
 
-from instant_nerf_ros.nerf.backends.cpu.kernels import marching
 from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.backends.cpu.kernels import marching
 from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
-from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
 from instant_nerf_ros.nerf.field.samples import MOST_SAMPLES, sample
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
 VOXEL = 0.5
@@ -277,7 +277,7 @@ def test_the_kernels_clip_rays_as_the_grid_does(occupancy):
     rays = rays_of(random.uniform(-4, 4, (500, 3)).tolist(), random.normal(size=(500, 3)).tolist())
     number = np.float32
     space = marching.Space(
-        occupancy.voxels.numpy(), occupancy.origin.numpy(), number(0.1), number(0.3), number(6),
+        occupancy.density_state.numpy(), occupancy.origin.numpy(), number(0.1), number(0.3), number(6),
         number(0), number(0), number(0), 0, False)
     near, far = occupancy.clip(rays, 0.3, 6.0)
     for ray in range(len(rays)):

@@ -13,7 +13,7 @@ BUDGET = 16384
 def run(plan, steps, loss):
     """Take steps whose rays have eight samples each; loss(step) is what they lose."""
     for step in range(steps):
-        plan.step_taken(plan.rays, 8 * plan.rays, loss(step), BUDGET)
+        plan.step_done(plan.rays, 8 * plan.rays, loss(step), BUDGET)
 
 
 def test_rays_follow_from_the_budget_of_samples_within_a_few_steps():
@@ -22,7 +22,7 @@ def test_rays_follow_from_the_budget_of_samples_within_a_few_steps():
     assert plan.rays == BUDGET / 8 and plan.stride == 1
     for samples_per_ray in (4, 40):
         for _ in range(10):
-            plan.step_taken(plan.rays, samples_per_ray * plan.rays, 1.0, BUDGET)
+            plan.step_done(plan.rays, samples_per_ray * plan.rays, 1.0, BUDGET)
         assert plan.rays * samples_per_ray == pytest.approx(BUDGET, rel=0.02)
 
 
@@ -50,7 +50,7 @@ def test_an_error_that_is_not_for_want_of_memory_is_raised():
 def test_steps_along_the_rays_are_long_as_long_as_they_find_much():
     plan = Schedule()
     for _ in range(10):
-        plan.step_taken(plan.rays, 100 * plan.rays, 1.0, BUDGET)
+        plan.step_done(plan.rays, 100 * plan.rays, 1.0, BUDGET)
     assert plan.stride == schedule.LARGEST_STRIDE
     run(plan, 10, lambda step: 1.0)
     assert plan.stride == 1
@@ -59,7 +59,7 @@ def test_steps_along_the_rays_are_long_as_long_as_they_find_much():
 def test_steps_without_samples_do_not_ask_for_endless_rays():
     plan = Schedule()
     for _ in range(30):
-        plan.step_taken(plan.rays, 0, 1.0, BUDGET)
+        plan.step_done(plan.rays, 0, 1.0, BUDGET)
     assert schedule.LEAST_RAYS <= plan.rays <= BUDGET
 
 
@@ -70,7 +70,7 @@ def test_the_learning_rate_halves_and_a_keyframe_brings_it_back():
     assert plan.learning_rate(0.01) == pytest.approx(0.005)
     run(plan, 10 * schedule.HALF_LIFE, lambda step: 1.0)
     assert plan.learning_rate(0.01) == 0.01 * schedule.LEAST_RATE
-    plan.keyframe_came()
+    plan.keyframe_added()
     assert plan.learning_rate(0.01) == 0.01
 
 
@@ -79,7 +79,7 @@ def test_votes_get_rare_as_keyframes_are_learnt():
     often = plan.vote_every
     run(plan, schedule.FRESH, lambda step: 1.0)
     assert plan.vote_every > often
-    plan.keyframe_came()
+    plan.keyframe_added()
     assert plan.vote_every == often
 
 
@@ -87,26 +87,26 @@ def test_it_rests_when_the_loss_is_flat_and_not_while_it_falls():
     flat, falling = Schedule(), Schedule()
     run(flat, 7000, lambda step: 1.0 + 0.1 * (step % 2))
     run(falling, 7000, lambda step: 0.9999**step)
-    assert flat.settled and not falling.settled
-    flat.keyframe_came()
-    assert not flat.settled
+    assert flat.converged and not falling.converged
+    flat.keyframe_added()
+    assert not flat.converged
 
 
 def test_it_does_not_rest_while_the_learning_rate_is_high_nor_over_what_is_no_number():
     plan = Schedule()
     run(plan, 3 * schedule.HALF_LIFE, lambda step: 1.0)
-    assert not plan.settled
+    assert not plan.converged
     plan = Schedule()
     run(plan, schedule.LAST - 1, lambda step: float('nan'))
-    assert not plan.settled
+    assert not plan.converged
     run(plan, 1, lambda step: float('nan'))
-    assert plan.settled
+    assert plan.converged
 
 
 def test_steps_that_were_discarded_do_not_keep_it_from_resting():
     plan = Schedule()
     run(plan, 7000, lambda step: 1.0 if step % 500 else float('nan'))
-    assert plan.settled
+    assert plan.converged
     falling = Schedule()  # over 999 losses, or 500: not less because fewer are numbers
     run(falling, 7000, lambda step: 0.9999**step if step < 6000 or step % 2 else float('inf'))
-    assert not falling.settled
+    assert not falling.converged

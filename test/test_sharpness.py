@@ -1,10 +1,15 @@
-"""Blurred images wait for a sharper neighbour, and nothing waits for long."""
+"""Blurred images wait for a sharper neighbour, for a bounded time."""
 import cv2
 import numpy as np
 import pytest
 from randomness import generator
 
-from instant_nerf_ros.ros.inputs.blur_filter import KNOWN, PATIENCE_NS, Sharpest, sharpness
+from instant_nerf_ros.ros.inputs.blur_filter import (
+    MAX_DELAY_NS,
+    MIN_HISTORY,
+    BlurFilter,
+    sharpness,
+)
 
 STEP_NS = 33_000_000
 
@@ -34,60 +39,60 @@ def test_the_longer_the_blur_the_less_sharp(width):
 
 
 class Rig:
-    """A Sharpest that knows what is usual, and what it kept and dropped."""
+    """A BlurFilter with a history, and the items that it selected and dropped."""
 
     def __init__(self):
-        self.dropped, self.kept, self.stamp_ns = [], [], 10**9
-        self.sharpest = Sharpest(self.dropped.append)
+        self.dropped, self.selected, self.stamp_ns = [], [], 10**9
+        self.blur_filter = BlurFilter(self.dropped.append)
         self.image = texture(generator())
-        for _ in range(KNOWN):
-            self.offer(self.image, 'usual')
-        self.kept.clear()
+        for _ in range(MIN_HISTORY):
+            self.add(self.image, 'sharp')
+        self.selected.clear()
 
-    def offer(self, image, value, step_ns=STEP_NS):
-        """Offer the next image."""
+    def add(self, image, item, step_ns=STEP_NS):
+        """Add the next image."""
         self.stamp_ns += step_ns
-        kept = self.sharpest.offer(image, self.stamp_ns, value)
-        if kept is not None:
-            self.kept.append(kept)
+        selected = self.blur_filter.select(image, self.stamp_ns, item)
+        if selected is not None:
+            self.selected.append(selected)
 
 
-def test_sharp_images_are_kept_at_once():
+def test_sharp_images_are_selected_at_once():
     rig = Rig()
-    for value in 'abc':
-        rig.offer(rig.image, value)
-    assert rig.kept == ['a', 'b', 'c'] and rig.dropped == []
+    for item in 'abc':
+        rig.add(rig.image, item)
+    assert rig.selected == ['a', 'b', 'c'] and rig.dropped == []
 
 
-def test_a_blurred_image_gives_way_to_a_sharper_neighbour():
+def test_a_blurred_image_is_replaced_by_a_sharper_neighbour():
     rig = Rig()
-    rig.offer(blurred(rig.image, 40), 'blurred')
-    assert rig.kept == []
-    rig.offer(blurred(rig.image, 60), 'worse')
-    rig.offer(rig.image, 'sharp')
-    assert rig.kept == ['sharp'] and rig.dropped == ['worse', 'blurred']
+    rig.add(blurred(rig.image, 40), 'blurred')
+    assert rig.selected == []
+    rig.add(blurred(rig.image, 60), 'worse')
+    rig.add(rig.image, 'sharp')
+    assert rig.selected == ['sharp'] and rig.dropped == ['worse', 'blurred']
 
 
-def test_where_all_are_blurred_the_best_of_a_while_is_kept():
+def test_if_all_are_blurred_the_sharpest_within_the_delay_is_selected():
     rig = Rig()
     lengths = [70, 50, 80, 65, 55, 75, 85, 90, 95, 100]
     for length in lengths:
-        rig.offer(blurred(rig.image, length), length)
-    assert rig.kept[0] == 50
-    assert rig.dropped[: PATIENCE_NS // STEP_NS] == [70, 80, 65, 55, 75, 85, 90]
+        rig.add(blurred(rig.image, length), length)
+    assert rig.selected[0] == 50
+    assert rig.dropped[: MAX_DELAY_NS // STEP_NS] == [70, 80, 65, 55, 75, 85, 90]
 
 
-def test_a_wall_without_texture_is_taken_after_a_while_and_soon_is_usual():
+def test_a_wall_without_texture_is_selected_after_the_delay_and_soon_is_normal():
     rig = Rig()
     wall = cv2.GaussianBlur(rig.image, (101, 101), 30)
     for index in range(200):
-        rig.offer(wall, index)
-    gaps = np.diff(rig.kept)
-    assert gaps[0] == pytest.approx(PATIENCE_NS / STEP_NS, abs=2) and (gaps[-50:] == 1).all()
+        rig.add(wall, index)
+    gaps = np.diff(rig.selected)
+    assert gaps[0] == pytest.approx(MAX_DELAY_NS / STEP_NS, abs=2) and (gaps[-50:] == 1).all()
 
 
-def test_time_that_jumps_back_ends_the_wait():
+def test_a_jump_back_in_time_ends_the_delay():
     rig = Rig()
-    rig.offer(blurred(rig.image, 40), 'before')
-    rig.offer(blurred(rig.image, 50), 'after', step_ns=-(10**9))
-    assert rig.kept == ['before']
+    rig.add(blurred(rig.image, 40), 'before')
+    rig.add(blurred(rig.image, 50), 'after', step_ns=-(10**9))
+    assert rig.selected == ['before']

@@ -1,4 +1,4 @@
-"""The simulated robot, over DDS in a process of its own."""
+"""The simulated robot, in a process of its own."""
 import signal
 
 import numpy as np
@@ -14,7 +14,7 @@ SETTINGS = {'rate': 5.0, 'width': 160, 'height': 120, 'wait_for_subscriber': 30.
 
 
 def record(duration=1.9, **changes):
-    """Return a Listener that has heard a drive of a duration [s] to its end."""
+    """Return a Listener with all messages of a drive of a duration [s]."""
     laps = duration / Tour().duration
     with process('sim_robot', **{**SETTINGS, 'laps': laps, **changes}) as child:
         with Listener() as listener:
@@ -54,7 +54,7 @@ def test_tf_leads_from_the_map_to_the_camera_that_took_the_image(drive):
         T_map_camera = T_map_odom @ odometry[stamp] @ T_base_camera
         np.testing.assert_allclose(
             T_map_camera, tour.T_world_camera((stamp - FIRST_STAMP) / 1e9), atol=1e-9)
-        # What was published is what is there to see from that pose.
+        # The published image is a rendering from that pose.
         camera = camera_from_message(info, rectified=False)
         image, truth = flat.render(camera, T_map_camera)
         assert message.encoding == 'rgb8' and depth.encoding == '16UC1'
@@ -72,7 +72,7 @@ def test_the_robot_moves_no_faster_than_it_may(drive):
     assert 0.0 < speed.max() <= 1.01 * MAX_SPEED
 
 
-def test_the_clock_goes_forward_and_no_message_comes_from_the_future(drive):
+def test_the_clock_is_monotonic_and_no_stamp_is_in_the_future(drive):
     clock = [message.clock.sec * 10**9 + message.clock.nanosec
              for message in drive.topics['clock']]
     assert clock == sorted(clock)

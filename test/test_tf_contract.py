@@ -1,4 +1,4 @@
-"""What the mapper relies on in tf2_ros and tf_transformations, whichever of them is installed."""
+"""The behaviour of tf2_ros and tf_transformations that the mapper relies on."""
 import math
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def turn(degrees, translation=(0.0, 0.0, 0.0)):
 
 @pytest.fixture
 def buffer():
-    """Return a Buffer that knows a base turning and driving in odom from 10 s to 12 s."""
+    """Return a Buffer with a base that turns and drives in odom from 10 s to 12 s."""
     buffer = tf2_ros.Buffer(cache_time=Duration(seconds=5))
     buffer.set_transform(stamped('odom', 'base', 10.0), 'test')
     buffer.set_transform(stamped('odom', 'base', 12.0, (4.0, 0.0, 0.0), QUARTER_TURN), 'test')
@@ -105,7 +105,7 @@ def test_a_chain_is_the_product_of_its_links_and_its_reverse_the_inverse(buffer)
 def test_two_branches_meet_in_their_common_ancestor(buffer):
     buffer.set_transform_static(stamped('base', 'left', 0.0, (0.0, 1.0, 0.0)), 'test')
     buffer.set_transform_static(stamped('base', 'right', 0.0, (0.0, -1.0, 0.0)), 'test')
-    # Long before anything is known of base in odom, and correct nevertheless.
+    # This time is before the first transform of base in odom, which is not needed.
     found = matrix(buffer.lookup_transform('left', 'right', at(1.0)))
     np.testing.assert_allclose(found, turn(0.0, (0.0, -2.0, 0.0)), atol=1e-12)
 
@@ -117,7 +117,7 @@ def test_a_static_transform_holds_at_any_time(buffer):
         np.testing.assert_allclose(found, turn(0.0, (0.3, 0.1, 1.0)), atol=1e-12)
 
 
-def test_time_zero_is_the_latest_time_that_all_links_have(buffer):
+def test_time_zero_is_the_latest_time_that_all_transforms_have(buffer):
     buffer.set_transform(stamped('base', 'arm', 10.0), 'test')
     buffer.set_transform(stamped('base', 'arm', 11.0), 'test')
     found = buffer.lookup_transform('odom', 'arm', Time())
@@ -143,7 +143,7 @@ def test_extrapolation_is_refused_with_both_times(buffer, seconds, direction, li
     assert '[base]' in text and '[odom]' in text
 
 
-def test_one_stamp_alone_serves_that_time_only(buffer):
+def test_a_single_stamp_is_valid_at_that_time_only(buffer):
     buffer.set_transform(stamped('base', 'arm', 11.0), 'test')
     assert buffer.can_transform('base', 'arm', at(11.0))
     with pytest.raises(tf2_ros.ExtrapolationException, match='only time 11.000000'):
@@ -162,12 +162,12 @@ def test_unknown_unconnected_and_malformed_frames_are_named(buffer):
         assert not buffer.can_transform(frame, 'base', at(11.0))
 
 
-def test_every_refusal_is_a_transform_exception():
+def test_every_error_is_a_transform_exception():
     for name in ('Connectivity', 'Extrapolation', 'InvalidArgument', 'Lookup', 'Timeout'):
         assert issubclass(getattr(tf2_ros, f'{name}Exception'), tf2_ros.TransformException)
 
 
-def test_transforms_that_are_none_are_ignored(buffer):
+def test_malformed_transforms_are_ignored(buffer):
     for bad in (
             stamped('odom', 'odom', 11.0),
             stamped('', 'odd', 11.0),
@@ -180,29 +180,29 @@ def test_transforms_that_are_none_are_ignored(buffer):
     assert buffer.can_transform('odom', 'base', at(11.0))
 
 
-def test_the_cache_reaches_back_as_long_as_it_was_told(buffer):
+def test_the_history_is_as_long_as_cache_time(buffer):
     buffer.set_transform(stamped('odom', 'base', 16.5), 'test')
     assert buffer.can_transform('odom', 'base', at(12.0))
     buffer.set_transform(stamped('odom', 'base', 17.5), 'test')
     buffer.set_transform(stamped('odom', 'base', 17.6), 'test')
     with pytest.raises(tf2_ros.ExtrapolationException, match='past'):
         buffer.lookup_transform('odom', 'base', at(11.0))
-    buffer.set_transform(stamped('odom', 'base', 11.0), 'test')  # too old to be taken in again
+    buffer.set_transform(stamped('odom', 'base', 11.0), 'test')  # too old to be added again
     assert not buffer.can_transform('odom', 'base', at(11.0))
 
 
-def test_clear_forgets_what_moves_and_keeps_what_does_not(buffer):
+def test_clear_removes_dynamic_transforms_and_keeps_static_ones(buffer):
     buffer.set_transform_static(stamped('base', 'camera', 0.0), 'test')
     buffer.clear()
     for seconds in (11.0, 0.0):
         with pytest.raises(tf2_ros.TransformException):
             buffer.lookup_transform('odom', 'base', at(seconds))
     assert buffer.can_transform('base', 'camera', at(11.0))
-    buffer.set_transform(stamped('odom', 'base', 1.0), 'test')  # time may begin anew
+    buffer.set_transform(stamped('odom', 'base', 1.0), 'test')  # time may start again
     assert buffer.can_transform('odom', 'base', at(1.0))
 
 
-def test_a_lookup_waits_for_a_transform_that_comes_in_time(buffer):
+def test_a_lookup_waits_for_a_transform_that_arrives_in_time(buffer):
     late = threading.Timer(
         0.2, buffer.set_transform, [stamped('odom', 'base', 13.0, (4.0, 0.0, 0.0)), 'test'])
     late.start()
@@ -213,7 +213,7 @@ def test_a_lookup_waits_for_a_transform_that_comes_in_time(buffer):
     late.join()
 
 
-def test_a_lookup_gives_up_after_its_timeout_and_says_what_is_missing(buffer):
+def test_a_lookup_fails_after_its_timeout_and_names_what_is_missing(buffer):
     begin = time.monotonic()
     with pytest.raises(tf2_ros.ExtrapolationException, match='future'):
         buffer.lookup_transform('odom', 'base', at(13.0), timeout=Duration(seconds=0.3))
@@ -254,7 +254,7 @@ while rclpy.ok():
 """
 
 
-def test_a_late_listener_hears_broadcasters_of_another_process():
+def test_a_late_listener_receives_the_transforms_of_another_process():
     robot = subprocess.Popen(
         [sys.executable, '-c', BROADCASTER], stdout=subprocess.PIPE, text=True)
     try:
@@ -282,7 +282,7 @@ def test_a_late_listener_hears_broadcasters_of_another_process():
 
 
 @pytest.mark.parametrize('degrees', [0.0, 30.0, 90.0, 179.0, -120.0])
-def test_quaternions_and_matrices_say_the_same(degrees):
+def test_quaternions_and_matrices_are_the_same_rotation(degrees):
     half = math.radians(degrees) / 2.0
     quaternion = np.array((0.0, 0.0, math.sin(half), math.cos(half)))
     R = tf_transformations.quaternion_matrix(quaternion)

@@ -16,13 +16,13 @@ from scenes import CAMERA, poses, view
 
 from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace
-from instant_nerf_ros.nerf.field import train_step
-from instant_nerf_ros.nerf.products import model
 from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.field.radiance_field import Field, geometry_settings
+from instant_nerf_ros.nerf.field.render import render_rays
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
-from instant_nerf_ros.nerf.field.render import look
+from instant_nerf_ros.nerf.products import model
 
 pytestmark = pytest.mark.triton
 
@@ -61,13 +61,13 @@ def engine(library):
 
 def test_whether_it_is_used_is_not_left_to_chance(engine, monkeypatch):
     module = importlib.import_module('instant_nerf_ros.nerf.backends.tinycudann')
-    drawn, after = [], []
-    monkeypatch.setattr(module, 'check', lambda *field: drawn.append(torch.rand(5)))
+    sources, after = [], []
+    monkeypatch.setattr(module, 'check', lambda *field: sources.append(torch.rand(5)))
     for seed in (1, 2):
         torch.manual_seed(seed)
         backends.select('cuda', geometry_settings(CONFIG.field))
         after.append(torch.rand(5))
-    assert torch.equal(*drawn) and not torch.equal(*after)
+    assert torch.equal(*sources) and not torch.equal(*after)
 
 
 def twins(engine, random, density=1.0, config=CONFIG):
@@ -148,7 +148,7 @@ def test_a_lesson_is_that_of_the_reference(engine, density, measured):
     fields, rays = twins(engine, random, density), random_rays(random, 50, measured)
     jitter, background = floats(random.random(50)), floats(random.random((50, 3)))
     found, expected = (
-        train_step.learn(field, rays.to(each.DEVICE), grid, CONFIG, each, jitter.to(each.DEVICE),
+        train_step.train_step(field, rays.to(each.DEVICE), grid, CONFIG, each, jitter.to(each.DEVICE),
                      background.to(each.DEVICE), 1.0, 4096)
         for field, grid, each in zip(fields, grids(engine), (engine, reference)))
     assert found.terms == pytest.approx(expected.terms, rel=1e-2, abs=1e-4)  # as in test_cuda
@@ -167,7 +167,7 @@ def test_rays_that_miss_the_grid_teach_nothing(engine):
     field, _ = twins(engine, random)
     rays = random_rays(random, 5, 0.0)
     rays.origins[:] = 50.0
-    found = train_step.learn(
+    found = train_step.train_step(
         field, rays.to(engine.DEVICE), grids(engine)[0], CONFIG, engine,
         torch.zeros(5, device=engine.DEVICE), torch.zeros(5, 3, device=engine.DEVICE), 1.0, 4096)
     assert len(found.positions) == 0 and not found.opacities.any()
@@ -211,7 +211,7 @@ def test_a_view_is_that_of_the_reference(engine):
     fields, rays = twins(engine, random, 10.0), random_rays(random, 60, 0.0)
     voxels = floats(random.choice([EMPTY, SOLID, UNVISITED], (30, 25, 20))).byte()
     found, expected = (
-        look(field, rays.to(each.DEVICE), grid, CONFIG.sampling, each, 1.5)
+        render_rays(field, rays.to(each.DEVICE), grid, CONFIG.sampling, each, 1.5)
         for field, grid, each in zip(fields, grids(engine, voxels), (engine, reference)))
     assert expected[0].any()
     for actual, wanted in zip(found, expected):

@@ -1,4 +1,4 @@
-"""The trajectory of SLAM: what it says of old poses, and what is no use."""
+"""The trajectory of a SLAM: loop closures that are found in it, and paths that are unusable."""
 import numpy as np
 import pytest
 
@@ -10,12 +10,17 @@ from randomness import generator
 from scipy.spatial.transform import Rotation
 
 from instant_nerf_ros.ros.conversions import header_message, pose_message
-from instant_nerf_ros.ros.reporting.dropped_messages import Drops
-from instant_nerf_ros.ros.inputs.trajectory import CALM, Correction, Poses, Trajectory
+from instant_nerf_ros.ros.inputs.trajectory import (
+    MIN_PERIOD,
+    LoopClosure,
+    StampedPoses,
+    Trajectory,
+)
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 
 pytestmark = pytest.mark.ros
 SECOND = 1_000_000_000
-START = 1_700_000_000 * SECOND  # a time of today: floats of seconds since 1970 have no nanoseconds
+START = 1_700_000_000 * SECOND  # today: as a float, the seconds since 1970 lose the nanoseconds
 
 
 def some_poses(random, count):
@@ -45,79 +50,79 @@ def path(poses, of=None, frame='map'):
         for stamp, pose in zip(of, poses)])
 
 
-def test_what_has_moved_as_a_whole_is_moved_exactly_at_any_time():
+def test_a_rigid_motion_is_exact_at_any_stamp():
     random = generator()
     before, [T_new_old] = some_poses(random, 6), some_poses(random, 1)
-    correction = Correction(Poses(stamps(6), before), Poses(stamps(6), T_new_old @ before), 0)
+    loop_closure = LoopClosure(StampedPoses(stamps(6), before), StampedPoses(stamps(6), T_new_old @ before), 0)
     times = START + random.integers(-2 * SECOND, 8 * SECOND, 50)  # some before and after, too
     np.testing.assert_allclose(
-        correction.at(times), np.tile(T_new_old, (50, 1, 1)), atol=1e-9)
+        loop_closure.T_new_old(times), np.tile(T_new_old, (50, 1, 1)), atol=1e-9)
     distances = np.linalg.norm((T_new_old @ before - before)[:, :3, 3], axis=-1)
     angle = Rotation.from_matrix(T_new_old[:3, :3]).magnitude()
-    assert correction.largest() == pytest.approx((distances.max(), angle))
+    assert loop_closure.largest_motion() == pytest.approx((distances.max(), angle))
 
 
-def test_between_two_poses_it_changes_evenly_and_beyond_them_not_at_all():
+def test_a_correction_is_interpolated_between_stamps_and_constant_outside():
     before = np.array([shifted(x) for x in (0.0, 1.0, 2.0)])
     after = np.array([shifted(x) for x in (0.0, 1.0, 2.4)])
-    correction = Correction(Poses(stamps(3), before), Poses(stamps(3), after), 0)
+    loop_closure = LoopClosure(StampedPoses(stamps(3), before), StampedPoses(stamps(3), after), 0)
     seconds = np.array([-5.0, 0.5, 1.0, 1.25, 1.5, 2.0, 9.0])
-    moved = correction.at(START + (seconds * SECOND).astype(np.int64))[:, 0, 3]
+    moved = loop_closure.T_new_old(START + (seconds * SECOND).astype(np.int64))[:, 0, 3]
     np.testing.assert_allclose(moved, [0, 0, 0, 0.1, 0.2, 0.4, 0.4], atol=1e-9)
-    alone = Correction(Poses(stamps(1), before[:1]), Poses(stamps(1), after[2:]), 0)
-    np.testing.assert_allclose(alone.at([START, START + 1])[:, 0, 3], [2.4, 2.4])
+    alone = LoopClosure(StampedPoses(stamps(1), before[:1]), StampedPoses(stamps(1), after[2:]), 0)
+    np.testing.assert_allclose(alone.T_new_old([START, START + 1])[:, 0, 3], [2.4, 2.4])
 
 
 class Rig:
-    """A Trajectory, what it complains of, and its clocks."""
+    """A Trajectory with manual clocks, and the warnings it logged."""
 
     def __init__(self):
-        self.said, self.time = [], 0.0
-        self.drops = Drops(self.said.append)
+        self.warnings, self.time = [], 0.0
+        self.dropped = DroppedMessages(self.warnings.append)
         self.trajectory = Trajectory(
-            'map', self.drops, lambda: START + int(self.time * SECOND), lambda: self.time)
+            'map', self.dropped, lambda: START + int(self.time * SECOND), lambda: self.time)
 
-    def take(self, message):
-        """Return what comes of a message."""
+    def poll(self, message):
+        """Add a message, and return the loop closure."""
         self.trajectory.add(message)
-        return self.trajectory.take()
+        return self.trajectory.poll()
 
 
-def test_small_changes_add_up_to_one_correction_from_what_was_told_first():
+def test_small_changes_accumulate_to_one_loop_closure():
     rig = Rig()
-    assert rig.take(path([shifted(0.0), shifted(1.0)])) is None
-    assert rig.take(path([shifted(0.0), shifted(1.03), shifted(2.03)])) is None
+    assert rig.poll(path([shifted(0.0), shifted(1.0)])) is None
+    assert rig.poll(path([shifted(0.0), shifted(1.03), shifted(2.03)])) is None
     rig.time = 7.0
-    correction = rig.take(path([shifted(0.0), shifted(1.06), shifted(2.07)]))
-    np.testing.assert_allclose(correction.at(stamps(3))[:, 0, 3], [0.0, 0.06, 0.04], atol=1e-9)
-    assert correction.until_ns == START + 7 * SECOND
-    assert rig.trajectory.take() is None  # once is enough
-    rig.time += CALM
-    assert rig.take(path([shifted(0.0), shifted(1.06), shifted(2.07)])) is None
-    assert rig.take(path([shifted(0.0, 0.1), shifted(1.06), shifted(2.07)])).largest() == (
+    loop_closure = rig.poll(path([shifted(0.0), shifted(1.06), shifted(2.07)]))
+    np.testing.assert_allclose(loop_closure.T_new_old(stamps(3))[:, 0, 3], [0.0, 0.06, 0.04], atol=1e-9)
+    assert loop_closure.until_ns == START + 7 * SECOND
+    assert rig.trajectory.poll() is None  # once is enough
+    rig.time += MIN_PERIOD
+    assert rig.poll(path([shifted(0.0), shifted(1.06), shifted(2.07)])) is None
+    assert rig.poll(path([shifted(0.0, 0.1), shifted(1.06), shifted(2.07)])).largest_motion() == (
         pytest.approx((0.0, 0.1)))
 
 
-def test_after_a_correction_it_is_calm_and_then_the_latest_counts():
+def test_after_a_loop_closure_the_next_one_has_to_wait_and_the_latest_path_counts():
     rig = Rig()
-    rig.take(path([shifted(0.0)]))
-    assert rig.take(path([shifted(1.0)]))
-    assert rig.take(path([shifted(2.0)])) is None
-    assert rig.take(path([shifted(3.0)])) is None
-    rig.time += CALM
-    np.testing.assert_allclose(rig.trajectory.take().at([START])[0, 0, 3], 2.0)
+    rig.poll(path([shifted(0.0)]))
+    assert rig.poll(path([shifted(1.0)]))
+    assert rig.poll(path([shifted(2.0)])) is None
+    assert rig.poll(path([shifted(3.0)])) is None
+    rig.time += MIN_PERIOD
+    np.testing.assert_allclose(rig.trajectory.poll().T_new_old([START])[0, 0, 3], 2.0)
 
 
-def test_a_path_may_lose_poses_and_begin_anew():
+def test_a_path_may_lose_poses_and_start_again():
     rig = Rig()
     poses = [shifted(float(x)) for x in range(5)]
-    rig.take(path(poses))
-    correction = rig.take(path([shifted(0.2), shifted(4.2)], stamps(5)[[0, 4]]))
-    np.testing.assert_allclose(correction.at(stamps(5))[:, 0, 3], 0.2)
-    rig.time += CALM
-    assert rig.take(path([shifted(9.0)], [START + 100 * SECOND])) is None  # another session
-    rig.trajectory.forget()
-    assert rig.take(path(poses)) is None and not rig.said
+    rig.poll(path(poses))
+    loop_closure = rig.poll(path([shifted(0.2), shifted(4.2)], stamps(5)[[0, 4]]))
+    np.testing.assert_allclose(loop_closure.T_new_old(stamps(5))[:, 0, 3], 0.2)
+    rig.time += MIN_PERIOD
+    assert rig.poll(path([shifted(9.0)], [START + 100 * SECOND])) is None  # another session
+    rig.trajectory.reset()
+    assert rig.poll(path(poses)) is None and not rig.warnings
 
 
 @pytest.mark.parametrize('message, words', [
@@ -126,10 +131,10 @@ def test_a_path_may_lose_poses_and_begin_anew():
     (path([shifted(1.0), shifted(2.0)], [START, START]), 'all have one stamp'),
     (path([shifted(np.nan)]), 'not a pose'),
 ])
-def test_what_is_no_use_is_told_and_nothing_moves(message, words):
+def test_an_unusable_path_is_logged_and_nothing_moves(message, words):
     rig = Rig()
-    rig.take(path([shifted(0.0)]))
-    assert rig.take(message) is None
-    assert rig.drops.counts() == {'unusable trajectory': 1} and words in rig.said[0]
-    assert rig.take(path([])) is None and len(rig.said) == 1  # SLAM has just begun
-    assert rig.take(path([shifted(0.5)])) is not None
+    rig.poll(path([shifted(0.0)]))
+    assert rig.poll(message) is None
+    assert rig.dropped.counts() == {'unusable trajectory': 1} and words in rig.warnings[0]
+    assert rig.poll(path([])) is None and len(rig.warnings) == 1  # the SLAM has just started
+    assert rig.poll(path([shifted(0.5)])) is not None

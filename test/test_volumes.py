@@ -1,4 +1,4 @@
-"""Volumes: the messages of what fills space, and to whom they go."""
+"""VolumePublishers: the messages of volumes, and when they are published."""
 import types
 
 import numpy as np
@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from instant_nerf_ros.nerf.products.esdf import Distances
+from instant_nerf_ros.nerf.products.esdf import EsdfSlice
 from instant_nerf_ros.nerf.products.octree import Octree
 from instant_nerf_ros.ros.outputs import volume_publishers
 from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
-from instant_nerf_ros.ros.outputs.volume_publishers import Volumes
+from instant_nerf_ros.ros.outputs.volume_publishers import VolumePublishers
 
 pytestmark = pytest.mark.ros
 
@@ -19,29 +19,29 @@ COLORS = np.array([[255, 0, 51], [0, 102, 255]], np.uint8)
 
 
 class Rig:
-    """Volumes of an engine that stands still, and what they publish; all are subscribed to."""
+    """VolumePublishers of a fake mapper, and the messages that they publish."""
 
     def __init__(self):
-        self.sent, self.wanted = {}, True
-        self.points, self.asked = POINTS, []
-        self.volumes = Volumes(self.publisher, 'map', None)
+        self.sent, self.subscribed = {}, True
+        self.points, self.heights = POINTS, []
+        self.volumes = VolumePublishers(self.publisher, 'map', None)
 
     def publisher(self, kind, topic, qos):
-        """Return a publisher that keeps what it is given."""
+        """Return a publisher that keeps its messages."""
         sent = self.sent[topic] = []
         return types.SimpleNamespace(
-            publish=sent.append, get_subscription_count=lambda: int(self.wanted))
+            publish=sent.append, get_subscription_count=lambda: int(self.subscribed))
 
     def publish(self, stamp_ns=5):
-        """Publish what the engine knows."""
-        def distances(height):
-            self.asked.append(height)
-            return Distances(
+        """Publish the volumes of the mapper."""
+        def esdf(height):
+            self.heights.append(height)
+            return EsdfSlice(
                 self.points, np.array([0.5, -0.25], np.float32)[: len(self.points)], -self.points)
 
         self.volumes.publish(types.SimpleNamespace(
             points=lambda: (self.points, COLORS[: len(self.points)]),
-            octree=lambda: Octree(bytes([1, 255, 3]), 0.025, 4), distances=distances,
+            octree=lambda: Octree(bytes([1, 255, 3]), 0.025, 4), esdf=esdf,
             config=types.SimpleNamespace(occupancy=types.SimpleNamespace(voxel_size=0.05)),
         ), 0.3, stamp_ns)  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_points_and_distances_are_in_their_fields():
     [points], [slice_] = rig.sent['~/points'], rig.sent['~/distance_slice']
     for values, expected in zip(points_from_message(points), (POINTS, COLORS)):
         np.testing.assert_array_equal(values, expected)
-    assert rig.asked == [0.3] and slice_.header.frame_id == 'map'
+    assert rig.heights == [0.3] and slice_.header.frame_id == 'map'
     assert slice_.header.stamp.nanosec == 5
     np.testing.assert_array_equal(field(slice_, 'intensity'), [0.5, -0.25])
     for column, axis in enumerate('xyz'):
@@ -67,7 +67,7 @@ def test_points_and_distances_are_in_their_fields():
         np.testing.assert_array_equal(field(slice_, f'normal_{axis}'), -POINTS[:, column])
 
 
-def test_cubes_are_as_rviz_wants_them():
+def test_voxels_are_a_cube_list_for_rviz():
     marker_module = pytest.importorskip('visualization_msgs.msg')
     rig = Rig()
     rig.publish()
@@ -93,12 +93,12 @@ def test_the_octree_is_in_a_binary_octomap():
     assert bytes(np.array(message.data, np.int8)) == bytes([1, 255, 3])
 
 
-def test_only_what_is_new_and_wanted_is_made_and_published():
+def test_only_changed_and_subscribed_volumes_are_computed_and_published():
     rig = Rig()
-    rig.wanted = False
+    rig.subscribed = False
     rig.publish()
-    assert not any(rig.sent.values()) and not rig.asked
-    rig.wanted = True
+    assert not any(rig.sent.values()) and not rig.heights
+    rig.subscribed = True
     for _ in range(3):
         rig.publish()
     assert all(len(sent) == 1 for sent in rig.sent.values())
@@ -107,16 +107,16 @@ def test_only_what_is_new_and_wanted_is_made_and_published():
     assert len(rig.sent['~/points']) == len(rig.sent['~/distance_slice']) == 2
 
 
-def test_when_the_map_is_forgotten_all_that_was_told_is_taken_back():
+def test_publish_unknown_empties_the_topics_that_were_published():
     rig = Rig()
-    rig.volumes.publish_nothing_known(7)
+    rig.volumes.publish_unknown(7)
     assert not any(rig.sent.values())
     rig.publish()
-    rig.volumes.publish_nothing_known(7)
+    rig.volumes.publish_unknown(7)
     assert all(len(sent) == 2 for sent in rig.sent.values())
     assert rig.sent['~/points'][1].width == rig.sent['~/distance_slice'][1].width == 0
 
 
-def test_without_their_packages_cubes_and_octree_have_no_topics(monkeypatch):
-    monkeypatch.setattr(volumes, 'installed', lambda package, name: None)
+def test_without_their_message_packages_voxels_and_octomap_have_no_topics(monkeypatch):
+    monkeypatch.setattr(volume_publishers, 'find_message_type', lambda package, name: None)
     assert set(Rig().sent) == {'~/points', '~/distance_slice'}

@@ -1,1 +1,5 @@
-"""Posed images from elsewhere than ROS topics: recorded folders and a simulated flat. No ROS."""
+"""Data: readers of recorded data (posed images, rosbag2), and the metrics of views and maps.
+
+Recordings in every supported layout follow the same conventions after reading: optical frames,
+metres, z up. There is nothing simulated here (see simulation/), and nothing that trains.
+"""

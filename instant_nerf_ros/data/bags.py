@@ -1,21 +1,25 @@
-"""Recorded ROS 2 bags, read without a ROS installation through the rosbags package."""
+"""Recorded ROS 2 bags, read by the rosbags package without a ROS installation."""
 import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-# What a mapper can use; a bag holds much else.
+# The types that a mapper can use; other messages of a bag are skipped.
 MESSAGE_TYPES = frozenset((
     'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/CameraInfo',
     'tf2_msgs/msg/TFMessage'))
 
 
-def is_bag(path):
+def is_bag(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is the folder of a rosbag2."""
     return (Path(path) / 'metadata.yaml').is_file()
 
 
 @contextlib.contextmanager
-def open_bag(path):
-    """Open a rosbag2; give its {topic: message type} and an iterator over its messages.
+def open_bag(
+    path: str | os.PathLike[str],
+) -> Iterator[tuple[dict[str, str], Iterator[tuple[int, str, bytes]]]]:  # fmt: skip
+    """Open a rosbag2; yield its {topic: message type} and an iterator over its messages.
 
     The iterator yields (time of recording [ns], topic, serialized message); both are limited to
     MESSAGE_TYPES. Raises ImportError without the rosbags package, ValueError for a bag that

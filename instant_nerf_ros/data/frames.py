@@ -1,20 +1,23 @@
-"""Posed images one by one, with the poses in a z-up world and the frames held out for tests."""
+"""Folders of posed images: frames in a z-up world, and which of them are held out."""
 import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from instant_nerf_ros.data import layouts
 from instant_nerf_ros.nerf.camera import Camera
 
 HOLD_OUT_EVERY = 8
-# Calibration tools look at the pixels as they are stored, not as EXIF would turn them.
+# Intrinsics belong to the pixels as they are stored, not as EXIF would rotate them.
 COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def holdout(index):
-    """Return whether the frame with this index in order (0, 1, ...) is kept out of training."""
+def holdout(index: int) -> bool:
+    """Return whether the frame with this index in order (0, 1, ...) is held out of training."""
     return index % HOLD_OUT_EVERY == 0
 
 
@@ -23,34 +26,34 @@ class Frame:
     """A posed image."""
 
     stamp: int  # ns
-    image: np.ndarray  # (H, W, 3) uint8 RGB
+    image: NDArray[np.uint8]  # (H, W, 3) RGB
     camera: Camera
-    T_world_camera: np.ndarray  # (4, 4) float64, optical frame to a z-up world [m]
-    depth: np.ndarray | None = None  # (H, W) float32 m along the axis, 0 where none
+    T_world_camera: NDArray[np.float64]  # (4, 4) optical frame to a z-up world [m]
+    depth: NDArray[np.float32] | None = None  # (H, W) m along the optical axis, 0: not measured
 
 
 class FrameFolder:
-    """The frames of a folder; an image is read when it is asked for."""
+    """The frames of a folder; images are read from disk on access."""
 
-    def __init__(self, entries):
-        """Take the layouts.Entry of every frame, in order."""
+    def __init__(self, entries: Sequence[layouts.Entry]) -> None:
+        """entries: the frames, in order."""
         self.entries = entries
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of frames."""
         return len(self.entries)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Frame:
         """Return a Frame.
 
-        Raises IndexError past the last one, FileNotFoundError or ValueError, with the path, where
-        an image is missing, unreadable, or of another size than its camera.
+        Raises IndexError after the last one; FileNotFoundError or ValueError, with the path, if an
+        image is missing, unreadable, or not of the size of its camera.
         """
         entry = self.entries[index]
-        image = _read(entry.image_path, COLOR, entry.camera)
+        image = _read_image(entry.image_path, COLOR, entry.camera)
         depth = None
         if entry.depth_path:
-            counts = _read(entry.depth_path, cv2.IMREAD_UNCHANGED, entry.camera)
+            counts = _read_image(entry.depth_path, cv2.IMREAD_UNCHANGED, entry.camera)
             if counts.ndim != 2:
                 raise ValueError(f'{entry.depth_path} must have one channel')
             depth = counts.astype(np.float32) * np.float32(entry.depth_unit)
@@ -58,14 +61,16 @@ class FrameFolder:
                      entry.T_world_camera, depth)
 
 
-def load_folder(path, rate=30.0, scale=1.0):
+def load_folder(
+    path: str | os.PathLike[str], rate: float = 30.0, scale: float = 1.0,
+) -> FrameFolder:  # fmt: skip
     """Return the FrameFolder of a folder, or of a transforms.json.
 
     A folder with an intrinsics.json is read as pose files, any other by its transforms.json (see
-    layouts, which also says what they contain). rate [Hz]: frames per second where the layout has
-    no times. scale: metres per unit of a transforms.json. The poses are turned upright
-    (z up, floor at 0) where the folder has a reference occupancy that says how; otherwise the
-    world is that of the files. Raises FileNotFoundError or ValueError with what is wrong.
+    layouts). rate: frames per second, for layouts without times [Hz]. scale: metres per unit of a
+    transforms.json. If the folder has a reference occupancy, its transform turns the poses
+    upright (z up, floor at 0); otherwise the world is that of the files.
+    Raises FileNotFoundError or ValueError, with the reason.
     """
     path = Path(path)
     if not path.exists():
@@ -82,23 +87,25 @@ def load_folder(path, rate=30.0, scale=1.0):
         raise ValueError(
             f'{path} is not a folder of posed images: it needs a transforms.json '
             '(instant-ngp, nerfstudio), or an intrinsics.json with *.pose.txt files (7-Scenes)')
-    reference = folder / layouts.GRAVITY_FILE
+    reference = folder / layouts.REFERENCE_FILE
     if reference.is_file():
         with np.load(reference) as arrays:
-            T_up_world = layouts.rigid(arrays['T_gravity_from_world'], reference)
+            T_up_world = layouts.parse_pose(arrays['T_gravity_from_world'], reference)
         entries = [
             dataclasses.replace(entry, T_world_camera=T_up_world @ entry.T_world_camera)
             for entry in entries]
     return FrameFolder(entries)
 
 
-def load_reference(folder):
-    """Return the reference occupancy of a folder, in the world of its frames.
+def load_reference(
+    folder: str | os.PathLike[str],
+) -> tuple[NDArray[np.int8], NDArray[np.float64], float]:  # fmt: skip
+    """Return states, origin and voxel size of the reference occupancy of a folder.
 
-    states int8 (nx, ny, nz): 100 occupied, 0 free, -1 unknown; origin (3,) [m], the corner of
-    voxel [0, 0, 0]; voxel_size [m]. Raises FileNotFoundError where the folder has none.
+    states (nx, ny, nz): 100 occupied, 0 free, -1 unknown; origin (3,) [m], the corner of voxel
+    [0, 0, 0] in the world of the frames; voxel size [m]. Raises FileNotFoundError if there is none.
     """
-    path = Path(folder) / layouts.GRAVITY_FILE
+    path = Path(folder) / layouts.REFERENCE_FILE
     if not path.is_file():
         raise FileNotFoundError(f'{path} is missing: the folder has no reference occupancy')
     with np.load(path) as arrays:
@@ -108,7 +115,7 @@ def load_reference(folder):
         return states, arrays['origin'].astype(np.float64), float(arrays['voxel_size'])
 
 
-def _read(path, flags, camera):
+def _read_image(path: Path, flags: int, camera: Camera) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return an image as OpenCV reads it, of the camera's size."""
     if not path.is_file():
         raise FileNotFoundError(f'{path} is missing')

@@ -9,6 +9,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 COEFFICIENTS = {
     'none': (0,),
@@ -18,6 +19,7 @@ COEFFICIENTS = {
 }
 # The pose of an optical frame in that of a body (x ahead, z up) at the same place (REP 103).
 T_BODY_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+MAX_COORDINATE = 1e8  # metres, of a position in the world: farther ones are an error of units
 UNDISTORTIONS = 5  # rounds; each divides the error by ten or more
 
 
@@ -102,3 +104,22 @@ class Camera:
             cx=(self.cx + 0.5) * x - 0.5,
             cy=(self.cy + 0.5) * y - 0.5,
         )
+
+
+def check_pose(pose: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return a pose (4, 4) as float64.
+
+    Raises ValueError unless it is a rotation and a translation of at most MAX_COORDINATE.
+    """
+    pose = np.array(pose, dtype=np.float64)
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise ValueError(f'the pose must be a finite 4 x 4 matrix, is {pose}')
+    rotation = pose[:3, :3]
+    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if error > 1e-3 or np.linalg.det(rotation) < 0 or (pose[3] != (0, 0, 0, 1)).any():
+        raise ValueError(f'the pose must be a rotation and a translation, is {pose}')
+    if np.abs(pose[:3, 3]).max() > MAX_COORDINATE:
+        raise ValueError(
+            f'the camera is {np.abs(pose[:3, 3]).max():.3g} m from the origin, more than '
+            f'{MAX_COORDINATE:.0e} m: are the poses in metres?')
+    return pose

@@ -87,6 +87,9 @@ class KeyframeConfig:
         1.5, 'or after this rotation [degree]', 0.0, 180.0, change='live')
     adapt_exposure: bool = setting(
         False, 'let brightness and contrast differ between images', change='live')
+    held_out_every: int = setting(
+        16, 'images of which one is not trained on, to measure the PSNR of views; 0 for none',
+        0, 10_000)
     budget_mb: int = setting(1024, 'memory for keyframes [MB]', 16, 2**20)
     gpu_budget_mb: int = setting(
         1024, 'of it, what a GPU copies to its own memory [MB]', 0, 2**20)

@@ -1,60 +1,67 @@
-"""Held-out images: never learnt from, to tell how good views are from where no image was taken."""
+"""Held-out images: never trained on, they measure the quality of views between the keyframes."""
 import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from instant_nerf_ros.nerf.arrays import Image, Pose, Poses
+from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.rays import Rays
-from instant_nerf_ros.nerf.field.render import look
 
-EVERY = 16  # images of which one is held out
-MOST = 8  # images; more, and every second one goes, and they become twice as rare
-PIXELS = 512  # of an image, drawn once
+MAX_IMAGES = 8  # with more, every second one is dropped, and they become half as frequent
+PIXELS = 512  # of an image, a random choice
 
 
 class HeldOut:
     """A few pixels of a few images, spread over the whole session."""
 
-    def __init__(self):
-        self.random = np.random.default_rng(0)
-        self.every, self.images = EVERY, 0
+    def __init__(self, every: int) -> None:
+        """Hold out one of `every` images; 0: none."""
+        self._generator = np.random.default_rng(0)
+        self._every, self._images = every, 0
         self.T_world_camera = np.empty((0, 4, 4))
-        self.numbers = []  # of the images, among keyframes and scans
-        self.rays = []  # of each image
+        self._ids: list[int] = []
+        self._rays: list[Rays] = []
 
-    def takes(self, image, camera, T_world_camera, number):
-        """Hold out an image that would be kept, under a number, or do not, and tell."""
-        self.images += 1
-        if self.images % self.every != EVERY // 2:
-            return False
-        pixels = self.random.integers(0, camera.width * camera.height, PIXELS)
+    def due(self) -> bool:
+        """Count an image of a new viewpoint, and return whether it is to be held out."""
+        self._images += 1
+        return self._every > 0 and self._images % self._every == self._every // 2
+
+    def add(self, image: Image, camera: Camera, T_world_camera: Pose, image_id: int) -> None:
+        """Hold out an image (H, W, 3) RGB at a pose (4, 4)."""
+        pixels = self._generator.integers(0, camera.width * camera.height, PIXELS)
         directions = camera.directions()[pixels] @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (PIXELS, 1))
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
-        self.numbers.append(number)
-        self.rays.append(Rays(
+        self._ids.append(image_id)
+        self._rays.append(Rays(
             torch.from_numpy(origins), torch.from_numpy(directions), torch.zeros(PIXELS),
             torch.from_numpy(image.reshape(-1, 3)[pixels].astype(np.int16))))
-        if len(self.rays) > MOST:
-            self.rays, self.numbers = self.rays[::2], self.numbers[::2]
+        if len(self._rays) > MAX_IMAGES:
+            self._rays, self._ids = self._rays[::2], self._ids[::2]
             self.T_world_camera = self.T_world_camera[::2]
-            self.every *= 2
-        return True
+            self._every *= 2
 
-    def correct(self, corrections):
-        """Move images by {number: T_new_old (4, 4)}."""
-        for k, number in enumerate(self.numbers):
-            if number in corrections:
-                self.rays[k] = self.rays[k].moved(corrections[number])
-                self.T_world_camera[k] = corrections[number] @ self.T_world_camera[k]
+    def correct_poses(self, corrections: Poses) -> None:
+        """Move images by {id: T_new_old (4, 4)}."""
+        for k, image_id in enumerate(self._ids):
+            if image_id in corrections:
+                self._rays[k] = self._rays[k].transformed(corrections[image_id])
+                self.T_world_camera[k] = corrections[image_id] @ self.T_world_camera[k]
 
-    def psnr(self, mapper):
-        """Return the PSNR [dB] of what a Mapper shows of these images; nan without any."""
-        if not self.rays:
-            return math.nan
-        rays = Rays(*(torch.cat(parts) for parts in zip(*(vars(r).values() for r in self.rays))))
-        colors, _, _ = look(
-            mapper.field, rays, mapper.occupancy, mapper.config.sampling, mapper.engine,
-            mapper.schedule.stride)
-        error = (colors.cpu().clamp(0, 1) - rays.pixels / 255).square().mean().item()
-        return -10 * math.log10(max(error, 1e-10))
+    def rays(self) -> Rays | None:
+        """Return all rays, whose pixels are the true colors; None without any image."""
+        if not self._rays:
+            return None
+        first, *others = self._rays
+        for rays in others:
+            first = first.concatenated(rays)
+        return first
+
+
+def psnr(rendered: Tensor, target: Tensor) -> float:
+    """Return the PSNR [dB] of colors (N, 3), clamped to [0, 1]; at most 100 dB."""
+    error = (rendered.clamp(0, 1) - target).square().mean().item()
+    return -10 * math.log10(max(error, 1e-10))

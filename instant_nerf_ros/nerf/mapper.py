@@ -1,213 +1,275 @@
-"""Mapper: the arrows between the nouns. Read this first.
+"""Mapper: the data flow of the library. Read this first.
 
 ::
 
     image + pose -> keyframes -> rays -> samples -> field -> composite -> loss    (step)
                                             ^         |
-                                            occupancy <-> grids                   (map)
+                                      occupancy grid <-> grids, map               (map)
                                                       |
-                                                      render                      (render)
+                                                      views                       (render)
 """
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+
 import numpy as np
-import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from instant_nerf_ros.nerf.products import esdf, files, grids, octree
-from instant_nerf_ros.nerf.occupancy import integration
-from instant_nerf_ros.nerf.field import train_step, render
-from instant_nerf_ros.nerf.capture import rays
+from instant_nerf_ros.nerf.arrays import Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.backends import select
-from instant_nerf_ros.nerf.capture.batches import draw, take_in
+from instant_nerf_ros.nerf.camera import Camera, check_pose
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes, check_posed_image
+from instant_nerf_ros.nerf.capture.ranges import Ranges, check_points, point_rays
+from instant_nerf_ros.nerf.capture.rays import ALL, image_rays
 from instant_nerf_ros.nerf.config import Config
-from instant_nerf_ros.nerf.occupancy.pose_correction import correct
-from instant_nerf_ros.nerf.field.radiance_field import Field, geometry_settings
-from instant_nerf_ros.nerf.held_out import HeldOut
-from instant_nerf_ros.nerf.capture.keyframes import Keyframes, checked
-from instant_nerf_ros.nerf.motion.structure_from_motion import Motion
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
-from instant_nerf_ros.nerf.capture.ranges import Ranges
-from instant_nerf_ros.nerf.schedule import Schedule
-
-PROBE_EVERY = 4  # steps between looks at voxels that are skipped
+from instant_nerf_ros.nerf.field.render import View, render_view
+from instant_nerf_ros.nerf.held_out import HeldOut, psnr
+from instant_nerf_ros.nerf.local_frame import LocalFrame
+from instant_nerf_ros.nerf.motion.structure_from_motion import StructureFromMotion
+from instant_nerf_ros.nerf.occupancy import integration, pose_correction
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.products import esdf, files, grids, octree
+from instant_nerf_ros.nerf.products.esdf import EsdfSlice
+from instant_nerf_ros.nerf.products.grids import MapGrid, VoxelGrid
+from instant_nerf_ros.nerf.products.octree import Octree
+from instant_nerf_ros.nerf.trainer import Trainer
 
 
 class Mapper:
     """Learns a scene from posed images, step by step, and answers what is where.
 
-    It knows no threads and no clocks, and one thread owns it. Images and results are numpy,
-    positions in metres in the world frame, z up.
+    It knows no threads and no clocks, and one thread owns it. Images and results are NumPy arrays.
+    Positions are metres in the world frame, z up. Poses T_world_camera (4, 4) are of the camera's
+    optical frame: x right, y down, z forward.
     """
 
-    def __init__(self, config=Config()):
-        self.config = config
-        self.engine = select(config.device, geometry_settings(config.field))
-        self.random = np.random.default_rng(config.seed)
-        self.generator = torch.Generator(self.engine.DEVICE).manual_seed(config.seed)
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            self.field = Field(config.field, self.engine)
-        self.optimizer = self.engine.Adam(
-            self.field.geometry, self.field.color, config.optimizer.beta1, config.optimizer.beta2,
-            config.optimizer.epsilon, config.optimizer.weight_decay)
-        self.keyframes, self.motion = Keyframes(config.keyframes), Motion(config.motion)
-        self.ranges, self.held_out, self.schedule = Ranges(), HeldOut(), Schedule()
-        self.occupancy = None  # exists from the first keyframe on, which is its centre
-        self.floor = None  # its height where the robot is [m]; None: it is estimated
-        self.steps = self.discarded = 0  # discarded are those that change nothing: loss not finite
-        self._next = None  # rays of the next step, if they are drawn already
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self.backend = select(self.config.device, self.config.field)
+        self.random = np.random.default_rng(self.config.seed)
+        self.keyframes, self.ranges = Keyframes(self.config.keyframes), Ranges()
+        self.motion = StructureFromMotion(self.config.motion, self.backend)
+        self.held_out = HeldOut(self.config.keyframes.held_out_every)
+        self.trainer = Trainer(
+            self.config, self.backend, self.keyframes, self.ranges, self.motion.pseudo_depth,
+            self.random)
+        self.field = self.trainer.field
+        self.frame = LocalFrame()  # in which everything but the arguments and results is
+        self.occupancy: OccupancyGrid | None = None  # from the first image or scan on
+        self._floor: float | None = None
 
     @property
-    def backend(self):
+    def backend_name(self) -> str:
         """Return the name of the backend in use."""
-        return self.engine.NAME
+        return self.backend.NAME
 
     @property
-    def keyframe_count(self):
-        """Return the number of keyframes in the store."""
+    def keyframe_count(self) -> int:
+        """Return the number of keyframes."""
         return len(self.keyframes)
 
     @property
-    def settled(self):
-        """Tell whether more steps are in vain: the last keyframe is long since learnt."""
-        return self.schedule.settled
+    def keyframe_bytes(self) -> int:
+        """Return the memory of their pixels."""
+        return self.keyframes.stored_bytes
 
-    def moved(self, T_world_camera):
-        """Tell whether an image at a pose (4, 4) would be kept, to decode it only then."""
-        return self.keyframes.moved(T_world_camera, self.held_out.T_world_camera)
+    def keyframe_poses(self) -> NDArray[np.float64]:
+        """Return T_world_camera of the keyframes, (K, 4, 4)."""
+        return self.frame.globalize(self.keyframes.T_world_camera)
 
-    def add(self, image, camera, T_world_camera, depth=None):
-        """Take a posed image, and tell whether it was kept: it is if the camera moved enough.
+    @property
+    def steps(self) -> int:
+        """Return the number of training steps."""
+        return self.trainer.steps
+
+    @property
+    def discarded(self) -> int:
+        """Return the number of steps that changed nothing, as their loss was not finite."""
+        return self.trainer.discarded
+
+    @property
+    def converged(self) -> bool:
+        """Return whether more steps would change nothing until another image is added."""
+        return self.trainer.schedule.converged
+
+    def set_config(self, config: Config) -> None:
+        """Use the settings of another Config that may change while mapping (change='live')."""
+        self.config = config
+        self.keyframes.set_config(config.keyframes)
+        self.trainer.set_config(config)
+
+    def set_floor(self, height: float | None) -> None:
+        """Set the height of the floor at the robot [m, world]; None: it is estimated."""
+        self._floor = height
+
+    def is_new_viewpoint(self, T_world_camera: Pose) -> bool:
+        """Return whether `add` would keep an image at a pose (4, 4)."""
+        pose = self.frame.localize(check_pose(T_world_camera))
+        return self.keyframes.is_new_viewpoint(pose, self.held_out.T_world_camera)
+
+    def add(
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None = None,
+    ) -> int | None:  # fmt: skip
+        """Add a posed image if its viewpoint is new, and return its id, else None.
+
+        The image becomes a keyframe, or is held out to measure the quality of views.
 
         Args: image (H, W, 3) uint8 RGB; camera; T_world_camera (4, 4); depth (H, W), metres along
         the optical axis, not finite or <= 0 where nothing was measured.
         Raises ValueError for anything malformed; nothing has changed then.
         """
-        T_world_camera = checked(image, camera, T_world_camera, depth)
-        if not self.moved(T_world_camera):
-            return False
+        check_posed_image(image, camera, depth)
+        T_world_camera = check_pose(T_world_camera)
+        if not self.is_new_viewpoint(T_world_camera):
+            return None
         self.keyframes.check(camera)
-        self._include(T_world_camera[:3, 3])
-        self.keyframes.add(image, camera, T_world_camera, depth)
-        self.motion.see(self.keyframes, self.random)
-        integration.tell_measured(self.keyframes, -1, self.occupancy, self.random)
-        self.schedule.keyframe_came()
-        self._next = None
-        return True
+        self._grow_to(T_world_camera[:3, 3])
+        pose = self.frame.localize(T_world_camera)
+        if self.held_out.due() and len(self.keyframes):
+            image_id = self.keyframes.new_id()
+            self.held_out.add(image, camera, pose, image_id)
+            return image_id
+        keyframe_id = self.keyframes.add(image, camera, pose, depth)
+        self.motion.add_keyframe(self.keyframes, self.random)
+        integration.integrate_depth(self.keyframes, -1, self._grid(), self.random)
+        self.trainer.data_added()
+        return keyframe_id
 
-    def glance(self, image, camera, T_world_camera, depth):
-        """Let an image with depth vote, as `add` does, though it is not kept: one a second."""
-        T_world_camera = checked(image, camera, T_world_camera, depth)
-        self._include(T_world_camera[:3, 3])
-        seen = rays.of_image(image, camera, T_world_camera, depth, integration.MEASURED, self.random)
-        integration.tell_again(seen, self.occupancy, self.keyframes.take_number())
+    def integrate_depth(
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth,
+    ) -> None:  # fmt: skip
+        """Let an image with depth vote in the occupancy grid without keeping it.
 
-    def add_ranges(self, origins, points):
-        """Take points (N, 3) that a range sensor at origins (3,) or (N, 3) saw; see Ranges.add."""
-        scan = self.ranges.add(origins, points, self.random, self.keyframes.count)
-        if len(scan):
-            self._include(scan.origins[-1].numpy().astype(np.float64))
-            integration.tell_scan(scan, self.occupancy, self.keyframes.take_number())
-            self.schedule.keyframe_came()
-
-    def correct(self, corrections):
-        """Move keyframes and scans by {number: T_new_old (4, 4)}; maps are made anew.
-
-        Raises ValueError if the voxels cannot go as far as they; nothing has changed then.
+        For a camera that does not move, about once a second; see `add` for the arguments.
         """
-        correct(self, corrections)
-        self.schedule.keyframe_came()
-        self._next = None
+        if depth is None:
+            raise ValueError('integrate_depth needs a depth image: use add for images without')
+        check_posed_image(image, camera, depth)
+        T_world_camera = check_pose(T_world_camera)
+        self._grow_to(T_world_camera[:3, 3])
+        rays = image_rays(
+            image, camera, self.frame.localize(T_world_camera), depth, integration.DEPTH_RAYS,
+            self.random)
+        integration.integrate_static(rays, self._grid(), self.keyframes.new_id())
 
-    def step(self):
-        """Take a step, and return the terms of the loss and their sum; needs a keyframe."""
-        self._known()
-        batch, drawn = self._next or self._draw()
-        self._next = None
-        budget, count = self.schedule.budget(self.config.sampling, self.engine), len(batch)
-        try:
-            learnt = train_step.learn(
-                self.field, batch, self.occupancy, self.config, self.engine, self._uniform(count),
-                self._uniform(count, 3), self.schedule.stride, budget)
-        except RuntimeError as error:  # for want of memory, of which tinycudann has no type
-            self.schedule.make_room(budget, error)
-            return self.step()
-        self.schedule.step_taken(count, len(learnt.positions), learnt.loss, budget)
-        if np.isfinite(learnt.loss):
-            rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
-            self.engine.together(
-                lambda: self.optimizer.step(rate), lambda: self._note(batch, drawn, learnt))
-            if self.steps % PROBE_EVERY == 0:
-                self.occupancy.probe(
-                    batch, self._uniform(count), learnt.medians, self.field.density)
-            turn, later = divmod(self.steps, self.schedule.vote_every)
-            if not later:
-                integration.tell_rendered(
-                    self.keyframes, turn, self.occupancy, self.random,
-                    self.field, self.config.sampling, self.engine, self.schedule.stride)
-        else:
-            self.discarded += 1
-        self.steps += 1
-        return {'loss': learnt.loss, **learnt.terms}
+    def add_ranges(self, origins: ArrayLike, points: ArrayLike) -> int | None:
+        """Add points (N, 3) that a range sensor measured from origins, (3,) or (N, 3), world.
 
-    def render(self, camera, T_world_camera, rows=slice(None)):
-        """Return the View of a camera at a pose (4, 4), or only some rows of it (slice)."""
-        return render.render(
-            self.field, self._known(), camera, np.asarray(T_world_camera, dtype=np.float64),
-            self.config.sampling, self.engine, self.schedule.stride, rows)
+        Returns the id of the scan, None if no point is a measurement (finite, not at its origin).
+        Raises ValueError for arrays of other shapes.
+        """
+        starts, points = check_points(origins, points)
+        if not len(starts):
+            return None
+        self._grow_to(starts[-1])
+        scan = point_rays(
+            self.frame.localize_points(starts), self.frame.localize_points(points), self.random)
+        scan_id = self.keyframes.new_id()
+        self.ranges.add(scan, scan_id, self.random)
+        integration.integrate_scan(scan, self._grid(), scan_id)
+        self.trainer.data_added()
+        return scan_id
 
-    def voxels(self):
-        """Return the VoxelGrid of what the rays say is there."""
-        return grids.voxels(self._known())
+    def correct_poses(self, corrections: Poses) -> None:
+        """Move keyframes, held-out images and scans by {id: T_new_old (4, 4)}, world.
 
-    def map(self):
-        """Return the MapGrid of the band of heights in which the robot moves."""
-        return grids.project(self._known(), self.config.map, self.floor)
+        The maps are made again from the corrected poses. Raises ValueError if the voxels cannot
+        reach them; nothing has changed then.
+        """
+        moves = {
+            key: self.frame.localize_motion(check_pose(T)) for key, T in corrections.items()}
+        if self.occupancy is None:
+            return
+        occupancy = pose_correction.empty_grid(self.occupancy, self.keyframes, self.ranges, moves)
+        for part in (self.keyframes, self.ranges, self.motion, self.held_out):
+            part.correct_poses(moves)
+        pose_correction.integrate_all(self.keyframes, self.ranges, occupancy, self.random)
+        self.occupancy = occupancy
+        self.trainer.data_added()
 
-    def points(self):
-        """Return centres (N, 3) float32 and colours (N, 3) uint8 of the occupied voxels."""
-        return grids.points(self._known())
+    def step(self) -> dict[str, float]:
+        """Take a training step, and return the terms of the loss by name, and their sum as 'loss'.
 
-    def octree(self):
-        """Return the Octree of what the rays say is there, as OctoMap has it."""
-        start = [axis.start for axis in self._known().window()]
-        return octree.octree(self.voxels(), self.occupancy.first + start)
+        Raises RuntimeError if there is no keyframe.
+        """
+        return self.trainer.step(self._grid())
 
-    def distances(self, height):
-        """Return the Distances to what is not free, at a height above the floor [m]."""
-        return esdf.layer(self.voxels(), self.map().floor + height)
+    def render(self, camera: Camera, T_world_camera: Pose, rows: slice = ALL) -> View:
+        """Return the View of a camera at a pose (4, 4), or of a slice of its rows."""
+        pose = self.frame.localize(check_pose(T_world_camera))
+        return render_view(
+            self.field, self._grid(), camera, pose, self.config.sampling, self.backend,
+            self.trainer.schedule.stride, rows)
 
-    def save(self, folder):
+    def psnr(self) -> float:
+        """Return the PSNR [dB] of renderings of the held-out images; NaN without any."""
+        rays = self.held_out.rays()
+        if rays is None:
+            return math.nan
+        colors, _, _ = self.backend.render_rays(
+            self.field, rays.to(self.backend.DEVICE), self._grid(), self.config.sampling,
+            self.trainer.schedule.stride)
+        return psnr(colors.cpu(), rays.pixels / 255)
+
+    def voxels(self) -> VoxelGrid:
+        """Return the voxels that are free, occupied or unknown by the votes of rays."""
+        return grids.voxels(self._grid())
+
+    def map(self) -> MapGrid:
+        """Return the map of the heights in which the robot moves, with the same three states."""
+        return grids.project(self._grid(), self.config.map, self._floor)
+
+    def points(self) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Return centers (N, 3) [m, world] and colors (N, 3) RGB of the occupied voxels."""
+        return grids.points(self._grid())
+
+    def octree(self) -> Octree:
+        """Return the voxels as an OctoMap."""
+        occupancy = self._grid()
+        start = [axis.start for axis in occupancy.window()]
+        return octree.octree(self.voxels(), occupancy.world_first + start)
+
+    def esdf(self, height: float) -> EsdfSlice:
+        """Return the distances to voxels that are not free, at a height above the floor [m]."""
+        return esdf.esdf_slice(self.voxels(), self.map().floor + height)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write map, points, mesh and model to a folder; see files.save."""
         files.save(self, folder)
 
-    def rescue(self, folder):
-        """Write the keyframes alone, also if the engine has failed; `load` learns them anew."""
+    def rescue(self, folder: str | os.PathLike[str]) -> None:
+        """Write only the keyframes, also after a failure of the backend; see files.rescue."""
         files.rescue(self, folder)
 
+    def restore(
+        self, occupancy: OccupancyGrid, parameters: Mapping[str, Tensor], steps: int,
+        counters: Mapping[str, float],
+    ) -> None:  # fmt: skip
+        """Continue with a saved occupancy grid and field; the keyframes are added separately."""
+        self.frame, self.occupancy = occupancy.frame, occupancy
+        self.field.load(parameters)
+        self.trainer.restore(
+            steps, int(counters['rays']), float(counters['stride']), int(counters['age']))
+
     @classmethod
-    def load(cls, folder, config=None):
+    def load(cls, folder: str | os.PathLike[str], config: Config | None = None) -> Mapper:
         """Return the Mapper that was saved in a folder; see files.load."""
         return files.load(cls, folder, config)
 
-    def _known(self):
+    def _grid(self) -> OccupancyGrid:
         if self.occupancy is None:
             raise RuntimeError('there is no keyframe yet: add an image first')
         return self.occupancy
 
-    def _include(self, position):
-        """Let the voxels go as far as a sensor at a position (3,); ValueError if they cannot."""
+    def _grow_to(self, position: NDArray[np.float64]) -> None:
+        """Make the grid contain a sensor at a position (3,) [m, world]; ValueError if it cannot."""
         if self.occupancy is None:
-            self.occupancy = Occupancy(self.config.occupancy, position, self.engine)
-        self.occupancy.include(position)
-
-    def _draw(self):
-        return draw(self.keyframes, self.ranges, self.motion.ranges, self.engine,
-                    self.schedule.rays, self.random, self.config.sampling.error_share)
-
-    def _note(self, batch, drawn, learnt):
-        """Take in what this step saw without asking the field, and draw the rays of the next."""
-        self.occupancy.visit(learnt.positions, learnt.densities)
-        take_in(self.keyframes, self.engine, drawn, batch.pixels, learnt.colors, learnt.opacities)
-        self._next = self._draw()
-
-    def _uniform(self, *shape):
-        return torch.rand(shape, generator=self.generator, device=self.engine.DEVICE)
+            size = self.config.occupancy.voxel_size
+            self.frame = LocalFrame.around(position, size)
+            self.occupancy = OccupancyGrid(
+                self.config.occupancy, self.frame.localize_points(position), self.backend,
+                self.frame)
+        self.occupancy.grow_to(self.frame.localize_points(position))

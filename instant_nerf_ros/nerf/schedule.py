@@ -1,49 +1,60 @@
-"""Schedule: how large the steps of training are, when maps follow, and when all is learnt.
+"""Schedule: the size of training steps, the learning rate, and when training has converged.
 
-There is no last step in a drive: everything follows from what came of late.
+A drive has no last step, so everything follows from how many steps ago data was added.
 """
+from __future__ import annotations
+
 import logging
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend
+    from instant_nerf_ros.nerf.config import SamplingConfig
+
 logger = logging.getLogger('instant_nerf_ros')
 
-FIRST_RAYS = 512  # of the first step; later steps adapt to the sample budget
-LEAST_RAYS = 64
-LEAST_SAMPLES = 1024  # of a step, where memory is scarce
-SAMPLES_PER_RAY = 24  # more, and the steps along the rays are lengthened
-LARGEST_STRIDE = 8.0
-HALF_LIFE = 1000  # steps without a new keyframe in which the learning rate halves
-LEAST_RATE = 0.03  # of the full learning rate
-WINDOW = 1000  # steps over which losses are compared
-FLAT = 0.01  # share that the loss falls in a window, when it is flat
-VOTE_EVERY, FRESH, RARELY = 2, 2000, 8  # steps between votes, at first, up to an age, and then
-LAST = 10_000  # steps without a new keyframe after which there is no more to learn
+FIRST_RAYS = 512  # of the first step; later steps follow the sample budget
+MIN_RAYS = 64
+MIN_SAMPLES = 1024  # of a step, where memory is scarce
+SAMPLES_PER_RAY = 24  # with more, the steps along the rays get longer
+MAX_STRIDE = 8.0
+HALF_LIFE = 1000  # steps without new data in which the learning rate halves
+MIN_RATE = 0.03  # of the full learning rate
+WINDOW = 1000  # steps over which losses are averaged
+MIN_IMPROVEMENT = 0.01  # share by which the loss falls from one window to the next
+VOTE_EVERY, FRESH, VOTE_RARELY = 2, 2000, 8  # steps between votes: up to the age FRESH, and later
+MAX_AGE = 10_000  # steps without new data after which training has converged
 
 
 class Schedule:
-    """Rays, stride and learning rate of the next step."""
+    """Number of rays, stride and learning rate of the next step."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rays = FIRST_RAYS
-        self.stride = LARGEST_STRIDE  # multiplies the steps along the rays
-        self.age = 0  # steps since the last keyframe
-        self._share = 1.0  # of the samples wanted that there is memory for
-        self._sum, self._count = 0.0, 0  # of the losses of this window that are numbers
-        self._means = []  # of the last windows
+        self.stride = MAX_STRIDE  # multiplies the steps along the rays
+        self.age = 0  # steps since data was added
+        self._share = 1.0  # of the wanted samples for which there is memory
+        self._sum, self._count = 0.0, 0  # of the finite losses of this window
+        self._means: list[float] = []  # of the last windows
 
-    def keyframe_came(self):
-        """Begin anew: there is something to learn."""
+    def data_added(self) -> None:
+        """Start again at the full learning rate."""
         self.age, self._sum, self._count, self._means = 0, 0.0, 0, []
 
-    def step_taken(self, rays, samples, loss, budget):
-        """Take in the rays, samples and loss of a step; budget: samples that it should have."""
+    def restore(self, rays: int, stride: float, age: int) -> None:
+        """Continue with the rays, the stride and the age of a saved schedule."""
+        self.rays, self.stride, self.age = rays, stride, age
+
+    def step_done(self, rays: int, samples: int, loss: float, budget: int) -> None:
+        """Adapt to a step of so many rays and samples; budget: the samples it should have had."""
         per_ray = max(samples, 1) / rays
-        # As long as little is known to be empty the steps are long, and get shorter as it clears.
-        self.stride = float(np.clip(self.stride * per_ray / SAMPLES_PER_RAY, 1, LARGEST_STRIDE))
+        # While few voxels are known to be empty, the steps along the rays are long.
+        self.stride = float(np.clip(self.stride * per_ray / SAMPLES_PER_RAY, 1, MAX_STRIDE))
         wanted = np.clip(budget / per_ray, rays / 2, rays * 2)
-        self.rays = int(np.clip(wanted, LEAST_RAYS, budget))
+        self.rays = int(np.clip(wanted, MIN_RAYS, budget))
         self.age += 1
         if math.isfinite(loss):
             self._sum, self._count = self._sum + loss, self._count + 1
@@ -51,35 +62,36 @@ class Schedule:
             self._means = [*self._means[-1:], self._sum / self._count]
             self._sum, self._count = 0.0, 0
 
-    def budget(self, config, backend):
-        """Return how many samples a step should have; config is the SamplingConfig."""
+    def budget(self, config: SamplingConfig, backend: Backend) -> int:
+        """Return how many samples a step should have."""
         wanted = config.samples_per_step or backend.SAMPLES
-        return max(int(wanted * self._share), LEAST_SAMPLES)
+        return max(int(wanted * self._share), MIN_SAMPLES)
 
-    def make_room(self, budget, error):
-        """Halve a budget for good, as memory does not suffice.
+    def reduce_budget(self, budget: int, error: RuntimeError) -> None:
+        """Halve a budget permanently after an error that says that memory is exhausted.
 
-        Raises error if the budget is too small for that, or if the error is another one.
+        Raises the error if it says something else, or if the budget is too small to be halved.
         """
-        memory = 'out of memory' in str(error).lower().replace('_', ' ')  # PyTorch's words, CUDA's
-        if budget <= LEAST_SAMPLES or not memory:
+        exhausted = 'out of memory' in str(error).lower().replace('_', ' ')  # PyTorch's, CUDA's
+        if budget <= MIN_SAMPLES or not exhausted:
             raise error
-        self._share, self.rays = self._share / 2, max(self.rays // 2, LEAST_RAYS)
+        self._share, self.rays = self._share / 2, max(self.rays // 2, MIN_RAYS)
         logger.warning(
             'the GPU is out of memory: steps have %d samples at most from now on', budget // 2)
 
-    def learning_rate(self, full):
-        """Return Adam's step size: the full one while images arrive, less as they are learnt."""
-        return full * max(0.5 ** (self.age / HALF_LIFE), LEAST_RATE)
+    def learning_rate(self, full: float) -> float:
+        """Return the step size of Adam: the full one while data arrives, then falling."""
+        return full * max(0.5 ** (self.age / HALF_LIFE), MIN_RATE)
 
     @property
-    def vote_every(self):
-        """Return after how many steps another keyframe without depth votes on the map."""
-        return VOTE_EVERY if self.age < FRESH else RARELY
+    def vote_every(self) -> int:
+        """Return the number of steps after which the next keyframe without depth votes."""
+        return VOTE_EVERY if self.age < FRESH else VOTE_RARELY
 
     @property
-    def settled(self):
-        """Tell whether more steps are in vain: the last keyframe is learnt, the loss is flat."""
-        careful = self.learning_rate(1.0) == LEAST_RATE  # before, a loss says little
-        flat = len(self._means) == 2 and self._means[1] > (1 - FLAT) * self._means[0]
-        return self.age >= LAST or (careful and flat)
+    def converged(self) -> bool:
+        """Return whether training has converged on all data: the loss does not fall any more."""
+        final_rate = self.learning_rate(1.0) == MIN_RATE  # before, the loss is noisy
+        flat = len(self._means) == 2 and (
+            self._means[1] > (1 - MIN_IMPROVEMENT) * self._means[0])
+        return self.age >= MAX_AGE or (final_rate and flat)

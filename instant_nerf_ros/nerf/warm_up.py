@@ -1,20 +1,20 @@
-"""Compile the kernels once, so that no drive has to wait for it: python -m ...nerf.warm_up."""
+"""Compile the kernels once, so that no drive has to wait: python -m ...nerf.warm_up."""
 import dataclasses
 import functools
 
 import numpy as np
 
-from instant_nerf_ros.nerf.motion import plane_sweep
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.config import Config, FieldConfig
 from instant_nerf_ros.nerf.mapper import Mapper
+from instant_nerf_ros.nerf.motion import plane_sweep
 
 
 @functools.lru_cache  # once in a process
-def warm_up(device, field=Config().field):
-    """Run everything once on two tiny images; what is compiled is kept on disk.
+def warm_up(device: str, field: FieldConfig = FieldConfig()) -> None:
+    """Run everything once on two tiny images; compiled kernels are cached on disk.
 
-    device and field (FieldConfig) are those of a Config.
+    device and field are those of a Config.
     """
     field = dataclasses.replace(field, log2_table=8)
     config = dataclasses.replace(Config(), field=field, device=device)
@@ -26,8 +26,8 @@ def warm_up(device, field=Config().field):
     pose = pose.copy()
     pose[0, 3] = 1.0
     mapper.add(image, camera, pose)
-    plain = plane_sweep.plain(np.zeros((12, 16), dtype=np.uint8), camera)
-    plane_sweep.depth(plain, pose, [(plain, np.eye(4))], [])
+    gray = plane_sweep.undistort(np.zeros((12, 16), dtype=np.uint8), camera)
+    plane_sweep.depth(gray, pose, [(gray, np.eye(4))], [], mapper.backend)
     for _ in range(2):
         mapper.step()
     mapper.add_ranges(np.zeros(3), np.ones((1, 3)))

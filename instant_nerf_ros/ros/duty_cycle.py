@@ -1,29 +1,34 @@
-"""Pace: how much of the time training may take, where others need the same processor."""
+"""DutyCycle: limits the share of time that training takes, for other users of the processor."""
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
 
 
-class Pace:
-    """Lets a step follow the one before only after a pause in proportion to its time.
+class DutyCycle:
+    """Inserts a pause after each training step, in proportion to the duration of the step.
 
-    So that, over any time from the end of a pause to the end of another, steps take no more than
-    their share. What else the thread does in the pause is not counted.
+    Between the ends of any two pauses, steps take at most their share of the time. Other work of
+    the thread during a pause is not counted.
     """
 
-    def __init__(self, clock=time.monotonic):
-        """Take a clock() in seconds."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Keep a clock() in seconds."""
         self._clock = clock
-        self._next = clock()
+        self._next_step = clock()
 
-    def due(self):
-        """Tell whether the pause is over."""
-        return self._clock() >= self._next
+    def due(self) -> bool:
+        """Return whether the pause is over."""
+        return self._clock() >= self._next_step
 
-    def step(self, mapper, share):
-        """Take a step of the mapper, and return its loss; share in (0, 1] bounds the next one."""
+    def step(self, mapper: 'Mapper', share: float) -> float:
+        """Take a training step and return its loss; share in (0, 1] sets the pause after it."""
         begin = self._clock()
         loss = mapper.step()['loss']
         if share < 1:
-            mapper.engine.finish()  # a GPU is still at work when the step returns
+            mapper.backend.synchronize()  # a GPU is still busy when step() returns
         end = self._clock()
-        self._next = end + (end - begin) * (1 / share - 1)
+        self._next_step = end + (end - begin) * (1 / share - 1)
         return loss

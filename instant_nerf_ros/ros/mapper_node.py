@@ -1,38 +1,43 @@
-"""The node: a life cycle, services, and the process around them."""
+"""MapperNode: the managed node, its services, and its process."""
 import functools
 import os
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
-from instant_nerf_ros.ros.reporting.dropped_messages import Drops
+from instant_nerf_ros.ros.mapping_session import MappingSession
 from instant_nerf_ros.ros.outputs.map_services import MapServices
-from instant_nerf_ros.ros.mapping_session import Mapping
-from instant_nerf_ros.ros.reporting.diagnostics import Monitor
-from instant_nerf_ros.ros.params.live_parameters import Settings
-from instant_nerf_ros.ros.reporting.topic_statistics import Traffic
+from instant_nerf_ros.ros.params.live_parameters import LiveParameters
+from instant_nerf_ros.ros.reporting.diagnostics import DiagnosticsPublisher
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
+from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
+from instant_nerf_ros.ros.training import TrainingThread
 
-REPORT_PERIOD = 1.0
-JOIN_TIMEOUT = 2.0  # launch sends SIGTERM 5 s after SIGINT
+REPORT_PERIOD = 1.0  # s
+JOIN_TIMEOUT = 2.0  # s; launch sends SIGTERM 5 s after SIGINT
 
 
-def transition(change):
-    """Make a method that may raise a transition callback: rclpy swallows what it raises."""
+def transition(
+    change: 'Callable[[MapperNode], None]',
+) -> 'Callable[[MapperNode, LifecycleState], TransitionCallbackReturn]':
+    """Make a transition callback of a method that may raise; rclpy would hide the exception."""
     @functools.wraps(change)
-    def callback(self, state):
+    def callback(self: 'MapperNode', state: LifecycleState) -> TransitionCallbackReturn:
         try:
             change(self)
-            # Publishers are enabled and disabled by the base class.
+            # The base class enables and disables the publishers.
             return getattr(super(MapperNode, self), change.__name__)(state)
         except Exception:
             self.get_logger().error(f'{change.__name__} failed: {traceback.format_exc()}')
@@ -41,113 +46,120 @@ def transition(change):
 
 
 class MapperNode(LifecycleNode):
-    """A managed node. One thread can spin it: no callback and no transition takes long."""
+    """A managed node for a single-threaded executor: no callback or transition takes long."""
 
-    def __init__(self):
-        """Declare the parameters; raises ValueError for a wrong one."""
+    def __init__(self) -> None:
+        """Declare the parameters. Raises ValueError for a wrong type or value."""
         super().__init__('instant_nerf', automatically_declare_parameters_from_overrides=True)
-        self.settings = Settings(self)
-        self._drops, self._traffic = Drops(self.get_logger().warning), Traffic()
-        self._mapping = None  # from configure to cleanup
-        self._training = None  # the latest one; it may outlive its mapping for a while
-        self._label = 'unconfigured'
+        self.live_parameters = LiveParameters(self)
+        self._dropped = DroppedMessages(self.get_logger().warning)
+        self._statistics = TopicStatistics()
+        self._session: MappingSession | None = None  # from configure to cleanup
+        self._training: TrainingThread | None = None  # the last one; it may outlive its session
+        self._state_label = 'unconfigured'
         self.create_service(SetBool, '~/pause', self._pause)
         self.create_service(Trigger, '~/reset', self._reset)
-        self._map_services = MapServices(self, self.settings, lambda: self._label)
-        self._monitor = Monitor(
-            self, lambda: (self._label, self._mapping), self._drops, self._traffic)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
-        self.create_timer(REPORT_PERIOD, self._monitor.report, clock=steady)
+        self._map_services = MapServices(self, self.live_parameters, lambda: self._state_label)
+        self._diagnostics = DiagnosticsPublisher(
+            self, lambda: (self._state_label, self._session), self._dropped, self._statistics)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # continues while a bag is paused
+        self.create_timer(REPORT_PERIOD, self._diagnostics.report, clock=steady)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(
                 min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
             post_callback=self._on_time_jump)
 
     @property
-    def failed(self):
-        """Return whether the engine has failed, with the error in the log."""
+    def failed(self) -> bool:
+        """Return whether the training thread has failed; the error is in the log."""
         return self._training is not None and self._training.error is not None
 
     @transition
-    def on_configure(self):
-        """Create publishers, and start the engine in its thread."""
-        self._mapping = Mapping(
-            self, self.settings, self._map_services, self._drops, self._traffic, self._training)
-        self._training = self._mapping.training
-        self.settings.configured = True
-        self.settings.on_change(self._mapping.retune)
-        self._label = 'inactive'
+    def on_configure(self) -> None:
+        """Create the publishers, and start the engine in its thread."""
+        self._session = MappingSession(
+            self, self.live_parameters, self._map_services, self._dropped, self._statistics,
+            self._training)
+        self._training = self._session.training
+        self.live_parameters.set_configured(True)
+        self.live_parameters.on_change(self._session.update_config)
+        self._state_label = 'inactive'
 
     @transition
-    def on_activate(self):
+    def on_activate(self) -> None:
         """Subscribe and map."""
-        self._mapping.activate()
-        self._label = 'active'
+        self._configured_session().activate()
+        self._state_label = 'active'
 
     @transition
-    def on_deactivate(self):
-        """Stop mapping; what is known stays."""
-        self._mapping.deactivate()
-        self._label = 'inactive'
-        self._map_services.refuse_waiting()
+    def on_deactivate(self) -> None:
+        """Stop mapping and keep the map."""
+        self._configured_session().deactivate()
+        self._state_label = 'inactive'
+        self._map_services.reject_pending()
 
     @transition
-    def on_cleanup(self):
-        """Forget everything."""
+    def on_cleanup(self) -> None:
+        """Discard the map and everything else that was configured."""
         self._close('unconfigured')
 
     @transition
-    def on_shutdown(self):
-        """Forget everything, for good."""
+    def on_shutdown(self) -> None:
+        """Discard everything for good."""
         self._close('finalized')
 
     @transition
-    def on_error(self):
-        """Clean up after a transition that failed, so that it can be tried again."""
+    def on_error(self) -> None:
+        """Clean up after a transition that failed, so that it can be repeated."""
         self._close('unconfigured')
 
-    def _close(self, label):
-        self.settings.on_change(None)
-        self.settings.configured = False
-        mapping, self._mapping = self._mapping, None
-        self._label = label
-        if mapping:
-            mapping.close()
-        self._map_services.refuse_waiting()
+    def _configured_session(self) -> MappingSession:
+        if self._session is None:
+            raise RuntimeError('the node is not configured')
+        return self._session
 
-    def end(self):
-        """End the training thread; return whether it has ended, within JOIN_TIMEOUT."""
+    def _close(self, label: str) -> None:
+        self.live_parameters.on_change(None)
+        self.live_parameters.set_configured(False)
+        session, self._session = self._session, None
+        self._state_label = label
+        if session:
+            session.close()
+        self._map_services.reject_pending()
+
+    def stop_training(self) -> bool:
+        """Stop the training thread; return whether it has ended within JOIN_TIMEOUT."""
         if self._training is None:
             return True
-        self._training.end()
+        self._training.stop()
         self._training.join(JOIN_TIMEOUT)
         return not self._training.is_alive()
 
-    def _pause(self, request, response):
-        response.success = self._mapping is not None
-        if response.success:
-            self._mapping.training.paused = request.data
+    def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success = self._session is not None
+        if self._session:
+            self._session.training.set_paused(request.data)
             response.message = 'paused' if request.data else 'mapping'
         else:
-            response.message = f'the node is {self._label}: configure it first'
+            response.message = f'the node is {self._state_label}: configure it first'
         return response
 
-    def _reset(self, _, response):
-        response.success = self._mapping is not None
-        if response.success:
-            self._mapping.training.forget()
-            response.message = 'the map is forgotten before the next step'
+    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._session is not None
+        if self._session:
+            self._session.training.reset()
+            response.message = 'the map is reset before the next step'
         else:
-            response.message = f'the node is {self._label}: there is no map'
+            response.message = f'the node is {self._state_label}: there is no map'
         return response
 
-    def _on_time_jump(self, _):
-        if self._mapping:
-            self._mapping.time_jumped()
+    def _on_time_jump(self, _: Any) -> None:
+        if self._session:
+            self._session.on_time_jump()
 
 
-def main(args=None):
-    """Run the node until SIGINT or SIGTERM; return the exit status if it did not start."""
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; return the exit status if it could not start."""
     stop = threading.Event()
     try:
         # rclpy's own handlers would shut the context down while the thread still publishes.
@@ -155,26 +167,26 @@ def main(args=None):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         node = MapperNode()
-    except (ValueError, RuntimeError) as error:  # rclpy's errors are RuntimeErrors
+    except (ValueError, RuntimeError) as error:  # the errors of rclpy are RuntimeErrors
         get_logger('instant_nerf').fatal(f'cannot start: {error}')
         rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     failed = False
-    if node.settings.node.autostart:
-        done = TransitionCallbackReturn.SUCCESS
-        if node.trigger_configure() != done or node.trigger_activate() != done:
+    if node.live_parameters.node.autostart:
+        success = TransitionCallbackReturn.SUCCESS
+        if node.trigger_configure() != success or node.trigger_activate() != success:
             stop.set()  # the error is in the log
             failed = True
     while not stop.is_set() and not node.failed:
         executor.spin_once(timeout_sec=0.1)
-    if node.end():  # if not, it compiles or renders, which cannot be interrupted
+    if node.stop_training():  # else it compiles or renders, which cannot be interrupted
         failed = failed or node.failed
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
-    # Nothing is left to save, and the interpreter would clear up the engine for seconds.
+    # Nothing is left to save, and the interpreter would need seconds to tear the engine down.
     os._exit(1 if failed else 0)
 
 

@@ -1,165 +1,188 @@
-"""All that a configured mapper has: from configure to cleanup."""
+"""MappingSession: all objects that exist from the configure to the cleanup transition."""
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from tf2_ros import Buffer
 
+from instant_nerf_ros.ros.engine import start_engine
 from instant_nerf_ros.ros.inputs.camera_inputs import (
     camera_topics,
     range_topics,
     subscribe,
     subscribe_camera,
 )
-from instant_nerf_ros.ros.qos import subscription
-from instant_nerf_ros.ros.engine import start_engine
-from instant_nerf_ros.ros.outputs.floor_height import FloorHeight
-from instant_nerf_ros.ros.inputs.keyframe_feeder import Intake
+from instant_nerf_ros.ros.inputs.input_queue import InputQueue
+from instant_nerf_ros.ros.inputs.keyframe_feeder import KeyframeFeeder
 from instant_nerf_ros.ros.inputs.loop_closures import LoopClosures
 from instant_nerf_ros.ros.inputs.pose_sources import pose_source
 from instant_nerf_ros.ros.inputs.posed_images import PosedImages
-from instant_nerf_ros.ros.outputs.publishers import Products
 from instant_nerf_ros.ros.inputs.range_scans import RangeScans
-from instant_nerf_ros.ros.inputs.input_queue import Ready
-from instant_nerf_ros.ros.training import Training
 from instant_nerf_ros.ros.inputs.trajectory import Trajectory
+from instant_nerf_ros.ros.outputs.floor_height import FloorHeight
+from instant_nerf_ros.ros.outputs.map_services import MapServices
+from instant_nerf_ros.ros.outputs.output_schedule import OutputSchedule
+from instant_nerf_ros.ros.outputs.path_publisher import PathPublisher
+from instant_nerf_ros.ros.outputs.publishers import Publishers
+from instant_nerf_ros.ros.outputs.view_publisher import ViewPublisher
 from instant_nerf_ros.ros.outputs.view_requests import ViewRequests
-from instant_nerf_ros.ros.outputs.view_publisher import Views
-from instant_nerf_ros.ros.outputs.path_publisher import Way
+from instant_nerf_ros.ros.params.live_parameters import LiveParameters
+from instant_nerf_ros.ros.qos import subscription
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
+from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
+from instant_nerf_ros.ros.training import TrainingThread
 
-POLL_PERIOD = 0.02  # seconds
+POLL_PERIOD = 0.02  # s
 REQUEST_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
 
-class Mapping:
-    """The parts of the mapper, wired. Nothing here takes long; callbacks only enqueue."""
+class MappingSession:
+    """Creates and connects inputs, the training thread and outputs.
 
-    def __init__(self, node, settings, map_services, drops, traffic, after):
-        """Create publishers and start the training thread, which waits for the one before."""
-        self._node, self._settings, self._traffic = node, settings, traffic
-        self._subscriptions, self._timer = [], None
-        with contextlib.ExitStack() as made:  # undone if something further down fails
-            self._make(made, map_services, drops, after)
-            self._made = made.pop_all()
+    No method takes long; the callbacks of the subscriptions only append to queues.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, parameters: LiveParameters, map_services: MapServices,
+        dropped: DroppedMessages, statistics: TopicStatistics, previous: TrainingThread | None,
+    ) -> None:  # fmt: skip
+        """Create the publishers and start the training thread; it waits for the previous one."""
+        self._node, self._parameters, self._statistics = node, parameters, statistics
+        self._subscriptions: list[Subscription] = []
+        self._timer: Timer | None = None
+        with contextlib.ExitStack() as cleanup:  # runs if anything below fails
+            self._create(cleanup, map_services, dropped, previous)
+            self._cleanup = cleanup.pop_all()
         self.training.start()
 
-    def _make(self, made, map_services, drops, after):
-        node, settings, traffic, config = (
-            self._node, self._settings, self._traffic, self._settings.node)
+    def _create(
+        self, cleanup: contextlib.ExitStack, map_services: MapServices, dropped: DroppedMessages,
+        previous: TrainingThread | None,
+    ) -> None:  # fmt: skip
+        node, parameters, statistics = self._node, self._parameters, self._statistics
+        config, logger = parameters.node, node.get_logger()
+
+        def now_ns() -> int:
+            return node.get_clock().now().nanoseconds
+
         self._buffer = Buffer(Duration(seconds=config.tf_buffer))
-        made.callback(pose_source(node, self._buffer, config, drops).unregister)
-        self._ready = Ready(config.queue_size, lambda: settings.engine.keyframes, drops)
+        cleanup.callback(pose_source(node, self._buffer, config, dropped).unregister)
+        self._queue = InputQueue(
+            config.queue_size, lambda: parameters.engine.keyframes, dropped)
         self.topics = {
-            name: camera_topics(node, name, of_camera)
-            for name, of_camera in settings.cameras.items()}
+            name: camera_topics(node, name, camera_config)
+            for name, camera_config in parameters.cameras.items()}
         self._images = {
             name: PosedImages(
-                self._buffer, settings.cameras[name], topics.image, drops, traffic, self._ready)
+                self._buffer, parameters.cameras[name], topics.image, dropped, statistics,
+                self._queue)
             for name, topics in self.topics.items()}
         self.range_topics = range_topics(node, config)
         self._scans = {
-            topic: RangeScans(self._buffer, config, drops, self._ready)
+            topic: RangeScans(self._buffer, config, dropped, self._queue)
             for topic in self.range_topics}
-        self._requests = ViewRequests(self._buffer, config, drops)
-
-        def now_ns():
-            return node.get_clock().now().nanoseconds
-
+        self._requests = ViewRequests(self._buffer, config, dropped)
         self.trajectory_topic = config.trajectory and node.resolve_topic_name(config.trajectory)
-        self._trajectory = Trajectory(config.map_frame, drops, now_ns)
-        floor = FloorHeight(self._buffer, settings, node.get_logger().warning)
-        self.products = Products(node, config.map_frame, floor)
-        way = Way(node, config.map_frame)
-        made.callback(self.products.close)
-        made.callback(way.close)
-        self._views = Views(self._buffer, config, self._requests, self.products, drops)
-        self.training = Training(
-            lambda: start_engine(settings.engine, node.get_logger().error), settings,
-            Intake(
-                settings, self._ready,
-                LoopClosures(self._trajectory, way, drops, node.get_logger().info), way, traffic,
-                drops, now_ns),
-            self._views, self.products, way, map_services, node.get_logger(), after)
+        self._trajectory = Trajectory(config.map_frame, dropped, now_ns)
+        floor_height = FloorHeight(self._buffer, parameters, logger.warning)
+        self.publishers = Publishers(node, config.map_frame, floor_height)
+        cleanup.callback(self.publishers.close)
+        path_publisher = PathPublisher(node, config.map_frame)
+        cleanup.callback(path_publisher.close)
+        self._views = ViewPublisher(
+            self._buffer, config, self._requests, self.publishers, dropped)
+        loop_closures = LoopClosures(self._trajectory, path_publisher, dropped, logger.info)
+        self.training = TrainingThread(
+            lambda: start_engine(parameters.engine, logger.error), parameters,
+            KeyframeFeeder(
+                parameters, self._queue, loop_closures, path_publisher, statistics, dropped,
+                now_ns),
+            OutputSchedule(parameters, self.publishers, path_publisher, self._views),
+            map_services, logger, previous)
 
-    def activate(self):
-        """Take images and work."""
-        node, traffic = self._node, self._traffic
+    def activate(self) -> None:
+        """Create the subscriptions and let the training thread work."""
+        node, statistics = self._node, self._statistics
 
-        def wanted():
+        def enabled() -> bool:
             return not self.training.paused
 
         for name, topics in self.topics.items():
             self._subscriptions += subscribe_camera(
-                node, topics, self._settings.cameras[name], self._images[name], traffic, wanted,
-                self._and_poll)
+                node, topics, self._parameters.cameras[name], self._images[name], statistics,
+                enabled, self._with_poll)
         for topic, message_type in self.range_topics.items():
-            add = self._and_poll(self._scans[topic].add)
+            add = self._with_poll(self._scans[topic].add)
             self._subscriptions.append(
-                subscribe(node, message_type, topic, add, traffic, wanted))
+                subscribe(node, message_type, topic, add, statistics, enabled))
         if self.trajectory_topic:
             self._subscriptions.append(subscribe(
-                node, Path, self.trajectory_topic, self._trajectory.add, traffic))
+                node, Path, self.trajectory_topic, self._trajectory.add, statistics))
         for topic, add in (
                 ('~/render/pose', self._requests.add), ('~/render/goal', self._requests.add_goal)):
             self._subscriptions.append(subscription(
-                node, PoseStamped, topic, self._and_poll(add), REQUEST_QOS))
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while a bag is paused
+                node, PoseStamped, topic, self._with_poll(add), REQUEST_QOS))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # continues while a bag is paused
         self._timer = node.create_timer(POLL_PERIOD, self._poll, clock=steady)
         self.training.activate()
 
-    def deactivate(self):
-        """Stop taking images and working; what is known stays."""
-        self.training.active = False
+    def deactivate(self) -> None:
+        """Destroy the subscriptions and let the training thread rest; the map is kept."""
+        self.training.deactivate()
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
         if self._timer:
             self._node.destroy_timer(self._timer)
             self._timer = None
-        self._traffic.forget()
-        self._clear()
+        self._statistics.reset()
+        self._clear_inputs()
 
-    def close(self):
-        """Let go of everything; the thread may go on for a while until it notices."""
+    def close(self) -> None:
+        """Destroy everything; the training thread ends later, after its current step."""
         self.deactivate()
-        self.training.end()
-        self._made.close()
+        self.training.stop()
+        self._cleanup.close()
 
-    def retune(self):
-        """Take over the settings that changed."""
+    def update_config(self) -> None:
+        """Pass changed parameters on to the parts that keep a copy."""
         for name, images in self._images.items():
-            images.config = self._settings.cameras[name]
-        for waiting in (self._requests, self._views, *self._scans.values()):
-            waiting.config = self._settings.node
+            images.set_config(self._parameters.cameras[name])
+        for part in (self._requests, self._views, *self._scans.values()):
+            part.set_config(self._parameters.node)
 
-    def time_jumped(self):
-        """Forget what cannot be compared with stamps from now on."""
+    def on_time_jump(self) -> None:
+        """Remove everything whose stamps cannot be compared with those of new messages."""
         self._buffer.clear()
-        self._trajectory.forget()
-        self._clear()
-        if self._settings.node.reset_on_time_jump:
-            self.training.forget()
+        self._trajectory.reset()
+        self._clear_inputs()
+        if self._parameters.node.reset_on_time_jump:
+            self.training.reset()
 
-    def _clear(self):
-        for waiting in (*self._images.values(), *self._scans.values()):
-            waiting.clear()
-        self._ready.clear()
-        self._requests.clear()
+    def _clear_inputs(self) -> None:
+        for part in (*self._images.values(), *self._scans.values(), self._requests):
+            part.clear()
+        self._queue.clear()
 
-    def _and_poll(self, add):
-        """Return a callback that adds a message to what waits, and lets the timer run."""
-        def add_and_poll(message):
+    def _with_poll(self, add: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return a callback that adds a message, and starts the timer that polls the inputs."""
+        def add_and_poll(message: Any) -> None:
             add(message)
-            # What belongs to the message comes at the same time, so it is soon enough then.
-            if self._timer.is_canceled():
+            # The next tick is soon enough: what belongs to the message arrives with it.
+            if self._timer and self._timer.is_canceled():
                 self._timer.reset()
         return add_and_poll
 
-    def _poll(self):
+    def _poll(self) -> None:
         inputs = (*self._images.values(), *self._scans.values(), self._requests)
-        for each in inputs:
-            each.poll()
-        if not any(each.waiting for each in inputs):
-            self._timer.cancel()  # until a message comes: each poll wakes the executor
+        for part in inputs:
+            part.poll()
+        if self._timer and not any(part.waiting for part in inputs):
+            self._timer.cancel()  # until the next message: each tick wakes the executor

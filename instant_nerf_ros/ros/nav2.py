@@ -1,44 +1,48 @@
-"""The parameters of Nav2, with the map in its costmaps."""
+"""The parameters of Nav2 with the layers of config/nav2.yaml in its costmaps."""
 import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def nav2_parameters(theirs, ours, namespace='', map_topic='map'):
-    """Return nested dictionaries of parameters: ours, which is config/nav2.yaml, over theirs.
+def nav2_parameters(
+    base: Mapping[str, Any], ours: Mapping[str, Any], namespace: str = '', map_topic: str = 'map',
+) -> dict[str, Any]:  # fmt: skip
+    """Return the nested parameters `base` of Nav2, overridden by `ours` (config/nav2.yaml).
 
-    Values of ours win, but what costmaps gather stays: plugins and observation_sources of ours
-    stand before theirs, as the inflation has to be last. The topics are those in a namespace.
+    Lists of plugins and observation_sources are joined: ours come first, because the inflation
+    layer has to be last. Relative topics are resolved in the namespace.
     """
-    ours = copy.deepcopy(ours)
+    ours = copy.deepcopy(dict(ours))
     layer(ours, 'global_costmap', 'static_layer')['map_topic'] = _absolute(map_topic, namespace)
     points = layer(ours, 'local_costmap', 'voxel_layer')['nerf']
     points['topic'] = _absolute(points['topic'].lstrip('/'), namespace)
-    return _merge(theirs, ours)
+    return _merged(base, ours)
 
 
-def layer(parameters, costmap, name):
+def layer(parameters: Mapping[str, Any], costmap: str, name: str) -> dict[str, Any]:
     """Return the parameters of a layer of 'global_costmap' or 'local_costmap'."""
     return parameters[costmap][costmap]['ros__parameters'][name]
 
 
-def _absolute(topic, namespace):
-    # From Kilted on, relative names belong to the namespace of the robot; before, to the costmap.
+def _absolute(topic: str, namespace: str) -> str:
+    # Since Kilted, relative names are in the namespace of the robot; before, in the costmap's.
     if topic.startswith('/'):
         return topic
     return '/' + '/'.join(filter(None, (namespace.strip('/'), topic)))
 
 
-def _merge(theirs, ours):
-    merged = dict(theirs)
+def _merged(base: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
     for name, value in ours.items():
         if isinstance(value, dict):
-            value = _merge(theirs.get(name, {}), value)
+            value = _merged(base.get(name, {}), value)
         elif name == 'plugins':
-            value = _united(value, theirs.get(name, []))
-        elif name == 'observation_sources':  # words in a string
-            value = ' '.join(_united(value.split(), theirs.get(name, '').split()))
+            value = _joined(value, base.get(name, []))
+        elif name == 'observation_sources':  # names in a string
+            value = ' '.join(_joined(value.split(), base.get(name, '').split()))
         merged[name] = value
     return merged
 
 
-def _united(ours, theirs):
-    return [name for name in ours if name not in theirs] + list(theirs)
+def _joined(ours: Sequence[str], base: Sequence[str]) -> list[str]:
+    return [name for name in ours if name not in base] + list(base)

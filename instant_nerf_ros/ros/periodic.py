@@ -1,17 +1,24 @@
-"""Work that is done again and again."""
+"""Periodic: limits how often work is done."""
 import time
+from collections.abc import Callable
 
 
 class Periodic:
-    """Work that rests one period after each run, however long that takes: training goes on."""
+    """A period between the end of a run of some work and the start of the next one.
 
-    def __init__(self, rate, work):
-        """Keep rate() -> Hz, 0 for never, which may change."""
-        self._rate, self._work, self._ended = rate, work, -float('inf')
+    It starts at the end, so that slow work leaves time for training between two runs.
+    """
 
-    def run_if_due(self, shortest=0.0):
-        """Do the work if it is time; shortest is the least period [s], whatever the rate."""
+    def __init__(self, rate: Callable[[], float]) -> None:
+        """Keep rate() -> [Hz], which may change; with 0 the work is never due."""
+        self._rate = rate
+        self._ended = -float('inf')
+
+    def due(self, min_period: float = 0.0) -> bool:
+        """Return whether the period, which is at least min_period [s], has passed."""
         rate = self._rate()
-        if rate and time.monotonic() >= self._ended + max(1.0 / rate, shortest):
-            self._work()
-            self._ended = time.monotonic()
+        return bool(rate) and time.monotonic() >= self._ended + max(1.0 / rate, min_period)
+
+    def done(self) -> None:
+        """Start the next period, as the work has ended."""
+        self._ended = time.monotonic()

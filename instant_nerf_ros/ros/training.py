@@ -1,178 +1,179 @@
-"""The thread that owns the engine: no other one calls the Mapper."""
+"""TrainingThread: the thread that owns the Mapper; no other thread calls it."""
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from instant_nerf_ros.ros.duty_cycle import Pace
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from instant_nerf_ros.ros.duty_cycle import DutyCycle
+from instant_nerf_ros.ros.inputs.keyframe_feeder import KeyframeFeeder
+from instant_nerf_ros.ros.outputs.output_schedule import OutputSchedule
+from instant_nerf_ros.ros.params.live_parameters import LiveParameters
 from instant_nerf_ros.ros.periodic import Periodic
 from instant_nerf_ros.ros.reporting.progress import Progress
 
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
+    from instant_nerf_ros.ros.outputs.map_services import MapServices
+
 PSNR_RATE = 0.2  # Hz
-RESTING_PERIOD = 10.0  # s between publications of what does not change any more
+CONVERGED_PERIOD = 10.0  # s between publications of a map that does not change any more
 
 
-class Training(threading.Thread):
-    """Feeds posed images to the engine, optimises, and publishes what comes of it.
+class TrainingThread(threading.Thread):
+    """Feeds images and scans to the Mapper, trains it, and publishes its results.
 
-    It lives from configure to cleanup, and works while it is active. Whatever may take long
-    happens in it: the engine is made when it starts, and made anew when the map is forgotten.
+    It lives from the configure to the cleanup transition, and works while it is active. All slow
+    work is done here: the engine is started, and started again after the map was reset.
     """
 
     def __init__(
-        self, make_mapper, settings, intake, views, products, way, map_services, logger, after,
-    ):  # fmt: skip
-        """Keep what the thread works with: make_mapper() -> Mapper is called in the thread.
+        self, make_mapper: 'Callable[[], Mapper]', parameters: LiveParameters,
+        feeder: KeyframeFeeder, outputs: OutputSchedule, map_services: 'MapServices',
+        logger: RcutilsLogger, previous: 'TrainingThread | None',
+    ) -> None:  # fmt: skip
+        """Keep the parts; make_mapper() is called in the thread, after the previous has ended.
 
-        after is the Training before this one, whose end it waits for, or None. An exception is
-        logged and kept in error.
+        An exception in the thread is logged and kept in `error`.
         """
         super().__init__(name='training')
-        self._make_mapper, self._settings = make_mapper, settings
-        self._intake, self._views, self._products, self._way = intake, views, products, way
-        self._map_services, self._logger, self._after = map_services, logger, after
-        self._ending = threading.Event()
-        self._forgetting, self._beginning = threading.Event(), threading.Event()
-        self.active = False  # to be unset by the owner, as the node is deactivated
-        self.paused = False  # neither takes images nor optimises, but still shows the map
-        self.resting = False  # for want of anything new
+        self._make_mapper, self._parameters, self._feeder = make_mapper, parameters, feeder
+        self._outputs, self._map_services = outputs, map_services
+        self._logger, self._previous = logger, previous
+        self._active = self._paused = self._converged = False
+        self._stopping = threading.Event()
+        self._reset_requested, self._activated = threading.Event(), threading.Event()
         self._loss = self._psnr = float('nan')
-        self._pace = Pace()
-        self._mapper = None
+        self._duty_cycle, self._psnr_period = DutyCycle(), Periodic(lambda: PSNR_RATE)
+        self._mapper: Mapper | None = None  # until the engine has started
         self.progress = Progress()
-        self.error = None
+        self.error: Exception | None = None
 
-    def activate(self):
-        """Let the thread work, and publish all anew; returns at once."""
-        self._beginning.set()
-        self.active = True
+    @property
+    def paused(self) -> bool:
+        """Return whether mapping is paused."""
+        return self._paused
 
-    def end(self):
-        """Let the thread end soon; returns at once."""
-        self._ending.set()
+    def activate(self) -> None:
+        """Start working, and publish everything once; returns at once."""
+        self._activated.set()
+        self._active = True
 
-    def forget(self):
-        """Let the thread forget the map before its next step or service; returns at once."""
-        self._forgetting.set()
+    def deactivate(self) -> None:
+        """Stop working, and keep the map; returns at once."""
+        self._active = False
 
-    def run(self):
-        """Work until end() is called."""
+    def set_paused(self, paused: bool) -> None:
+        """Pause or resume mapping and training; the map is published meanwhile."""
+        self._paused = paused
+
+    def reset(self) -> None:
+        """Discard the map before the next step or request; returns at once."""
+        self._reset_requested.set()
+
+    def stop(self) -> None:
+        """End the thread soon; returns at once."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until stop() is called."""
         try:
-            if self._after:
-                self._after.join()  # two engines at a time may be more than the memory holds
-                self._after = None
-            if not self._ending.is_set():
-                self._start()
-                self._work()
+            if self._previous:
+                self._previous.join()  # the memory may not suffice for two engines
+                self._previous = None
+            while not self._stopping.is_set():
+                self._iterate()
         except Exception as error:
-            if self._ending.is_set():  # its publishers are gone already
-                self._logger.debug(f'while ending: {traceback.format_exc()}')
+            if self._stopping.is_set():  # the publishers are destroyed already
+                self._logger.debug(f'while stopping: {traceback.format_exc()}')
                 return
             self.error = error
-            self._logger.fatal(f'the training thread ends: {traceback.format_exc()}')
+            self._logger.fatal(f'the training thread has failed: {traceback.format_exc()}')
             self._map_services.rescue(self._mapper)
         finally:
             self._mapper = None
 
-    def _start(self):
-        self._mapper = None  # the memory of the last one is free before the next takes its own
-        self._views.abandon()
-        self._logger.info(
-            'the engine starts; once after an installation it compiles for a minute or two')
-        self._mapper = self._make_mapper()
-        self._logger.info(f"the engine runs on backend '{self._mapper.backend}'")
-
-    def _work(self):
-        config = self._settings
-        products = (
-            Periodic(lambda: config.node.map_rate, self._publish_map),
-            Periodic(lambda: config.node.points_rate, self._publish_volumes),
-            Periodic(lambda: config.node.keyframes_rate, self._publish_way),
-            Periodic(lambda: config.node.render_rate, self._publish_latest_view),
-            Periodic(lambda: PSNR_RATE, self._measure),
-        )
-        while not self._ending.is_set():
-            if self._forgetting.is_set() and self.active:  # or nobody would be told
-                self._forgetting.clear()
-                self._forget()
-            if self._beginning.is_set() and self.active:
-                self._beginning.clear()
-                self._products.begin_anew()
-                self._way.begin_anew()
-            self._tune()
-            if self.active:
-                self._work_once(products)
-            else:
-                self._ending.wait(0.05)
-            self.progress = Progress(
-                self._mapper.backend, self._mapper.steps, self._mapper.discarded,
-                self._mapper.keyframe_count, self._mapper.keyframes.stored, self._intake.depths,
-                self._intake.scans, self._loss, self._psnr, self._intake.fused_ns)
-
-    def _work_once(self, products):
-        if not self.paused:
-            self._intake.feed(self._mapper, self._ending)
-        self._serve()
-        if not self._mapper.keyframe_count:
-            self._intake.wait(0.1)
-            return
-        if self.paused:
-            self._ending.wait(0.02)
-        elif self._mapper.settled:
-            self._intake.wait(0.1)
-        elif self._pace.due():
-            self._loss = self._pace.step(self._mapper, self._settings.node.training_share)
+    def _iterate(self) -> None:
+        """Feed, train and publish once, if the thread is active."""
+        if self._active and self._reset_requested.is_set():  # inactive, publishers are silent
+            self._reset_requested.clear()
+            self._reset_map()
+        if self._active and self._activated.is_set():
+            self._activated.clear()
+            self._outputs.invalidate()
+        if self._mapper is None:
+            self._mapper = self._start_engine()
+        config = self._parameters.engine
+        if self._mapper.config is not config:
+            self._mapper.set_config(config)
+        if self._active:
+            self._work(self._mapper)
         else:
-            self._ending.wait(0.002)
-        self._note_rest(self._mapper.settled)
-        for product in products:
-            product.run_if_due(RESTING_PERIOD if self.resting else 0.0)
-        if self._intake.latest is not None:  # a loaded map may be there before the first image
-            self._views.answer_one_request(self._mapper, self._intake.latest)
-        time.sleep(0)  # lets go of the GIL: the executor's turn
+            self._stopping.wait(0.05)
+        self.progress = self._snapshot(self._mapper)
 
-    def _note_rest(self, resting):
-        if resting and not self.resting:
-            self._logger.info('all is learnt: training rests until another keyframe comes')
-        self.resting = resting
+    def _start_engine(self) -> 'Mapper':
+        self._logger.info(
+            'starting the engine; after an installation, it first compiles for a minute or two')
+        mapper = self._make_mapper()
+        self._logger.info(f"the engine runs on backend '{mapper.backend_name}'")
+        return mapper
 
-    def _tune(self):
-        """Let the engine take over what was changed; it reads these at each use."""
-        config = self._settings.engine
-        if config is not self._mapper.config:
-            self._mapper.config, self._mapper.keyframes.config = config, config.keyframes
-
-    def _forget(self):
-        self._start()
-        stamp_ns = self._intake.fused_ns
-        self._intake.forget(None)
-        self._loss = self._psnr = float('nan')
-        self._products.publish_nothing_known(stamp_ns)
-        self._way.clear(stamp_ns)
-        self._logger.info('the map is forgotten')
-
-    def _serve(self):
-        mapper, stamp_ns = self._map_services.serve(self._mapper, self._intake.fused_ns)
-        if mapper is self._mapper:
+    def _work(self, mapper: 'Mapper') -> None:
+        if not self._paused:
+            self._feeder.feed(mapper, self._stopping)
+        mapper = self._handle_request(mapper)
+        if not mapper.keyframe_count:
+            self._feeder.wait(0.1)
             return
-        self._mapper = mapper
-        self._views.abandon()
+        if self._paused:
+            self._stopping.wait(0.02)
+        elif mapper.converged:
+            self._feeder.wait(0.1)
+        elif self._duty_cycle.due():
+            self._loss = self._duty_cycle.step(mapper, self._parameters.node.training_share)
+        else:
+            self._stopping.wait(0.002)
+        if mapper.converged and not self._converged:
+            self._logger.info('the field has converged: training rests until the next keyframe')
+        self._converged = mapper.converged
+        min_period = CONVERGED_PERIOD if self._converged else 0.0
+        self._outputs.publish_due(
+            mapper, self._feeder.latest, self._feeder.map_stamp_ns, min_period)
+        if self._psnr_period.due(min_period):
+            self._psnr = mapper.psnr()
+            self._psnr_period.done()
+        time.sleep(0)  # releases the GIL for the executor
+
+    def _handle_request(self, mapper: 'Mapper') -> 'Mapper':
+        """Handle a request of the map services; return the Mapper, another one after loading."""
+        loaded, stamp_ns = self._map_services.handle_next(mapper, self._feeder.map_stamp_ns)
+        if loaded is not mapper:
+            self._mapper = loaded
+            self._clear_figures()
+            self._outputs.start_path(stamp_ns)
+            self._feeder.reset(loaded, stamp_ns)
+        return loaded
+
+    def _reset_map(self) -> None:
+        stamp_ns = self._feeder.map_stamp_ns
+        self._mapper = None  # its memory is free before another engine is started
+        self.progress = Progress()
+        self._clear_figures()
+        self._feeder.reset(None)
+        self._outputs.publish_unknown(stamp_ns)
+        self._logger.info('the map was reset')
+
+    def _clear_figures(self) -> None:
         self._loss = self._psnr = float('nan')
-        self._way.clear(stamp_ns)
-        self._intake.forget(mapper, stamp_ns)
+        self._converged = False
 
-    def _measure(self):
-        self._psnr = self._mapper.held_out.psnr(self._mapper)
-
-    def _publish_map(self):
-        self._products.publish_map(self._mapper, self._intake.fused_ns)
-
-    def _publish_volumes(self):
-        self._products.publish_volumes(
-            self._mapper, self._settings.node.distance_height, self._intake.fused_ns)
-
-    def _publish_way(self):
-        self._way.publish(self._mapper.keyframes.T_world_camera, self._intake.fused_ns)
-
-    def _publish_latest_view(self):
-        if self._intake.latest is not None:
-            self._views.publish_latest(self._mapper, self._intake.latest)
+    def _snapshot(self, mapper: 'Mapper') -> Progress:
+        feeder = self._feeder
+        return Progress(
+            backend=mapper.backend_name, steps=mapper.steps, discarded=mapper.discarded,
+            keyframes=mapper.keyframe_count, keyframe_bytes=mapper.keyframe_bytes,
+            images_with_depth=feeder.depths, scans=feeder.scans, loss=self._loss,
+            psnr=self._psnr, map_stamp_ns=feeder.map_stamp_ns, converged=self._converged)

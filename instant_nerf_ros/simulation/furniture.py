@@ -1,10 +1,10 @@
-"""The plan of the simulated flat: rooms and furniture as boxes, one function per thing.
+"""The plan of the simulated flat: rooms and furniture as boxes, one function per piece.
 
-Coordinates: a corner of the flat is (0, 0), x east, y north, z up, metres, multiples of 5 cm.
+Plan coordinates: a corner of the flat is (0, 0), x east, y north, z up; metres, multiples of 5 cm.
 """
 import numpy as np
 
-from instant_nerf_ros.simulation.boxes import Box
+from instant_nerf_ros.simulation.boxes import Box, Texture
 from instant_nerf_ros.simulation.textures import (
     books,
     bricks,
@@ -19,7 +19,8 @@ from instant_nerf_ros.simulation.textures import (
     wood,
 )
 
-SIZE = (7.0, 5.0, 2.5)
+SIZE = (7.0, 5.0, 2.5)  # metres, of both rooms together
+# Positions (L, 3) [m]; four lamps in a group make shadows soft.
 LAMPS = np.array([(x + dx, y + dy, 2.20) for x, y in ((1.9, 2.5), (5.4, 2.6))
                   for dx, dy in ((-0.3, -0.2), (0.3, -0.2), (-0.2, 0.3), (0.25, 0.2))])
 OAK, WALNUT, PINE = wood((186, 138, 88)), wood((128, 82, 50)), wood((212, 172, 116))
@@ -29,10 +30,10 @@ MUSTARD, BRICK_RED = fabric((212, 164, 64), (180, 128, 44)), fabric((178, 84, 62
 LEAVES = plaster((74, 124, 58), 0.35)
 
 
-def furnished():
-    """Return every box of the flat."""
+def all_boxes() -> list[Box]:
+    """Return every box of the flat, in plan coordinates."""
     return [
-        *shell(),
+        *building_shell(),
         *sofa(),
         *table(1.45, 1.75, 2.05, 2.75, 0.40, WALNUT),
         Box((1.60, 2.05, 0.40), (1.80, 2.35, 0.45), books),
@@ -50,7 +51,7 @@ def furnished():
     ]
 
 
-def shell():
+def building_shell() -> list[Box]:
     """Return floors, ceiling, walls and the partition with its doorway (y 1.95 to 2.95)."""
     paper = wallpaper((226, 208, 176), (204, 180, 142))
     blue, rose = plaster((142, 172, 192), 0.13), plaster((216, 190, 168), 0.12)
@@ -73,25 +74,27 @@ def shell():
     ]
 
 
-def table(west, south, east, north, height, paint):
+def table(
+    west: float, south: float, east: float, north: float, height: float, texture: Texture,
+) -> list[Box]:  # fmt: skip
     """Return a table: a top of 5 cm on four legs."""
     legs = [(x, y) for x in (west + 0.05, east - 0.10) for y in (south + 0.05, north - 0.10)]
-    return [Box((west, south, height - 0.05), (east, north, height), paint, 0.005),
-            *(Box((x, y, 0.0), (x + 0.05, y + 0.05, height - 0.05), paint) for x, y in legs)]
+    return [Box((west, south, height - 0.05), (east, north, height), texture, 0.005),
+            *(Box((x, y, 0.0), (x + 0.05, y + 0.05, height - 0.05), texture) for x, y in legs)]
 
 
-def chair(west, south, back):
-    """Return a chair of 40 cm; its back is to the north (+1) or to the south (-1)."""
+def chair(west: float, south: float, back: int) -> list[Box]:
+    """Return a chair, 40 cm wide, with its back in the north (back = +1) or in the south (-1)."""
     east, north = west + 0.40, south + 0.40
-    wall = north - 0.05 if back > 0 else south
+    rest = north - 0.05 if back > 0 else south
     legs = [(x, y) for x in (west, east - 0.05) for y in (south, north - 0.05)]
     return [Box((west, south, 0.40), (east, north, 0.45), GREEN, 0.005),
-            Box((west, wall, 0.45), (east, wall + 0.05, 0.90), PINE, 0.005),
+            Box((west, rest, 0.45), (east, rest + 0.05, 0.90), PINE, 0.005),
             *(Box((x, y, 0.0), (x + 0.05, y + 0.05, 0.40), PINE) for x, y in legs)]
 
 
-def sofa():
-    """Return the sofa on the west wall, with cushions."""
+def sofa() -> list[Box]:
+    """Return the sofa at the west wall, with cushions."""
     return [
         Box((0.05, 1.25, 0.00), (0.95, 3.25, 0.40), GREY),
         Box((0.05, 1.25, 0.40), (0.30, 3.25, 0.80), GREY),
@@ -102,10 +105,10 @@ def sofa():
     ]
 
 
-def shelf(west, east, south, height):
-    """Return a bookcase on the north wall: sides, back, boards, rows of books."""
+def shelf(west: float, east: float, south: float, height: float) -> list[Box]:
+    """Return a bookcase at the north wall: sides, back, boards and rows of books."""
     boards = np.arange(0.0, height, 0.45)
-    rows = [(0.05, 1.1), (0.25, 0.0), (0.05, 0.55), (0.60, 0.0)]  # gaps left and right of books
+    rows = [(0.05, 1.1), (0.25, 0.0), (0.05, 0.55), (0.60, 0.0)]  # gaps beside the books [m]
     return [
         Box((west, south, 0.0), (west + 0.05, 5.0, height), OAK),
         Box((east - 0.05, south, 0.0), (east, 5.0, height), OAK),
@@ -117,8 +120,8 @@ def shelf(west, east, south, height):
     ]
 
 
-def cabinet():
-    """Return the low cabinet on the partition, a lamp and a picture leaning on it."""
+def cabinet() -> list[Box]:
+    """Return the low cabinet at the partition, with a lamp and a picture on it."""
     sunset = painting((60, 60, 100), (240, 150, 70), (220, 90, 60), (250, 210, 120))
     return [
         Box((3.50, 3.30, 0.05), (3.90, 4.80, 0.55), WALNUT, 0.005),
@@ -129,7 +132,7 @@ def cabinet():
     ]
 
 
-def plant(west, south):
+def plant(west: float, south: float) -> list[Box]:
     """Return a pot with a plant."""
     x, y = west, south
     return [Box((x, y, 0.00), (x + 0.35, y + 0.35, 0.35), plaster((176, 96, 66), 0.15), 0.005),
@@ -139,15 +142,15 @@ def plant(west, south):
             Box((x + 0.10, y + 0.10, 1.20), (x + 0.35, y + 0.35, 1.50), LEAVES, 0.005)]
 
 
-def crates():
-    """Return boxes stacked in the south-east corner of the living room."""
+def crates() -> list[Box]:
+    """Return crates in the southern corners of the living room."""
     return [Box((3.25, 0.05, 0.00), (3.85, 0.55, 0.45), PINE, 0.005),
             Box((3.35, 0.10, 0.45), (3.75, 0.45, 0.80), plaster((196, 160, 112), 0.16), 0.005),
             Box((0.10, 0.10, 0.00), (0.60, 0.50, 0.35), BRICK_RED, 0.005)]
 
 
-def kitchen():
-    """Return counter, wall cupboards and fridge on the north wall of the second room."""
+def kitchen() -> list[Box]:
+    """Return counter, wall cupboards and fridge at the north wall of the kitchen."""
     doors = [Box((x, 4.40, 0.10), (x + 0.50, 5.00, 0.85), GREEN if i % 2 else PINE, 0.005)
              for i, x in enumerate((5.00, 5.50, 6.00, 6.50))]
     return [
@@ -161,8 +164,8 @@ def kitchen():
     ]
 
 
-def pictures():
-    """Return what hangs on the walls, 3 cm thick, and the windows."""
+def pictures() -> list[Box]:
+    """Return the pictures and windows on the walls, 3 cm thick."""
     sea = painting((58, 110, 150), (230, 225, 205), (30, 60, 100), (220, 160, 90), (120, 180, 190))
     field = painting((228, 210, 160), (120, 150, 70), (190, 90, 50), (70, 90, 60), (240, 190, 60))
     night = painting((40, 44, 70), (230, 200, 110), (110, 80, 140), (200, 90, 90), (70, 130, 170))

@@ -1,50 +1,60 @@
-"""Light on the faces of boxes: ambient, and lamps with soft shadows. Computed once."""
+"""Lightmaps of the faces of boxes: ambient light, and lamps with soft shadows."""
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from instant_nerf_ros.simulation.boxes import TANGENTS
+from instant_nerf_ros.simulation.boxes import TANGENTS, Box, Face
 
-LIGHT_CELL = 0.08  # m, spacing of the light samples on a face
-AMBIENT = (0.50, 0.46, 0.58)  # light from everywhere on faces along x, y, z
-LAMPLIGHT = 2.6  # light of all lamps together, facing them at 1.3 m
+CELL_SIZE = 0.08  # metres, of a lightmap
+SURFACE_OFFSET = 0.005  # metres: light is computed this far in front of the face
+AMBIENT = (0.50, 0.46, 0.58)  # light on faces whose normal is along x, y, z
+LAMP_INTENSITY = 2.6  # of all lamps together
+CONSTANT, QUADRATIC = 0.6, 0.25  # attenuation with the distance [1], [1/m^2]
 
 
-def light_on(faces, boxes, lamps):
-    """Return the light on every face, a list of (rows, columns) float32 at ~ LIGHT_CELL.
+def lightmaps(
+    faces: Sequence[Face], boxes: Sequence[Box], lamps: ArrayLike,
+) -> list[NDArray[np.float32]]:  # fmt: skip
+    """Return the lightmap of every face, (rows, columns) float32 each, a factor of the albedo.
 
-    Ambient light that depends on the axis of the normal, plus the lamps (x, y, z) m that no box
-    hides, by Lambert's cosine and a softened inverse square. Several lamps make soft shadows.
+    Light is ambient, plus point lights `lamps` (L, 3) [m] by Lambert's cosine law and a softened
+    inverse square. A box between lamp and face casts a shadow; several lamps make it soft.
     """
-    shapes, points, normals = [], [], []
+    lamps = np.asarray(lamps, np.float32).reshape(-1, 3)
+    shapes, grids, codes = [], [], []
     for face in faces:
         u, v = TANGENTS[face.axis]
-        span = face.span
-        rows, columns = (int(span[i] / LIGHT_CELL) + 2 for i in (v, u))
+        size = face.size
+        rows, columns = (int(size[i] / CELL_SIZE) + 2 for i in (v, u))
         grid = np.empty((rows, columns, 3), np.float32)
-        grid[..., face.axis] = face.low[face.axis] + 0.005 * face.side
-        grid[..., u] = face.low[u] + span[u] * (np.arange(columns) + 0.5) / columns
-        grid[..., v] = (face.low[v] + span[v] * (np.arange(rows) + 0.5) / rows)[:, None]
+        grid[..., face.axis] = face.low[face.axis] + SURFACE_OFFSET * face.side
+        grid[..., u] = face.low[u] + size[u] * (np.arange(columns) + 0.5) / columns
+        grid[..., v] = (face.low[v] + size[v] * (np.arange(rows) + 0.5) / rows)[:, None]
         shapes.append((rows, columns))
-        points.append(grid.reshape(-1, 3))
-        normals.append(np.full(rows * columns, 2 * face.axis + (face.side > 0)))
-    points, normals = np.concatenate(points).T.copy(), np.concatenate(normals)
+        grids.append(grid.reshape(-1, 3))
+        codes.append(np.full(rows * columns, 2 * face.axis + (face.side > 0)))
+    points, normals = np.concatenate(grids).T.copy(), np.concatenate(codes)
     axis, side = normals // 2, np.where(normals % 2, 1.0, -1.0)
-    light = np.float32(AMBIENT)[axis]
+    light = np.array(AMBIENT, np.float32)[axis]
     for lamp in lamps:
-        to_lamp = np.asarray(lamp, np.float32)[:, None] - points
+        to_lamp = lamp[:, None] - points
         distance = np.linalg.norm(to_lamp, axis=0)
         cosine = np.take_along_axis(to_lamp, axis[None], axis=0)[0] * side / distance
         facing = np.flatnonzero(cosine > 0)
-        facing = facing[~_hidden(points[:, facing], to_lamp[:, facing], boxes)]
-        light[facing] += (LAMPLIGHT / len(lamps)) * cosine[facing] / (
-            0.6 + 0.25 * distance[facing]**2)
+        facing = facing[~_in_shadow(points[:, facing], to_lamp[:, facing], boxes)]
+        light[facing] += (LAMP_INTENSITY / len(lamps)) * cosine[facing] / (
+            CONSTANT + QUADRATIC * distance[facing]**2)
     ends = np.cumsum([rows * columns for rows, columns in shapes])
     return [part.reshape(shape) for part, shape in zip(np.split(light, ends[:-1]), shapes)]
 
 
-def _hidden(points, to_lamp, boxes):
-    """Return whether a box lies on the segment from each point (3, N) to the lamp, (N,)."""
+def _in_shadow(
+    points: NDArray[np.float32], to_lamp: NDArray[np.float32], boxes: Sequence[Box],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Return whether a box intersects the segment from each point (3, N) to the lamp, (N,)."""
     inverse = 1.0 / np.where(np.abs(to_lamp) < 1e-6, np.float32(1e-6), to_lamp)
-    hidden = np.zeros(points.shape[1], bool)
+    shadow = np.zeros(points.shape[1], bool)
     for box in boxes:
         enter, leave = np.zeros(1, np.float32), np.ones(1, np.float32)
         for axis in range(3):
@@ -52,5 +62,5 @@ def _hidden(points, to_lamp, boxes):
             last = (np.float32(box.high[axis]) - points[axis]) * inverse[axis]
             enter = np.maximum(enter, np.minimum(first, last))
             leave = np.minimum(leave, np.maximum(first, last))
-        hidden |= enter < leave
-    return hidden
+        shadow |= enter < leave
+    return shadow

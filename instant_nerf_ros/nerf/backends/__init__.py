@@ -1,51 +1,32 @@
-"""The engines behind the field: modules with the same functions, chosen once by `select`.
+"""The backends: code that computes what the library needs, chosen once by `select`.
 
-A backend takes and returns bare tensors and imports no class of ours. It defines
-
-``GeometryNetwork(scales, log2_table, hidden)``
-    Module: positions (N, 3) in [0, 1] -> (N, GEOMETRY) float32, the first the log density.
-``ColorNetwork(hidden)``
-    Module: directions (R, 3), ray_indices (N,), geometry (N, GEOMETRY) -> colors (N, 3) in [0, 1].
-``Adam(geometry, color, ...)``
-    Optimiser of the two: ``step(learning_rate)``.
-``WHOLE``
-    Whether it takes a training step, and a view, in one go: ``learn(field, rays, occupancy,
-    config, jitter, background, stride, budget)``, ``look(field, rays, occupancy, sampling,
-    stride)``, which return the values of a Lesson, and what render.look does. Else it has
-    ``march``, ``composite``, ``median_distance``: rays to flat samples, samples to pixels.
-``visit``, ``carve``, ``states``
-    What the samples and rays say of the voxels, written in place, and what follows from it.
-``finish``
-    Waits until all is done that was asked for.
-``together``
-    Calls two functions, at the same time where there are cores for that.
-``DRAWS``
-    Whether it draws the rays itself, maybe from its own copy of the keyframes: ``draw(keyframes,
-    count, generator, error_share)`` and ``take_in(keyframes, drawn, pixels, colors, opacities)``,
-    which do what rays.draw and Keyframes.learn do.
-``DEVICE``, ``SAMPLES``
-    Where its tensors lie, and the samples of a step that suit it.
-``NAME``
-    What the logs call it.
-
-Signatures and meaning are those of `reference`. The state_dict of the networks is the same in all.
+reference is plain PyTorch, cpu Numba, cuda Triton, tinycudann NVIDIA's library on the same GPU. What
+they have in common is in protocol.
 """
+from __future__ import annotations
+
 import importlib
 import logging
+from typing import TYPE_CHECKING, cast
 
 import torch
+
+from instant_nerf_ros.nerf.config import FieldConfig
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend
 
 logger = logging.getLogger('instant_nerf_ros')
 
 
-def select(device, field=None):
-    """Return the backend module for a device: 'cuda', 'triton', 'cpu', 'reference', or 'auto'.
+def select(device: str, field: FieldConfig = FieldConfig()) -> Backend:
+    """Return the backend for a device: 'cuda', 'triton', 'cpu', 'reference', or 'auto'.
 
-    field, the arguments of GeometryNetwork, is what it is for. 'auto' takes an NVIDIA GPU where
-    there is one that can be used; 'cuda' works on it with tinycudann where that can have the
-    field, else with Triton alone, which is 'triton'. One line of the log says which it is, why,
-    and what else there would be. Raises ImportError, with what is missing, if a backend was named
-    that cannot run here.
+    field: the networks that it is for. 'cuda' is tinycudann, or Triton where that does not
+    work; 'triton' is Triton. 'auto' is 'cuda' where there is an NVIDIA GPU, else 'cpu', or
+    'reference' without Numba. A GPU backend is tested on this very GPU before 'auto' or 'cuda'
+    use it, see self_check. One line of the log says which backend it is and why. Raises
+    ImportError, with what is missing, if a named backend cannot run here.
     """
     if device == 'cuda':
         return _cuda(field)
@@ -67,37 +48,34 @@ def select(device, field=None):
         return _load('reference')
 
 
-def _cuda(field):
-    """Return the backend with tinycudann, or the one without, where that does not work."""
-    triton = _load('triton')
-    if field is None:
-        return triton
+def _cuda(field: FieldConfig) -> Backend:
+    """Return tinycudann, or Triton; ImportError if neither passes its check on this GPU."""
+    from instant_nerf_ros.nerf.backends import self_check
+
+    triton = _load('triton')  # ImportError if there is no GPU for it
     try:
-        backend = importlib.import_module('instant_nerf_ros.nerf.backends.tinycudann')
-        with torch.random.fork_rng():
-            torch.manual_seed(0)  # what is in use must not be left to chance
-            backend.check(*field)
+        backend = _load('tinycudann')
+        self_check.check(backend, field)
         logger.info(
-            "the cuda backend is in use: %s; 'device: triton' does without tinycudann, and may be "
-            'faster', backend.about())
+            "the cuda backend is in use: %s; 'device: triton' works without tinycudann, and may "
+            'be faster', backend.description())
         return backend
     except Exception as error:  # its compiler, its GPU, memory: anything
-        logger.info(
-            'the cuda backend is in use: %s, with Triton alone; tinycudann may be faster, but is '
-            'not in use: %s', triton.about(), error)
-        return triton
-
-
-def columns():
-    """Return the module that makes maps of columns of voxels, in numpy on every backend."""
+        no_tinycudann = error
     try:
-        return _load('numba_columns')
-    except ImportError:
-        return _load('reference_columns')
+        self_check.check(triton, field)
+    except Exception as error:
+        raise ImportError(f'its kernels fail on {triton.description()}: {error}') from error
+    logger.info(
+        'the cuda backend is in use: %s, with Triton alone; tinycudann may be faster, but is '
+        'not in use: %s', triton.description(), no_tinycudann)
+    return triton
 
 
-def _load(name):
-    if name == 'triton':  # without a GPU it says that, and not what else is missing then
-        importlib.import_module('instant_nerf_ros.nerf.backends.cuda.device')
+def _load(name: str) -> Backend:
+    if name == 'triton':
         name = 'cuda'
-    return importlib.import_module(f'instant_nerf_ros.nerf.backends.{name}')
+        # Without a GPU, this says so first, before anything else that is missing.
+        importlib.import_module('instant_nerf_ros.nerf.backends.cuda.device')
+    module = importlib.import_module(f'instant_nerf_ros.nerf.backends.{name}')
+    return cast('Backend', module)

@@ -1,46 +1,60 @@
-"""Batches: the rays of a training step, of keyframes and of ranges, on any backend."""
-from instant_nerf_ros.nerf.capture import rays
+"""Batches: the rays of a training step, of keyframes, of range sensors and of pseudo depth."""
+from __future__ import annotations
 
-EVERY = 2  # rays of which one is of a range sensor: they take few samples
-GUESSED_EVERY = 3  # of the others, one is of a guessed range: more would blur what colours tell
-GUESSES = 1000  # of a keyframe; of fewer, fewer are drawn, as they may be what is wrong of many
-# Rays drawn from a keyframe until its guesses have had their say: they find the surface where
-# colours alone would not, but not as exactly as colours then do.
-ENOUGH = 8000
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.ranges import Ranges
+from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend
+
+RANGE_EVERY = 2  # rays, of which one is of a range sensor: they take few samples
+PSEUDO_DEPTH_EVERY = 3  # other rays, of which one has pseudo depth: more would blur the colors
+PSEUDO_DEPTH_RAYS = 1000  # of a keyframe; with fewer, fewer are sampled: they may be outliers
+# Rays of a keyframe after which its pseudo depth is not used any more: it finds the surface where
+# colors alone would not, but less exactly than colors do then.
+PSEUDO_DEPTH_UNTIL = 8000
 
 
-def draw(keyframes, ranges, guesses, backend, count, generator, error_share):
-    """Return Rays of keyframes, then those of ranges and of guesses; and Drawn, of the first.
+def sample_batch(
+    keyframes: Keyframes, ranges: Ranges, pseudo_depth: Ranges, backend: Backend, count: int,
+    generator: np.random.Generator, error_share: float,
+) -> tuple[Rays, RaySources]:  # fmt: skip
+    """Return count Rays: of keyframes, then of ranges and pseudo depth; the sources of the first.
 
-    guesses are Ranges, too. See rays.draw for the other arguments. RuntimeError if there are no
-    keyframes.
+    Raises RuntimeError if there are no keyframes.
     """
     if not len(keyframes):
         raise RuntimeError('there is no keyframe yet: add an image first')
     others = []
     if len(ranges):
-        others.append(ranges.draw(count // EVERY, generator))
+        others.append(ranges.sample(count // RANGE_EVERY, generator))
         count -= len(others[-1])
-    if len(guesses):
-        share = min(len(guesses) / (GUESSES * len(keyframes)), 1.0) / GUESSED_EVERY
-        others.append(guesses.draw(
-            int(count * share), generator, keyframes.numbers[keyframes.draws < ENOUGH]))
+    if len(pseudo_depth):
+        share = min(len(pseudo_depth) / (PSEUDO_DEPTH_RAYS * len(keyframes)), 1.0)
+        others.append(pseudo_depth.sample(
+            int(count * share / PSEUDO_DEPTH_EVERY), generator,
+            keyframes.ids[keyframes.ray_counts < PSEUDO_DEPTH_UNTIL]))
         count -= len(others[-1])
-    how = keyframes, count, generator, error_share
-    if backend.DRAWS:
-        values, drawn = backend.draw(*how)
-        batch = rays.Rays(*values)
-    else:
-        batch, drawn = rays.draw(*how)
+    batch, sources = backend.sample_rays(keyframes, count, generator, error_share)
     for measured in others:
-        batch = batch.followed_by(measured.to(backend.DEVICE))
-    return batch, drawn
+        batch = batch.concatenated(measured)
+    return batch, sources
 
 
-def take_in(keyframes, backend, drawn, *shown):
-    """Tell keyframes what the field showed of a batch; see Keyframes.learn for the arguments."""
-    own = [values[: len(drawn.keyframes)] for values in shown]
-    if backend.DRAWS:
-        backend.take_in(keyframes, drawn, *own)
-    else:
-        keyframes.learn(drawn, *(values.numpy() for values in own))
+def update_error_map(
+    keyframes: Keyframes, backend: Backend, sources: RaySources, pixels: Tensor, colors: Tensor,
+    opacities: Tensor,
+) -> None:  # fmt: skip
+    """Update the error map of the keyframes with the rendered rays of a batch.
+
+    See Keyframes.update_error_map for the arguments; rays after those of sources are left out.
+    """
+    count = len(sources)
+    backend.update_error_map(
+        keyframes, sources, pixels[:count], colors[:count], opacities[:count])

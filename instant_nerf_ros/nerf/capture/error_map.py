@@ -1,38 +1,50 @@
-"""Error map: where in the keyframes the field is wrong, so that rays go there (instant-ngp's)."""
-import numpy as np
+"""Error map: where in the keyframes the field is wrong, so that rays go there (as in instant-ngp).
 
-COLUMNS, ROWS = 16, 12  # tiles of an image
-TILES = COLUMNS * ROWS
-RATE = 0.1  # share by which one ray moves the error of its tile
-FLOOR = 0.1  # share of the mean error of its keyframe that a tile is taken to have at least
-NOTHING = 0.003  # error that is none: less than a step of 8 bits
+The error of each tile of an image is a moving average over the rays sampled from it.
+"""
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.nerf.constants import (
+    ERROR_FLOOR,
+    ERROR_RATE,
+    NO_ERROR,
+    TILE_COLUMNS,
+    TILE_ROWS,
+    TILES,
+)
 
 
 class ErrorMap:
-    """The mean colour error of K keyframes, tile by tile."""
+    """The mean color error of K keyframes, tile by tile."""
 
-    def __init__(self):
-        self.errors = np.empty((0, TILES), dtype=np.float32)  # of the rays of late, in [0, 1]
+    def __init__(self) -> None:
+        self.errors = np.empty((0, TILES), dtype=np.float32)  # in [0, 1]
 
-    def append(self):
-        """Take in a keyframe of which nothing is known: all its tiles are alike."""
+    def append(self) -> None:
+        """Add a keyframe with unknown errors: all its tiles have the same."""
         self.errors = np.concatenate([self.errors, np.ones((1, TILES), dtype=np.float32)])
 
-    def remove(self, k):
-        """Forget a keyframe."""
+    def remove(self, k: int) -> None:
+        """Remove keyframe k."""
         self.errors = np.delete(self.errors, k, axis=0)
 
-    def draw(self, keyframes, generator):
-        """Return a tile (R,) for a ray of each keyframe (R,), likelier where the error is."""
+    def sample_tiles(
+        self, keyframes: NDArray[np.integer], generator: np.random.Generator,
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """Return a tile (R,) for a ray of each keyframe (R,), in proportion to the errors."""
         sums = self.errors.cumsum(1)
-        least = FLOOR * sums[:, -1:] / TILES + NOTHING
+        least = ERROR_FLOOR * sums[:, -1:] / TILES + NO_ERROR
         sums += least * np.arange(1, TILES + 1, dtype=np.float32)
         chosen = sums[keyframes]
         share = generator.random(len(keyframes), dtype=np.float32) * chosen[:, -1]
         return np.minimum((chosen < share[:, None]).sum(1), TILES - 1)
 
-    def learn(self, keyframes, tiles, errors):
-        """Take in what rays found: keyframes, tiles and errors, all (R,)."""
+    def update(
+        self, keyframes: NDArray[np.integer], tiles: NDArray[np.integer],
+        errors: NDArray[np.float32],
+    ) -> None:  # fmt: skip
+        """Move the error of tiles (R,) of keyframes (R,) towards the errors (R,) of rays."""
         size = self.errors.size
         places = keyframes * TILES + tiles
         counts = np.bincount(places, minlength=size)
@@ -40,18 +52,23 @@ class ErrorMap:
         counts = counts[touched]
         means = np.bincount(places, errors, size)[touched] / counts
         flat = self.errors.reshape(-1)
-        flat[touched] += (1 - (1 - RATE) ** counts) * (means - flat[touched])
+        flat[touched] += (1 - (1 - ERROR_RATE) ** counts) * (means - flat[touched])
 
 
-def pixel_in(tiles, widths, heights, generator):
-    """Return a pixel (R,), row-major, in tiles (R,) of images of some widths and heights (R,)."""
+def pixel_in(
+    tiles: NDArray[np.int64], widths: NDArray[np.int64], heights: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Return a random pixel (R,), row-major, in tiles (R,) of images of these sizes (R,)."""
     across, down = generator.random((2, len(tiles)))
-    u = ((tiles % COLUMNS + across) * widths / COLUMNS).astype(np.int64)
-    v = ((tiles // COLUMNS + down) * heights / ROWS).astype(np.int64)
+    u = ((tiles % TILE_COLUMNS + across) * widths / TILE_COLUMNS).astype(np.int64)
+    v = ((tiles // TILE_COLUMNS + down) * heights / TILE_ROWS).astype(np.int64)
     return v * widths + u
 
 
-def tile_of(pixels, widths, heights):
-    """Return the tile (R,) that a pixel (R,) lies in."""
+def tile_of(
+    pixels: NDArray[np.int64], widths: NDArray[np.int64], heights: NDArray[np.int64],
+) -> NDArray[np.int64]:  # fmt: skip
+    """Return the tile (R,) in which a pixel (R,) lies."""
     u, v = pixels % widths, pixels // widths
-    return v * ROWS // heights * COLUMNS + u * COLUMNS // widths
+    return v * TILE_ROWS // heights * TILE_COLUMNS + u * TILE_COLUMNS // widths

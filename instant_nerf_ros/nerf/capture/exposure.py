@@ -1,14 +1,15 @@
 """Exposure: how much brighter or darker each keyframe is than the others.
 
-A camera that adapts to the light shows the same wall in different colours. So the pixels of a
+A camera with automatic exposure shows the same wall in different colors. So the pixels of a
 keyframe are compared with the field after an affine change of each channel, gain * pixel + offset,
-that brings them nearest to what the field shows: ridge regression, with the prior that there is
-no difference. Pixels count from MIDDLE here, so that gain and offset say different things.
+which brings them nearest to the rendered colors: ridge regression, with the prior that there is no
+difference. Pixels are counted from MIDDLE, so that gain and offset are nearly independent.
 """
 import numpy as np
+from numpy.typing import NDArray
 
 PRIOR = 300.0  # rays that the prior is worth
-MEMORY = 3000.0  # rays after which what they told fades: the field was another
+MEMORY = 3000.0  # rays after which older ones fade: the field was another
 MIDDLE = 0.5  # of the range of pixels
 SUMS = 5  # of rays, pixels, their squares, differences, differences times pixels
 
@@ -16,49 +17,57 @@ SUMS = 5  # of rays, pixels, their squares, differences, differences times pixel
 class Exposure:
     """Gains and offsets of K keyframes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.sums = np.empty((0, SUMS, 3))
         self.gains, self.offsets = np.empty((2, 0, 3), dtype=np.float32)  # of channels
 
-    def append(self):
-        """Take in a keyframe that is taken to be like the others."""
+    def append(self) -> None:
+        """Add a keyframe with gain 1 and offset 0."""
         self.sums = np.concatenate([self.sums, np.zeros((1, SUMS, 3))])
         self.gains = np.concatenate([self.gains, np.ones((1, 3), dtype=np.float32)])
         self.offsets = np.concatenate([self.offsets, np.zeros((1, 3), dtype=np.float32)])
 
-    def remove(self, k):
-        """Forget a keyframe."""
+    def remove(self, k: int) -> None:
+        """Remove keyframe k."""
         self.sums, self.gains, self.offsets = (
             np.delete(values, k, axis=0) for values in (self.sums, self.gains, self.offsets))
 
-    def correct(self, keyframes, pixels):
-        """Return pixels (R, 3) uint8 of keyframes (R,) as if all were exposed alike."""
+    def apply(
+        self, keyframes: NDArray[np.integer], pixels: NDArray[np.uint8],
+    ) -> NDArray[np.uint8]:  # fmt: skip
+        """Return pixels (R, 3) of keyframes (R,) as if all had the same exposure."""
         middle = np.float32(255 * MIDDLE)
         changed = (pixels - middle) * self.gains[keyframes] + 255 * self.offsets[keyframes]
         return np.clip(changed + (middle + np.float32(0.5)), 0, 255).astype(np.uint8)
 
-    def learn(self, keyframes, pixels, shown):
-        """Take in pixels (R, 3) uint8, as recorded, and what the field showed there, in [0, 1]."""
+    def update(
+        self, keyframes: NDArray[np.integer], pixels: NDArray[np.uint8],
+        rendered: NDArray[np.float32],
+    ) -> None:  # fmt: skip
+        """Add pixels (R, 3), as recorded, and the colors (R, 3) rendered there, in [0, 1]."""
         count = len(self.sums)
-        pixels = pixels / 255 - MIDDLE
-        differences = shown - MIDDLE - pixels
-        values = np.stack([
-            np.ones_like(pixels), pixels, pixels**2, differences, pixels * differences], 1)
+        values = pixels / 255 - MIDDLE
+        differences = rendered - MIDDLE - values
+        products = np.stack([
+            np.ones_like(values), values, values**2, differences, values * differences], 1)
         places = keyframes[:, None] * 3 * SUMS + np.arange(3 * SUMS)
-        new = np.bincount(
-            places.ravel(), values.ravel(), 3 * SUMS * count)
-        self.sums += new.reshape(self.sums.shape)
+        added = np.bincount(places.ravel(), products.ravel(), 3 * SUMS * count)
+        self.sums += added.reshape(self.sums.shape)
         self.sums *= np.minimum(1, MEMORY / np.maximum(self.sums[:, :1, :1], 1))
         self.solve()
 
-    def solve(self):
-        """Find gains and offsets of what the rays told."""
+    def restore(self, k: int, sums: NDArray[np.float64]) -> None:
+        """Set the sums (SUMS, 3) of keyframe k; `solve` makes them count."""
+        self.sums[k] = sums
+
+    def solve(self) -> None:
+        """Compute gains and offsets from the sums."""
         rays, sums, squares, apart, product = self.sums.transpose(1, 0, 2)
-        # Of each channel, two equations: (squares + prior) g + sums o = product and so on.
+        # Two equations a channel: (squares + prior) gain + sums offset = product, and so on.
         squares, rays = squares + PRIOR, rays + PRIOR
         determinant = squares * rays - sums**2
         gains = (rays * product - sums * apart) / determinant
         offsets = (squares * apart - sums * product) / determinant
-        # What all have in common is not exposure: the field is still blurred, say.
+        # What all keyframes have in common is not exposure: the field may still be blurred.
         self.gains = (1 + gains - gains.mean(0)).astype(np.float32)
         self.offsets = (offsets - offsets.mean(0)).astype(np.float32)

@@ -1,17 +1,29 @@
-"""Field: density and colour at positions in the world.
+"""Radiance field: density and color at positions in the world.
 
-The only place where metres become the unit cube of the hash grid. The cube is far larger than any
-map, so the grid has no border to outgrow: its vertices lie on a lattice fixed in the world, and
-hashing spends entries only on places that were seen.
+This is the only place where metres become the unit cube of the hash grid. The cube is far larger
+than any map, so the grid has no border: its vertices lie on a lattice fixed in the world, and
+hashing spends entries only on places that rays have sampled.
 """
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import torch
+from torch import Tensor
 
-EXTENT = 512.0  # metres, edge of the unit cube, centred on the world's origin
-MAX_LOG_DENSITY = 10.0  # exp(10) per metre is opaque within a millimetre
+from instant_nerf_ros.nerf.constants import MAX_LOG_DENSITY
+from instant_nerf_ros.nerf.field.samples import Samples
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend, Color, Geometry
+    from instant_nerf_ros.nerf.config import FieldConfig
+
+EXTENT = 512.0  # metres, edge of the unit cube, centred on the origin
 
 
-def geometry_settings(config):
-    """Return the arguments of a backend's GeometryNetwork: scales, log2_table, hidden."""
+def geometry_settings(config: FieldConfig) -> tuple[list[float], int, int]:
+    """Return the arguments of Backend.GeometryNetwork: scales, log2_table, hidden."""
     growth = 1.0
     if config.levels > 1:
         growth = (config.coarsest_cell / config.finest_cell) ** (1 / (config.levels - 1))
@@ -22,53 +34,57 @@ def geometry_settings(config):
 
 
 class _TruncatedExp(torch.autograd.Function):
-    """exp, with the gradient bounded where exp grows out of all proportion (Mueller 2022)."""
+    """exp, with the gradient bounded where exp becomes too large (Mueller et al. 2022)."""
 
     @staticmethod
-    def forward(ctx, logarithm):
+    def forward(ctx: Any, logarithm: Tensor) -> Tensor:
         density = logarithm.clamp(max=MAX_LOG_DENSITY).exp()
         ctx.save_for_backward(density)
         return density
 
     @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        [density] = ctx.saved_tensors
+        return gradient * density
 
 
-class Field:
-    """A hash grid and two small networks. Positions are in metres, world frame."""
+class RadianceField:
+    """A hash grid and two small networks. Positions are in metres."""
 
     extent = EXTENT
 
-    def __init__(self, config, backend):
+    def __init__(self, config: FieldConfig, backend: Backend) -> None:
         self.geometry = backend.GeometryNetwork(*geometry_settings(config))
         self.color = backend.ColorNetwork(config.hidden)
 
-    def __call__(self, samples, directions, visible):
-        """Return densities (N,) per metre and colours (N, 3) of samples on rays (R, 3).
+    def __call__(
+        self, samples: Samples, directions: Tensor, visible: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Return densities (N,) per metre and colors (N, 3) of samples on rays (R, 3).
 
-        visible(densities) tells which samples (N,) light comes from; the others get no colour,
-        and cost none.
+        visible(densities) returns which samples (N,) contribute to a pixel; the color network is
+        evaluated for these only, the others are black.
         """
         geometry = self.geometry(samples.positions / EXTENT + 0.5)
-        densities = _TruncatedExp.apply(geometry[:, 0])
-        seen = torch.nonzero(visible(densities.detach()))[:, 0]
-        colors = self.color(directions, samples.ray_indices[seen], geometry[seen])
-        return densities, colors.new_zeros(len(densities), 3).index_copy(0, seen, colors)
+        densities: Tensor = _TruncatedExp.apply(geometry[:, 0])
+        index = torch.nonzero(visible(densities.detach()))[:, 0]
+        colors = self.color(directions, samples.ray_indices[index], geometry[index])
+        return densities, colors.new_zeros(len(densities), 3).index_copy(0, index, colors)
 
     @torch.no_grad()
-    def density(self, positions):
+    def density(self, positions: Tensor) -> Tensor:
         """Return the densities (N,) per metre at positions (N, 3), without gradient."""
-        return _TruncatedExp.apply(self.geometry(positions / EXTENT + 0.5)[:, 0])
+        density: Tensor = _TruncatedExp.apply(self.geometry(positions / EXTENT + 0.5)[:, 0])
+        return density
 
-    def zero_grad(self):
-        """Forget the gradients."""
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
         for network in (self.geometry, self.color):
             network.zero_grad()
 
-    def state(self):
-        """Return all parameters as {name: tensor}, the same names for every backend."""
-        networks = {'geometry': self.geometry, 'color': self.color}
+    def state(self) -> dict[str, Tensor]:
+        """Return all parameters as {name: tensor}, with the same names for every backend."""
+        networks: dict[str, Geometry | Color] = {'geometry': self.geometry, 'color': self.color}
         return {
             f'{network}.{name}': parameter.detach()
             for network, module in networks.items()
@@ -76,7 +92,7 @@ class Field:
         }
 
     @torch.no_grad()
-    def load(self, state):
+    def load(self, state: Mapping[str, Tensor]) -> None:
         """Copy parameters from a dictionary like that of `state`.
 
         Raises ValueError where names or shapes differ.

@@ -1,42 +1,57 @@
-"""Render: the field seen from any pose."""
+"""Render: views of the field from any pose."""
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from instant_nerf_ros.nerf.capture import rays as rays_module
+from instant_nerf_ros.nerf.capture.rays import ALL, Rays, camera_rays, ray_directions
+from instant_nerf_ros.nerf.constants import MAX_SAMPLES
 from instant_nerf_ros.nerf.field.composite import composite, median_distances, visible
-from instant_nerf_ros.nerf.field.samples import MOST_SAMPLES, sample
+from instant_nerf_ros.nerf.field.samples import March, sample
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend
+    from instant_nerf_ros.nerf.camera import Camera
+    from instant_nerf_ros.nerf.config import SamplingConfig
+    from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+    from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 CHUNK = 4096  # rays at a time, so that memory stays small
 # Most rays end after a few samples. Those that do not are sampled again, further.
-LIMITS = 16, MOST_SAMPLES
+SAMPLE_LIMITS = 16, MAX_SAMPLES
 OPAQUE = 0.99  # opacity at which a ray has ended
-HAS_DEPTH = 0.5  # opacity from which a pixel has a depth
+MIN_DEPTH_OPACITY = 0.5  # opacity from which a pixel has a depth
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
     """A rendered image."""
 
-    color: np.ndarray  # (H, W, 3) uint8 RGB
-    depth: np.ndarray  # (H, W) float32, metres along the optical axis; NaN where nothing is opaque
-    opacity: np.ndarray  # (H, W) float32 in [0, 1]
+    color: NDArray[np.uint8]  # (H, W, 3) RGB
+    depth: NDArray[np.float32]  # (H, W) metres along the optical axis; NaN where transparent
+    opacity: NDArray[np.float32]  # (H, W) in [0, 1]
 
 
-def render(
-    field, occupancy, camera, T_world_camera, config, backend, stride, rows=rays_module.ALL,
-):  # fmt: skip
-    """Render a slice of the rows of a view over black.
+def render_view(
+    field: RadianceField, occupancy: OccupancyGrid, camera: Camera,
+    T_world_camera: NDArray[np.float64], config: SamplingConfig, backend: Backend, stride: float,
+    rows: slice = ALL,
+) -> View:  # fmt: skip
+    """Render the view, or a slice of its rows, of a camera at a pose (4, 4), over black.
 
-    config is the SamplingConfig, stride multiplies its steps.
+    stride multiplies the steps along the rays.
     """
-    rays = rays_module.of_camera(camera, T_world_camera, backend.DEVICE, rows)
-    colors, distances, opacities = look(field, rays, occupancy, config, backend, stride)
-    depth = distances * rays_module.directions_of(camera, backend.DEVICE, rows)[:, 2]
-    depth = torch.where(opacities >= HAS_DEPTH, depth, math.nan)
+    rays = camera_rays(camera, T_world_camera, backend.DEVICE, rows)
+    colors, distances, opacities = backend.render_rays(field, rays, occupancy, config, stride)
+    depth = distances * ray_directions(camera, backend.DEVICE, rows)[:, 2]
+    depth = torch.where(opacities >= MIN_DEPTH_OPACITY, depth, math.nan)
     color = (colors.clamp(0, 1) * 255 + 0.5).byte()
     size = len(rays) // camera.width, camera.width
     return View(
@@ -45,34 +60,29 @@ def render(
 
 
 @torch.no_grad()
-def look(field, rays, occupancy, config, backend, stride):
-    """Return colours (R, 3) over black, median distances (R,) and opacities (R,) of rays.
-
-    A backend that is WHOLE does the same in one go.
-    """
-    rays = rays.to(backend.DEVICE)
-    if backend.WHOLE:
-        return backend.look(field, rays, occupancy, config, stride)
-    device = backend.DEVICE
+def render_rays(
+    field: RadianceField, rays: Rays, occupancy: OccupancyGrid, config: SamplingConfig,
+    march: March, stride: float,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return colors (R, 3) over black, median distances (R,) [m] and opacities (R,) of rays."""
+    device = rays.origins.device
     colors = torch.zeros(len(rays), 3, device=device)
     distances, opacities = torch.zeros(2, len(rays), device=device)
     unfinished = torch.arange(len(rays), device=device)
-    for limit in LIMITS:
+    for limit in SAMPLE_LIMITS:
         following = []
         for chosen in unfinished.split(CHUNK):
-            part = rays_module.Rays(
-                rays.origins[chosen], rays.directions[chosen],
-                rays.surfaces[chosen], rays.pixels[chosen],
-            )  # fmt: skip
+            part = rays.where(chosen)
             middle = torch.full((len(part),), 0.5, device=device)
             limits = torch.full((len(part),), limit, dtype=torch.int32, device=device)
             samples = sample(
-                part, occupancy, config, backend, middle, stride, limits, visited_only=True)
-            seen = functools.partial(visible, samples=samples, backend=backend)
-            pixels = composite(*field(samples, part.directions, seen), samples, backend)
+                part, occupancy, config, march, middle, stride, limits, visited_only=True)
+            pixels = composite(
+                *field(samples, part.directions, functools.partial(visible, samples=samples)),
+                samples)
             colors[chosen] = pixels.colors
             opacities[chosen] = pixels.opacities
-            distances[chosen] = median_distances(pixels.weights, samples, backend)
+            distances[chosen] = median_distances(pixels.weights, samples)
             cut = (samples.offsets.diff() == limit) & (pixels.opacities < OPAQUE)
             following.append(chosen[cut])
         unfinished = torch.cat(following)

@@ -7,7 +7,7 @@ from instant_nerf_ros.nerf.motion import epipolar, reprojection
 from instant_nerf_ros.nerf.motion.tracks import Tracks
 
 BACK = 1, 2, 4, 8, 15, 30  # how many images before an image it is compared with
-KEPT = BACK[-1] + 1
+WINDOW = BACK[-1] + 1
 FREE = 24  # of the latest poses are corrected
 LEAST_MOTION = 0.02  # metres; less, and an epipolar line says nothing of a match
 FEWEST = 15  # matches of two images
@@ -35,7 +35,7 @@ class Aligned:
 
 
 @dataclasses.dataclass
-class Seen:
+class Observations:
     """M observations of points, each in an image that is not the first of its track."""
 
     tracks: np.ndarray  # (M,), in order
@@ -57,13 +57,13 @@ class Seen:
         errors = (np.linalg.norm(errors, axis=-1) / expected)[known & of_it]
         return len(errors) >= FEWEST and np.median(errors) > JUMP
 
-    def evidence(self, poses, first):
+    def normal_equations(self, poses, first):
         """Return the normal matrix (P, 6, P, 6) and the gradient (P, 6) of so many poses."""
         inverse, known, errors = self._located(np.ones(len(self.tracks), bool))
         loss = 1 + (errors**2).sum(-1) / OUTLIER**2
         roots = (known / NOISE / np.sqrt(loss))[:, None]
-        by_anchor, by_camera, by_depth = reprojection.slopes(*self.geometry, inverse)
-        return reprojection.eliminated(
+        by_anchor, by_camera, by_depth = reprojection.jacobians(*self.geometry, inverse)
+        return reprojection.schur_complement(
             roots[..., None] * by_anchor, roots[..., None] * by_camera, roots * by_depth,
             roots * errors, self.anchors, self.cameras, self.tracks, poses, first)
 
@@ -107,8 +107,8 @@ class Alignment:
         return {image.number: image.pose for image in self.images[-FREE:]}
 
     def _take(self, new):
-        self.images = [*self.images, new][-KEPT:]
-        self.tracks.add(len(new.places), KEPT)
+        self.images = [*self.images, new][-WINDOW:]
+        self.tracks.add(len(new.places), WINDOW)
         for back in BACK:
             if back < len(self.images):
                 self._match(new, back)
@@ -119,7 +119,7 @@ class Alignment:
         if np.linalg.norm(T_other_camera[:3, 3]) < LEAST_MOTION:
             return
         own, its = epipolar.matches(new.descriptors, other.descriptors).T
-        off = epipolar.off_lines(T_other_camera, new.places[own], other.places[its])
+        off = epipolar.sampson_distance(T_other_camera, new.places[own], other.places[its])
         good = abs(off) * new.focal < GATE
         if good.sum() >= FEWEST:
             self.tracks.join(own[good], back, its[good])
@@ -139,16 +139,16 @@ class Alignment:
         poses = np.stack([image.pose for image in self.images])
         T_camera_anchor = np.linalg.inv(poses)[cameras] @ poses[anchors]
         focal = np.array([image.focal for image in self.images])[cameras, None]
-        return Seen(tracks, anchors, cameras, (T_camera_anchor, starts, focal), places)
+        return Observations(tracks, anchors, cameras, (T_camera_anchor, starts, focal), places)
 
     def _step(self, seen):
         """Take a step of Gauss-Newton; the next image brings the next."""
         free = self.images[-FREE:]
-        normal, gradient = seen.evidence(len(self.images), len(self.images) - len(free))
+        normal, gradient = seen.normal_equations(len(self.images), len(self.images) - len(free))
         precision = np.tile(self.sigmas**-2, len(free))
         away = [epipolar.motion_of(np.linalg.inv(image.given) @ image.pose) for image in free]
         motions = -np.linalg.solve(
             normal.reshape(len(precision), -1) + np.diag(precision),
             gradient.ravel() + precision * np.concatenate(away))
         for image, motion in zip(free, motions.reshape(-1, 6)):
-            image.pose = epipolar.moved(image.pose, motion)
+            image.pose = epipolar.apply_motion(image.pose, motion)

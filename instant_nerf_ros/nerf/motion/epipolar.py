@@ -33,7 +33,7 @@ def matches(descriptors, others):
     return np.stack([own, nearest[own]], axis=-1)
 
 
-def off_lines(T_other_camera, places, others):
+def sampson_distance(T_other_camera, places, others):
     """Return the Sampson distances (M,) of matches to their epipolar lines.
 
     T_other_camera (4, 4); places and others (M, 3) on the planes z = 1, in whose units the
@@ -52,7 +52,7 @@ def cross(vectors):
     return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
 
 
-def moved(T, motion):
+def apply_motion(T, motion):
     """Return a pose (4, 4) after a motion (6,) in its own frame: rotation [rad], translation."""
     small = np.eye(4)
     small[:3, :3] = cv2.Rodrigues(motion[:3])[0]

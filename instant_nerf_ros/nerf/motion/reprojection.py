@@ -22,9 +22,9 @@ def inverse_depths(T_camera_anchor, starts, focal, places, tracks):
     """
     far, shifts = _turned(T_camera_anchor, starts), T_camera_anchor[:, :3, 3]
     off = focal * (far[:, :2] - far[:, 2:] * places[:, :2])
-    slopes = focal * (shifts[:, :2] - shifts[:, 2:] * places[:, :2])
-    down = np.bincount(tracks, (off * slopes).sum(-1))
-    steep = np.bincount(tracks, (slopes**2).sum(-1)).clip(min=TINY)
+    jacobians = focal * (shifts[:, :2] - shifts[:, 2:] * places[:, :2])
+    down = np.bincount(tracks, (off * jacobians).sum(-1))
+    steep = np.bincount(tracks, (jacobians**2).sum(-1)).clip(min=TINY)
     return -down / steep, abs(down) / np.sqrt(steep)
 
 
@@ -34,7 +34,7 @@ def errors(T_camera_anchor, starts, focal, inverse, places):
     return focal * (seen[:, :2] / seen[:, 2:].clip(min=AHEAD) - places[:, :2])
 
 
-def slopes(T_camera_anchor, starts, focal, inverse):
+def jacobians(T_camera_anchor, starts, focal, inverse):
     """Return how errors change: with anchor, with camera (M, 2, 6), and inverse depth (M, 2).
 
     Anchor and camera move as `epipolar.moved` says.
@@ -51,7 +51,7 @@ def slopes(T_camera_anchor, starts, focal, inverse):
     return by_anchor, by_camera, (by_seen @ T_camera_anchor[:, :3, 3:])[..., 0]
 
 
-def eliminated(by_anchor, by_camera, by_depth, errors, anchors, cameras, tracks, poses, first):
+def schur_complement(by_anchor, by_camera, by_depth, errors, anchors, cameras, tracks, poses, first):
     """Return normal matrix (P, 6, P, 6) and gradient (P, 6), with inverse depths as they follow.
 
     errors (M, 2) change by by_anchor and by_camera (M, 2, 6) with two of so many poses, which

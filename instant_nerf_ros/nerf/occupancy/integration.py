@@ -1,111 +1,153 @@
-"""Evidence: where the rays of a keyframe end, and up to where they cross nothing."""
+"""Integration: the votes of depth images, scans and rendered keyframes in the occupancy grid.
+
+The inverse sensor model: where a ray ends, and along which distance it is known to be clear.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
+from torch import Tensor
 
-from instant_nerf_ros.nerf.capture import rays
-from instant_nerf_ros.nerf.field import render
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.rays import Rays, keyframe_rays
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
-MEASURED = 16384  # rays of a depth image that tell: some for each voxel in sight
-RENDERED = 2048  # rays of a look at a keyframe without depth
-LEARNT = 1024  # rays drawn from a keyframe before what the field shows of it tells anything
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.config import SamplingConfig
+    from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+
+DEPTH_RAYS = 16384  # of a depth image that vote: several for each voxel in view
+RENDERED_RAYS = 2048  # of a keyframe without depth that vote at a time
+MIN_TRAINED_RAYS = 1024  # of a keyframe, before its rendered rays vote
 NOISE = 0.005  # [1/m], times the distance squared: three sigmas of a structured-light camera
 # (Nguyen, Izadi and Lovell 2012, "Modeling Kinect sensor noise", eq. 3)
 SCAN_NOISE = 0.05  # metres, of a lidar
-LARGEST_ERROR = 0.15  # of a colour channel
-LEAST_OPACITY = 0.95
-PLACES, BEYOND = 24, 1.2  # where a ray is probed: so often, up to so many times the median
-GLIMMER = 0.01  # opacity that nothing has before it is there
-SHARP = 0.2, 0.8  # largest opacity before a sharp surface, least one behind it
-SHARPNESS = 0.1  # half the width that it may have, per distance
-CAUTION = 0.9  # of the way to the first glimmer: the field is as exact as the poses of its images
+MAX_COLOR_ERROR = 0.15  # of a channel
+MIN_OPACITY = 0.95
+PROBES, PROBED = 24, 1.2  # densities along a ray: so many, up to so many times its median distance
+FIRST_OPACITY = 0.01  # at which free space ends
+SHARP = 0.2, 0.8  # largest opacity in front of a sharp surface, least one behind it
+SHARPNESS = 0.1  # half the width of a sharp surface, per distance
+CLEAR_SHARE = 0.9  # of the distance to FIRST_OPACITY: the field is as exact as its poses
 
 
-def tell_measured(keyframes, k, occupancy, generator):
-    """Let the depth image of keyframe k, if it has one, vote on the voxels."""
-    seen = rays.of_keyframe(keyframes, k, MEASURED, generator)
-    seen = seen.where(seen.surfaces > 0).to(occupancy.backend.DEVICE)
-    if len(seen):
-        told = measured(seen, occupancy.voxel_size)
-        occupancy.carve(seen, *told, True, keyframes.numbers[k])
+def integrate_depth(
+    keyframes: Keyframes, k: int, occupancy: OccupancyGrid, generator: np.random.Generator,
+) -> None:  # fmt: skip
+    """Let the depth image of keyframe k vote, if it has one."""
+    rays = keyframe_rays(keyframes, k, DEPTH_RAYS, generator)
+    rays = rays.where(rays.surfaces > 0).to(occupancy.backend.DEVICE)
+    if len(rays):
+        distances, clear_distances = measured_distances(rays, occupancy.voxel_size)
+        occupancy.integrate_rays(
+            rays, distances, clear_distances, True, int(keyframes.ids[k]))
 
 
-def tell_again(seen, occupancy, number):
-    """Let measured Rays from where others were vote before, under a number of their own.
+def integrate_static(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
+    """Let measured rays from a viewpoint that has voted before vote again, under a new id.
 
-    What the same look says again and again is no new evidence, and must not outvote looks from
-    elsewhere: beside a surface, voxels are crossed in part. So these rays cross only voxels that
-    touch none in which one of them ends. What comes is there, and what goes clears, all the same.
+    Repeated measurements from one place are no independent evidence and must not outvote other
+    viewpoints: beside a surface, rays cross voxels in part. So these rays have misses only in
+    voxels that touch none in which one of them ends. What appears becomes occupied and what
+    disappears becomes free all the same.
     """
-    seen = seen.where(seen.surfaces > 0).to(occupancy.backend.DEVICE)
-    if len(seen):
-        distances, reaches = measured(seen, occupancy.voxel_size)
-        nowhere = torch.zeros_like(distances)
-        occupancy.carve(seen, distances, nowhere, True, number)
-        occupancy.abstain(seen.origins + distances[:, None] * seen.directions, number)
-        occupancy.carve(seen, nowhere, reaches, True, number)
+    rays = rays.where(rays.surfaces > 0).to(occupancy.backend.DEVICE)
+    if len(rays):
+        distances, clear_distances = measured_distances(rays, occupancy.voxel_size)
+        zeros = torch.zeros_like(distances)
+        occupancy.integrate_rays(rays, distances, zeros, True, vote_id)
+        occupancy.mark_voted(rays.origins + distances[:, None] * rays.directions, vote_id)
+        occupancy.integrate_rays(rays, zeros, clear_distances, True, vote_id)
 
 
-def tell_scan(seen, occupancy, number):
-    """Let the Rays of a scan of a range sensor vote, as a keyframe of that number."""
-    seen = seen.to(occupancy.backend.DEVICE)
-    reaches = (seen.surfaces - occupancy.voxel_size - SCAN_NOISE).clamp(min=0)
-    occupancy.carve(seen, seen.surfaces, reaches, True, number)
+def integrate_scan(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
+    """Let the rays of a scan of a range sensor vote, under an id like that of a keyframe."""
+    rays = rays.to(occupancy.backend.DEVICE)
+    clear_distances = (rays.surfaces - occupancy.voxel_size - SCAN_NOISE).clamp(min=0)
+    occupancy.integrate_rays(rays, rays.surfaces, clear_distances, True, vote_id)
 
 
-def tell_rendered(keyframes, turn, occupancy, generator, field, config, backend, stride):
-    """Let what the field shows of a keyframe vote, if that is learnt and has no depth.
+def integrate_rendered(
+    keyframes: Keyframes, k: int, occupancy: OccupancyGrid, generator: np.random.Generator,
+    field: RadianceField, config: SamplingConfig, stride: float,
+) -> None:  # fmt: skip
+    """Let keyframe k vote with what the field renders of it, if it is trained and has no depth.
 
-    turn counts the calls: it is the keyframes' one after the other. The other arguments are those
-    of render.look.
+    stride multiplies the steps along the rays.
     """
-    k = turn % len(keyframes)
-    if keyframes.draws[k] < LEARNT:
+    if keyframes.ray_counts[k] < MIN_TRAINED_RAYS:
         return
-    seen = rays.of_keyframe(keyframes, k, RENDERED, generator)
-    if not seen.surfaces.any():
-        seen = seen.to(backend.DEVICE)
-        shown = render.look(field, seen, occupancy, config, backend, stride)
-        told = rendered(field, seen, *shown, occupancy.voxel_size)
-        occupancy.carve(seen, *told, False, keyframes.numbers[k])
+    rays = keyframe_rays(keyframes, k, RENDERED_RAYS, generator)
+    if not rays.surfaces.any():
+        backend = occupancy.backend
+        rays = rays.to(backend.DEVICE)
+        colors, medians, opacities = backend.render_rays(field, rays, occupancy, config, stride)
+        distances, clear_distances = rendered_distances(
+            field, rays, colors, medians, opacities, occupancy.voxel_size)
+        occupancy.integrate_rays(
+            rays, distances, clear_distances, False, int(keyframes.ids[k]))
 
 
-def measured(seen, voxel_size):
-    """Return the distances (R,) at which measured rays end, and their reaches (R,), metres.
+def probe_density(
+    field: RadianceField, rays: Rays, shares: Tensor, medians: Tensor, occupancy: OccupancyGrid,
+) -> None:  # fmt: skip
+    """Update the density at shares (R,) of the rays' lengths, also in voxels that are skipped.
 
-    A ray stays clear of its end by a voxel and the noise of the sensor, as the voxels of the
-    surface must not look crossed.
+    The length of a ray is its measured distance or, without one, its median distance (R,) [m].
     """
-    distances = seen.surfaces
+    lengths = torch.where(rays.surfaces > 0, rays.surfaces, medians)
+    positions = rays.origins + (shares * lengths)[:, None] * rays.directions
+    occupancy.update_density(positions, field.density(positions))
+
+
+def measured_distances(rays: Rays, voxel_size: float) -> tuple[Tensor, Tensor]:
+    """Return the distances (R,) at which measured rays end, and their clear distances (R,) [m].
+
+    A ray is clear up to a voxel and the noise of the sensor in front of its end, so that it does
+    not count as a miss in the voxels of the surface itself.
+    """
+    distances = rays.surfaces
     return distances, (distances - voxel_size - NOISE * distances**2).clamp(min=0)
 
 
 @torch.no_grad()
-def rendered(field, seen, colors, medians, opacities, voxel_size):
-    """Return distances and reaches as `measured` does, of what render.look shows; 0 = unknown.
+def rendered_distances(
+    field: RadianceField, rays: Rays, colors: Tensor, medians: Tensor, opacities: Tensor,
+    voxel_size: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return `measured_distances` of what Backend.render_rays returns; 0 where unknown.
 
-    A ray ends at its median distance if the field shows what the camera saw, and lets nothing
-    shine through. It crosses free space only before a sharp surface, and only up to where the
-    first light is absorbed: what is fog yet may turn out to be anything.
+    A ray ends at its median distance if the rendered color is that of the pixel and the ray is
+    opaque. It is clear only in front of a sharp surface, and only up to where the opacity begins:
+    fog of an untrained field is no evidence.
     """
-    error = (colors - seen.pixels / 255).abs().amax(-1)
-    explained = (error < LARGEST_ERROR) & (opacities > LEAST_OPACITY) & (medians > 0)
-    # To ask for all costs a GPU less than to wait until the host knows how many these are.
-    chosen = explained if explained.device.type == 'cpu' else slice(None)
-    reaches = torch.zeros_like(medians)
-    reaches[chosen] = _reaches(field, seen.where(chosen), medians[chosen], voxel_size)
-    return tuple(torch.where(explained, values, 0.0) for values in (medians, reaches))
+    error = (colors - rays.pixels / 255).abs().amax(-1)
+    explained = (error < MAX_COLOR_ERROR) & (opacities > MIN_OPACITY) & (medians > 0)
+    # On a GPU, evaluating all costs less than waiting until the host knows how many these are.
+    if explained.device.type == 'cpu':
+        clear = torch.zeros_like(medians)
+        clear[explained] = _clear_distances(
+            field, rays.where(explained), medians[explained], voxel_size)
+    else:
+        clear = _clear_distances(field, rays, medians, voxel_size)
+    return torch.where(explained, medians, 0.0), torch.where(explained, clear, 0.0)
 
 
-def _reaches(field, seen, medians, voxel_size):
-    """Return how far (R,) rays that end at medians (R,) cross nothing, metres; see `rendered`."""
-    step = BEYOND / PLACES
-    shares = (torch.arange(PLACES, device=medians.device) + 0.5) * step
+def _clear_distances(
+    field: RadianceField, rays: Rays, medians: Tensor, voxel_size: float,
+) -> Tensor:  # fmt: skip
+    """Return the clear distances (R,) [m] of rays that end at medians (R,) [m]."""
+    step = PROBED / PROBES
+    shares = (torch.arange(PROBES, device=medians.device) + 0.5) * step
     along = medians[:, None] * shares
-    positions = seen.origins[:, None] + along[..., None] * seen.directions[:, None]
+    positions = rays.origins[:, None] + along[..., None] * rays.directions[:, None]
     densities = field.density(positions.reshape(-1, 3)).reshape(along.shape)
-    absorbed = -torch.expm1(-(densities * medians[:, None] * step).cumsum(-1))
+    opacities = -torch.expm1(-(densities * medians[:, None] * step).cumsum(-1))
     before, behind = (
-        absorbed[:, round(share / step) - 1] for share in (1 - SHARPNESS, 1 + SHARPNESS))
+        opacities[:, round(share / step) - 1] for share in (1 - SHARPNESS, 1 + SHARPNESS))
     sharp = (before < SHARP[0]) & (behind > SHARP[1])
-    clear = (absorbed < GLIMMER).sum(-1) * step * medians
-    reaches = (CAUTION * clear.minimum(medians) - voxel_size).clamp(min=0)
-    return torch.where(sharp, reaches, 0.0)
+    clear = (opacities < FIRST_OPACITY).sum(-1) * step * medians
+    clear = (CLEAR_SHARE * clear.minimum(medians) - voxel_size).clamp(min=0)
+    return torch.where(sharp, clear, 0.0)

@@ -1,77 +1,100 @@
-"""Occupancy: the voxel grid of what is empty, and of what the rays say is there."""
+"""The occupancy grid: voxels that training may skip, and the votes of rays on what is there."""
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from instant_nerf_ros.nerf.config import MAX_VOXELS
+from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.config import MAX_VOXELS, OccupancyConfig
+from instant_nerf_ros.nerf.local_frame import LocalFrame
+from instant_nerf_ros.nerf.occupancy import lattice
 from instant_nerf_ros.nerf.occupancy.sparse_memory import copy_used, zeros
 
-# A floor at z = 0 lies in the middle of a layer of voxels, and does not flicker between two.
-LATTICE = np.array([0.0, 0.0, -0.5])  # corner of voxel (0, 0, 0) of the world, in voxels
-DECAY = 0.9  # of the stored density, at each visit
-GRIDS = 'density', 'voxels', 'hits', 'passes', 'stamps', 'colors'
-STAMPS = 255  # keyframes that are told from one another; 0 is none
-AROUND = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbours
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend
+
+DECAY = 0.9  # of the stored density, at each update
+GRIDS = 'density', 'density_state', 'hits', 'misses', 'last_keyframe', 'colors'
+KEYFRAME_TAGS = 255  # keyframes that last_keyframe distinguishes; 0 is none
+NEIGHBORHOOD = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbors
+
+Window = tuple[slice, slice, slice]
 
 
-class Occupancy:
-    """Voxels of one size, around the first camera, growing with the way.
+class OccupancyGrid:
+    """A dense voxel grid around the first camera that grows with the path of the cameras.
 
-    Two kinds of knowledge, never mixed: `voxels` is the field's, and lets samples be skipped;
-    `hits` and `passes` count the keyframes whose rays ended in a voxel or crossed it, and make the
-    maps. A voxel without rays is neither free nor occupied, whatever the field dreams there.
+    It holds two kinds of knowledge, which are never mixed: `density_state` follows from the field,
+    and lets samples be skipped; `hits` and `misses` count the keyframes whose rays ended in a
+    voxel or crossed it, and make the maps. A voxel without votes is neither free nor occupied,
+    whatever the field renders there.
+
+    The tensors are on the device of the backend. Positions are metres in the local frame, which
+    is the world frame near the origin of the world.
     """
 
-    def __init__(self, config, center, backend):
-        self.backend = backend
+    def __init__(
+        self, config: OccupancyConfig, center: ArrayLike, backend: Backend,
+        frame: LocalFrame | None = None,
+    ) -> None:  # fmt: skip
+        self.config, self.backend = config, backend
+        self.frame = frame or LocalFrame()
         self.voxel_size = config.voxel_size
         self.threshold = -math.log(1 - config.min_alpha) / config.voxel_size
         extent = np.array([config.length, config.width, config.height])
         shape = np.ceil(extent / self.voxel_size).astype(int)
-        # The corner lies on the lattice of the world, so that maps of all sessions align.
-        corner = np.asarray(center) / self.voxel_size - shape / 2 - LATTICE
-        self._place(np.floor(corner).astype(int), shape)
-        self._lattice = self._tensor(LATTICE)
-        # The box that rays tell of; it stays where the rays are, and nobody waits for it.
+        self._place(lattice.first_voxel(center, shape, self.voxel_size), shape)
+        self._lattice = self._tensor(lattice.OFFSET)
+        # The box of all voxels with votes. It stays on the device, so that the host never waits.
         self.low = self.high = self._tensor(self.first + shape // 2)
         self.density = self._zeros(shape, torch.float32)
-        self.voxels, self.hits, self.passes, self.stamps = (
+        self.density_state, self.hits, self.misses, self.last_keyframe = (
             self._zeros(shape, torch.uint8) for _ in range(4))
         self.colors = self._zeros((*shape, 3), torch.uint8)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """Return the number of voxels along x, y, z."""
-        return tuple(self.voxels.shape)
+        nx, ny, nz = self.density_state.shape
+        return nx, ny, nz
 
     @property
-    def corner(self):
-        """Return the corner of voxel (0, 0, 0), (3,) metres, world."""
-        return (self.first + LATTICE) * self.voxel_size
+    def corner(self) -> NDArray[np.float64]:
+        """Return the corner of voxel (0, 0, 0), (3,) metres, local."""
+        return lattice.corner(self.first, self.voxel_size)
 
-    def _place(self, first, shape):
-        self.first = first  # index of voxel (0, 0, 0) on the lattice of the world
-        # The lowest and the highest corner (3,) float32: each step asks, and should not wait.
+    @property
+    def world_first(self) -> NDArray[np.int64]:
+        """Return the lattice index (3,) of voxel (0, 0, 0) in the world."""
+        return self.first + self.frame.voxels
+
+    @property
+    def world_corner(self) -> NDArray[np.float64]:
+        """Return the corner of voxel (0, 0, 0), (3,) metres, world."""
+        return lattice.corner(self.world_first, self.voxel_size)
+
+    def empty_at(self, center: NDArray[np.float64]) -> OccupancyGrid:
+        """Return a grid without votes around a center (3,), of the first size."""
+        return OccupancyGrid(self.config, center, self.backend, self.frame)
+
+    def _place(self, first: NDArray[np.int64], shape: NDArray[np.int64]) -> None:
+        self.first = first  # lattice index of voxel (0, 0, 0)
+        # The lowest and the highest corner (3,) float32, on the device: each step needs them.
         self.origin = self._tensor(self.corner).float()
         self.end = self.origin + self._tensor(shape).float() * self.voxel_size
 
-    def include(self, position):
+    def grow_to(self, position: NDArray[np.float64]) -> None:
         """Grow, doubling an axis at a time, until a position (3,) lies inside.
 
         Raises ValueError if that takes more than MAX_VOXELS; nothing has changed then.
         """
-        index = np.floor((np.asarray(position) - self.corner) / self.voxel_size)
-        below, above = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
-        for axis, size in enumerate(self.shape):
-            while not -below[axis] <= index[axis] < size + above[axis]:
-                extra = size + below[axis] + above[axis]
-                if extra > MAX_VOXELS:
-                    break
-                if index[axis] < -below[axis]:
-                    below[axis] += extra
-                else:
-                    above[axis] += extra
+        index = np.floor((position - self.corner) / self.voxel_size)
+        below, above = lattice.growth(index, self.shape)
         shape = below + self.shape + above
         voxels = np.prod(shape.astype(float))
         if voxels > MAX_VOXELS:
@@ -95,8 +118,8 @@ class Occupancy:
         for name, grid in grown.items():
             setattr(self, name, grid)
 
-    def clip(self, rays, near, far):
-        """Return the interval of each ray that lies in the grid and in [near, far], two (R,)."""
+    def clip(self, rays: Rays, near: float, far: float) -> tuple[Tensor, Tensor]:
+        """Return the interval (R,), (R,) of each ray that lies in the grid and in [near, far]."""
         safe = torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
         faces = torch.stack([self.origin, self.end])
         crossings = (faces[:, None] - rays.origins) / safe
@@ -104,65 +127,63 @@ class Occupancy:
         leave = crossings.amax(0).amin(-1).clamp(max=far)
         return enter, leave
 
-    def visit(self, positions, densities):
-        """Note densities (N,) that the field has at positions (N, 3)."""
+    def update_density(self, positions: Tensor, densities: Tensor) -> None:
+        """Update the voxels at positions (N, 3) with densities (N,) per metre of the field."""
         if not len(densities):
             return
-        # While all is fog the voxels of less than the usual fog are empty, or all or none were.
+        # While all is fog, a voxel with less than half of the mean density counts as empty.
         threshold = (densities.mean() / 2).clamp(max=self.threshold)
-        self.backend.visit(
-            positions, densities, self.density, self.voxels, self.origin, self.voxel_size, DECAY,
-            threshold)
+        self.backend.update_density(
+            positions, densities, self.density, self.density_state, self.origin, self.voxel_size,
+            DECAY, threshold)
 
-    def probe(self, rays, share, medians, density):
-        """Ask for density(positions), also of skipped voxels, at a share (R,) of the rays' way."""
-        ends = torch.where(rays.surfaces > 0, rays.surfaces, medians)
-        positions = rays.origins + (share * ends)[:, None] * rays.directions
-        self.visit(positions, density(positions))
+    def integrate_rays(
+        self, rays: Rays, distances: Tensor, clear_distances: Tensor, measured: bool,
+        keyframe: int,
+    ) -> None:  # fmt: skip
+        """Count the votes of the rays of a keyframe, by id.
 
-    def carve(self, rays, distances, reaches, measured, keyframe):
-        """Let the rays of a keyframe, by number, vote on the voxels.
-
-        distances (R,) to their ends, 0 where nobody knows; reaches (R,) up to which nothing is
-        there; measured: by a sensor, or rendered.
+        distances (R,) [m] to their ends, 0 if unknown; clear_distances (R,) [m] along which they
+        crossed nothing; measured: by a sensor, not rendered.
         """
         if not len(distances):
             return
-        farthest = torch.maximum(distances, reaches)
+        farthest = torch.maximum(distances, clear_distances)
         known = (farthest > 0)[:, None]
         ends = rays.origins + farthest[:, None] * rays.directions
-        lattice = torch.stack([rays.origins, ends]) / self.voxel_size - self._lattice
-        # A voxel more to all sides, as the kernels round in their own way.
-        low = torch.where(known, lattice, math.inf).amin((0, 1)).floor() - 1
-        high = torch.where(known, lattice, -math.inf).amax((0, 1)).floor() + 2
+        places = torch.stack([rays.origins, ends]) / self.voxel_size - self._lattice
+        # One voxel more on all sides, as the kernels round in their own way.
+        low = torch.where(known, places, math.inf).amin((0, 1)).floor() - 1
+        high = torch.where(known, places, -math.inf).amax((0, 1)).floor() + 2
         self.low, self.high = self.low.minimum(low), self.high.maximum(high)
-        self.backend.carve(
-            rays.origins, rays.directions, distances, reaches, measured, rays.pixels,
-            keyframe % STAMPS + 1, self.hits, self.passes, self.stamps, self.colors, self.voxels,
-            self.origin, self.voxel_size)  # fmt: skip
+        self.backend.integrate_rays(
+            rays.origins, rays.directions, distances, clear_distances, measured, rays.pixels,
+            keyframe % KEYFRAME_TAGS + 1, self.hits, self.misses, self.last_keyframe,
+            self.colors, self.density_state, self.origin, self.voxel_size)
 
-    def abstain(self, positions, keyframe):
-        """Take from a keyframe, by number, its vote on voxels at and around positions (N, 3)."""
+    def mark_voted(self, positions: Tensor, keyframe: int) -> None:
+        """Take from a keyframe, by id, its vote on the voxels at and around positions (N, 3)."""
         cells = ((positions - self.origin) / self.voxel_size).floor().unique(dim=0)
-        cells = (cells[:, None] + self._tensor(AROUND)).reshape(-1, 3).long()
+        cells = (cells[:, None] + self._tensor(NEIGHBORHOOD)).reshape(-1, 3).long()
         inside = ((cells >= 0) & (cells < self._tensor(self.shape))).all(-1)
-        self.stamps[tuple(cells[inside].T)] = keyframe % STAMPS + 1
+        self.last_keyframe[tuple(cells[inside].T)] = keyframe % KEYFRAME_TAGS + 1
 
-    def window(self):
-        """Return slices of the voxels that rays may tell of: a box, much smaller than the grid."""
+    def window(self) -> Window:
+        """Return the slices of the voxels that may have votes: a box, smaller than the grid."""
         size = np.array(self.shape)
         low, high = (corner.cpu().numpy().astype(int) - self.first
                      for corner in (self.low, self.high))
-        low = low.clip(0, size - 1)  # at least one voxel, even if no ray tells of it
-        return tuple(slice(*limits) for limits in zip(low, np.minimum(high, size).clip(low + 1)))
+        low = low.clip(0, size - 1)  # at least one voxel, even without votes
+        x, y, z = (slice(*limits) for limits in zip(low, np.minimum(high, size).clip(low + 1)))
+        return x, y, z
 
-    def states(self, window):
-        """Return 100 (occupied), 0 (free) or -1 (unknown) for a window of voxels, int8."""
-        return self.backend.states(self.hits[window], self.passes[window]).cpu().numpy()
+    def states(self, window: Window) -> NDArray[np.int8]:
+        """Return OCCUPIED, FREE or UNKNOWN for a window of voxels."""
+        return self.backend.states(self.hits[window], self.misses[window]).cpu().numpy()
 
-    def state(self):
-        """Return all that is known as {name: array}, of the voxels about which something is."""
-        known = (self.voxels | self.hits | self.passes).cpu().numpy()
+    def state_dict(self) -> dict[str, NDArray[np.generic]]:
+        """Return all content as {name: array}, of the voxels with any content."""
+        known = (self.density_state | self.hits | self.misses).cpu().numpy()
         start, stop = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
         for axis in range(3):
             index = np.flatnonzero(known.any(axis=tuple({0, 1, 2} - {axis})))
@@ -175,15 +196,18 @@ class Occupancy:
             **{name: getattr(self, name)[inside].cpu().numpy() for name in GRIDS}}
 
     @classmethod
-    def restored(cls, config, state, backend):
-        """Return an Occupancy with what `state` returned. Raises ValueError if it does not fit."""
+    def from_state_dict(
+        cls, config: OccupancyConfig, state: dict[str, NDArray[np.generic]], backend: Backend,
+        frame: LocalFrame,
+    ) -> OccupancyGrid:  # fmt: skip
+        """Return a grid with the content of `state_dict`. Raises ValueError if it is invalid."""
         boxes = [state[name].astype(np.int64) for name in ('first', 'shape', 'start')]
         first, shape, start = boxes
-        stop = start + state['voxels'].shape
+        stop = start + state['density_state'].shape
         if (any(box.shape != (3,) for box in boxes) or np.prod(shape.astype(float)) > MAX_VOXELS
                 or (start < 0).any() or (stop > shape).any()):
             raise ValueError(f'there is no grid of {shape} voxels from {start} to {stop}')
-        occupancy = cls(config, np.zeros(3), backend)
+        occupancy = cls(config, np.zeros(3), backend, frame)
         occupancy._place(first, shape)
         occupancy.low, occupancy.high = map(occupancy._tensor, (state['low'], state['high']))
         inside = tuple(map(slice, start, stop))
@@ -197,10 +221,11 @@ class Occupancy:
             setattr(occupancy, name, grid)
         return occupancy
 
-    def _tensor(self, values):
+    def _tensor(self, values: ArrayLike) -> Tensor:
         return torch.tensor(np.asarray(values, dtype=np.float64), device=self.backend.DEVICE)
 
-    def _zeros(self, shape, dtype):
+    def _zeros(self, shape: ArrayLike, dtype: torch.dtype) -> Tensor:
+        size = tuple(int(n) for n in np.asarray(shape))
         if self.backend.DEVICE != 'cpu':
-            return torch.zeros(tuple(shape), dtype=dtype, device=self.backend.DEVICE)
-        return zeros(shape, np.dtype(str(dtype).removeprefix('torch.')))
+            return torch.zeros(size, dtype=dtype, device=self.backend.DEVICE)
+        return zeros(size, np.dtype(str(dtype).removeprefix('torch.')))

@@ -1,38 +1,44 @@
-"""Corrections: a Mapper whose images and scans turn out to have been taken elsewhere.
+"""Pose correction: the occupancy grid of keyframes and scans whose poses SLAM has corrected.
 
-SLAM that closes a loop finds out where its sensors were. What they saw stays the same: poses and
-measured rays move. The votes on the voxels are cast anew, as nobody knows which was whose, and the
-field learns on from what it is.
+The votes are integrated into a new grid, as a grid does not record which keyframe a vote is of.
 """
+from __future__ import annotations
+
 import numpy as np
 
-from instant_nerf_ros.nerf.occupancy import integration
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.arrays import Poses
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.ranges import Ranges
+from instant_nerf_ros.nerf.occupancy.integration import integrate_depth, integrate_scan
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 
-def correct(mapper, corrections):
-    """See Mapper.correct."""
-    keyframes, ranges = mapper.keyframes, mapper.ranges
-    poses = {
-        number: corrections.get(number, np.eye(4)) @ T_world_camera
-        for number, T_world_camera in zip(keyframes.numbers.tolist(), keyframes.T_world_camera)}
-    positions = [pose[:3, 3] for pose in poses.values()] + [
-        (corrections.get(number, np.eye(4)) @ (*scan.origins[-1].numpy(), 1))[:3]
-        for number, scan in ranges.scans()]
-    if not positions:
-        return
-    occupancy = Occupancy(mapper.config.occupancy, positions[0], mapper.engine)
+def empty_grid(
+    occupancy: OccupancyGrid, keyframes: Keyframes, ranges: Ranges, corrections: Poses,
+) -> OccupancyGrid:  # fmt: skip
+    """Return a grid like occupancy, without votes, that contains corrected keyframes and scans.
+
+    corrections: {id: T_new_old (4, 4)}. Raises ValueError if it would be too large.
+    """
+    positions = [pose[:3, 3] for pose in keyframes.corrected_poses(corrections).values()]
+    positions += [
+        (corrections.get(scan_id, np.eye(4)) @ (*scan.origins[-1].numpy(), 1))[:3]
+        for scan_id, scan in ranges.scans()]
+    empty = occupancy.empty_at(positions[0])
     for position in positions:
-        occupancy.include(position)  # this fails, if at all, before anything has changed
-    for part in (ranges, mapper.motion, mapper.held_out):
-        part.correct(corrections)
-    keyframes.correct(poses)
-    keyframes.draws[:] = 0  # none is learnt as it is now
-    images = {number: k for k, number in enumerate(poses)}
+        empty.grow_to(position)
+    return empty
+
+
+def integrate_all(
+    keyframes: Keyframes, ranges: Ranges, occupancy: OccupancyGrid,
+    generator: np.random.Generator,
+) -> None:  # fmt: skip
+    """Integrate the depth images and scans that are stored, in order of their ids."""
+    images = {keyframe: k for k, keyframe in enumerate(keyframes.ids.tolist())}
     scans = dict(ranges.scans())
-    for number in sorted({*images, *scans}):
-        if number in images:
-            integration.tell_measured(keyframes, images[number], occupancy, mapper.random)
+    for vote_id in sorted({*images, *scans}):
+        if vote_id in images:
+            integrate_depth(keyframes, images[vote_id], occupancy, generator)
         else:
-            integration.tell_scan(scans[number], occupancy, number)
-    mapper.occupancy = occupancy
+            integrate_scan(scans[vote_id], occupancy, vote_id)

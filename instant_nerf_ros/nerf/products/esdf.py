@@ -1,29 +1,31 @@
-"""Distances: how far a place is from what a robot may not touch, and in which direction."""
+"""ESDF: the Euclidean signed distance to obstacles and unknown space, and its gradient."""
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.products.grids import VoxelGrid
 
 
 @dataclasses.dataclass(frozen=True)
-class Distances:
+class EsdfSlice:
     """The Euclidean signed distance field at known voxels of one layer."""
 
-    positions: np.ndarray  # (N, 3) float32 metres, world: the middles of free and occupied voxels
-    distances: np.ndarray  # (N,) float32 metres: positive where free, negative where occupied
-    gradients: np.ndarray  # (N, 3) float32, unit: where the distance grows fastest
+    positions: NDArray[np.float64]  # (N, 3) metres, world: centers of free and occupied voxels
+    distances: NDArray[np.float32]  # (N,) metres: positive where free, negative where occupied
+    gradients: NDArray[np.float32]  # (N, 3) unit vectors
 
 
-def layer(voxels, height):
-    """Return the Distances in the layer of a VoxelGrid at a height [m], exact in all dimensions.
+def esdf_slice(voxels: VoxelGrid, height: float) -> EsdfSlice:
+    """Return the distances in the layer of a VoxelGrid at a height [m, world], exact in 3D.
 
-    The distance of a free voxel is that to the middle of the nearest voxel that is not free: what
-    is unknown counts as occupied. That of an occupied one is to the nearest free one. None are
-    returned where nothing is free, or at a height beyond the grid.
+    The distance of a free voxel is that to the center of the nearest voxel that is not free:
+    unknown counts as occupied. That of an occupied voxel is to the nearest free one, negative. The
+    result is empty where nothing is free, or at a height outside of the grid.
     """
-    # Beyond the grid all is unknown.
+    # Outside of the grid all is unknown.
     states = np.pad(voxels.states, 1, constant_values=UNKNOWN)
     level = int(np.floor((height - voxels.origin[2]) / voxels.voxel_size)) + 1
     free = states == FREE
@@ -41,15 +43,15 @@ def layer(voxels, height):
         np.concatenate(values) for values in (zip(*parts) if parts else (
             [np.empty((0, 3))], [np.empty(0)], [np.empty((0, 3))])))
     positions = voxels.origin + (index - 0.5) * voxels.voxel_size
-    return Distances(
-        positions.astype(np.float32), (lengths * voxels.voxel_size).astype(np.float32),
+    return EsdfSlice(
+        positions, (lengths * voxels.voxel_size).astype(np.float32),
         gradients.astype(np.float32))
 
 
-def _nearest_in_columns(mask, level):
+def _nearest_in_columns(mask: NDArray[np.bool_], level: int) -> NDArray[np.int64]:
     """Return the index (N, 3) of the voxel of a mask in each column that is nearest to a level.
 
-    To a place in that level no other one of the column can be nearer.
+    For any position in that level, no other voxel of the column is nearer.
     """
     above, below = mask[:, :, level:], mask[:, :, level::-1]
     up, down = above.argmax(axis=2), below.argmax(axis=2)

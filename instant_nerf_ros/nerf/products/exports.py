@@ -1,13 +1,20 @@
-"""Exports: grids, points and meshes in the formats of other programs."""
-import numpy as np
+"""Exports: map, points and mesh in the formats of other programs."""
+from collections.abc import Sequence
+from pathlib import Path
 
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
 
 FREE_GREY, UNKNOWN_GREY, OCCUPIED_GREY = 254, 205, 0
+MAX_FLOAT32 = 4096.0  # metres: its step is half a millimetre there
 
 
-def write_map(folder, cells, origin, resolution):
-    """Write map.pgm and map.yaml, for Nav2's map_server, of what a MapGrid has."""
+def write_map(
+    folder: Path, cells: NDArray[np.int8], origin: NDArray[np.float64], resolution: float,
+) -> None:  # fmt: skip
+    """Write the cells of a MapGrid as map.pgm and map.yaml for Nav2's map_server."""
     pixels = np.full(cells.shape, UNKNOWN_GREY, np.uint8)
     pixels[cells == FREE] = FREE_GREY
     pixels[cells == OCCUPIED] = OCCUPIED_GREY
@@ -15,8 +22,8 @@ def write_map(folder, cells, origin, resolution):
     header = f'P5\n{width} {height}\n255\n'.encode()
     # An image begins with its top row, a grid with its lowest.
     (folder / 'map.pgm').write_bytes(header + np.flipud(pixels).tobytes())
-    # 205 is 0.19608 occupied: above this free_thresh, so that unknown stays unknown. Nav2 compares
-    # the origin with multiples of the resolution, so that no digit is left out.
+    # Gray 205 is 0.19608 occupied: above this free_thresh, so that unknown stays unknown. Nav2
+    # compares the origin with multiples of the resolution, so that all digits are written.
     (folder / 'map.yaml').write_text(
         'image: map.pgm\n'
         'mode: trinary\n'
@@ -27,14 +34,22 @@ def write_map(folder, cells, origin, resolution):
         'free_thresh: 0.196\n')
 
 
-def write_ply(path, positions, colors, faces=()):
-    """Write points (N, 3) in metres with colours (N, 3) uint8, and triangles (M, 3), as PLY."""
-    vertex = np.dtype([('position', '<f4', 3), ('color', 'u1', 3)])
+def write_ply(
+    path: Path, positions: NDArray[np.floating], colors: NDArray[np.uint8],
+    faces: NDArray[np.integer] | Sequence[Sequence[int]] = (),
+) -> None:  # fmt: skip
+    """Write points (N, 3) in metres with colors (N, 3), and triangles (M, 3), as PLY.
+
+    Coordinates are float32, or float64 where that would lose millimetres.
+    """
+    far = np.abs(positions).max(initial=0) > MAX_FLOAT32
+    kind, name_of_kind = ('<f8', 'double') if far else ('<f4', 'float')
+    vertex = np.dtype([('position', kind, 3), ('color', 'u1', 3)])
     face = np.dtype([('count', 'u1'), ('corners', '<i4', 3)])
     vertices, triangles = np.empty(len(positions), vertex), np.empty(len(faces), face)
     vertices['position'], vertices['color'] = positions, colors
     lines = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(vertices)}']
-    lines += [f'property float {name}' for name in 'xyz']
+    lines += [f'property {name_of_kind} {name}' for name in 'xyz']
     lines += [f'property uchar {name}' for name in ('red', 'green', 'blue')]
     if len(faces):
         triangles['count'], triangles['corners'] = 3, faces

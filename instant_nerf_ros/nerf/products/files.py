@@ -1,44 +1,62 @@
-"""Files: a folder with the map, the points, the mesh, and the model to go on with."""
-import dataclasses
-import functools
-from pathlib import Path
+"""Files: a folder with the map, the points, the mesh, and the model to continue with."""
+from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.products import model
-from instant_nerf_ros.nerf.field import render
 from instant_nerf_ros.nerf.products.exports import write_map, write_ply
 from instant_nerf_ros.nerf.products.folders import written
 from instant_nerf_ros.nerf.products.mesh import mesh
 
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.mapper import Mapper
+
 MAP, POINTS, MESH, MODEL = ('map.pgm', 'map.yaml'), 'points.ply', 'mesh.ply', 'model.npz'
 
 
-def save(mapper, folder):
-    """Write a Mapper that has keyframes to a folder; what goes wrong leaves the old one.
+def save(mapper: Mapper, folder: str | os.PathLike[str]) -> None:
+    """Write a Mapper that has keyframes to a folder; after a failure the old folder is unchanged.
 
-    Raises OSError where that cannot be written, ValueError if it has other files.
+    Raises OSError if it cannot be written, ValueError if the folder contains other files.
     """
     grid, points, voxels = mapper.map(), mapper.points(), mapper.voxels()
+    sampling = dataclasses.replace(mapper.config.sampling, near=0.0)
+
+    def render_rays(rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
+        assert mapper.occupancy is not None
+        return mapper.backend.render_rays(
+            mapper.field, rays.to(mapper.backend.DEVICE), mapper.occupancy, sampling, 1.0)
+
     with written(folder, [*MAP, POINTS, MESH, MODEL]) as new:
         write_map(new, grid.cells, grid.origin, grid.resolution)
         write_ply(new / POINTS, *points)
-        look = functools.partial(
-            render.look, mapper.field, occupancy=mapper.occupancy, backend=mapper.engine,
-            config=dataclasses.replace(mapper.config.sampling, near=0.0), stride=1.0)
+        local = dataclasses.replace(voxels, origin=voxels.origin - mapper.frame.origin)
         viewpoints = mapper.keyframes.T_world_camera[:, :3, 3]
-        surface = mesh(mapper.field, voxels, viewpoints, look)
-        write_ply(new / MESH, surface.positions, surface.colors, surface.faces)
+        surface = mesh(mapper.field, local, viewpoints, render_rays)
+        write_ply(
+            new / MESH, surface.positions + mapper.frame.origin, surface.colors, surface.faces)
         model.write(new / MODEL, mapper)
 
 
-def rescue(mapper, folder):
-    """Write the keyframes of a Mapper to a folder that has nothing else; raises as `save` does."""
+def rescue(mapper: Mapper, folder: str | os.PathLike[str]) -> None:
+    """Write only the keyframes, to a folder with nothing else in it; raises as `save` does."""
     with written(folder, [MODEL]) as new:
-        model.write(new / MODEL, mapper, learnt=False)
+        model.write(new / MODEL, mapper, trained=False)
 
 
-def load(make, folder, config=None):
-    """Return make(config) with the model of a folder, by default with the settings of that.
+def load(
+    make: Callable[[Config], Mapper], folder: str | os.PathLike[str], config: Config | None = None,
+) -> Mapper:  # fmt: skip
+    """Return make(config) with the model of a folder, by default with the settings of the file.
 
-    Raises OSError if there is none, ValueError if it is damaged, foreign or of another field.
+    Raises OSError if there is none, ValueError if it is damaged, or of another kind of field.
     """
     return model.read(Path(folder) / MODEL, config, make)

@@ -1,27 +1,32 @@
-"""Grids: what planners and people get, in plain numpy."""
+"""Grids: voxels, map and points for planners and people, in NumPy."""
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf.config import MapConfig
+from instant_nerf_ros.nerf.constants import (
+    FREE_ODDS,
+    OCCUPIED,
+    OCCUPIED_ODDS,
+    UNKNOWN,
+)
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import floor as floors
-from instant_nerf_ros.nerf.backends.reference.voxels import FREE_ODDS, OCCUPIED_ODDS
 
 BLOCK = 5.0  # metres: maps grow by these, as Nav2 rebuilds its costmaps at each other size
-# Share of hits among the votes on a voxel, and what it says: where the state of the voxel changes,
-# the thresholds of map_server.
+# Shares of hits among the votes on a voxel, and their probabilities: where the state changes, the
+# probability is that of the thresholds of map_server.
 SHARES = -1.0, -1e-6, 0.0, 1 / (1 + FREE_ODDS), 1 / (1 + OCCUPIED_ODDS), 1.0
 PROBABILITIES = -1.0, -1.0, 0.0, 19.6, 65.0, 100.0
-
-OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # as in nav_msgs/OccupancyGrid
 
 
 @dataclasses.dataclass(frozen=True)
 class VoxelGrid:
     """Three states in space."""
 
-    states: np.ndarray  # (nx, ny, nz) int8: UNKNOWN, FREE or OCCUPIED
-    origin: np.ndarray  # (3,) metres, world: the corner of voxel (0, 0, 0)
+    states: NDArray[np.int8]  # (nx, ny, nz): UNKNOWN, FREE or OCCUPIED
+    origin: NDArray[np.float64]  # (3,) metres, world: the corner of voxel (0, 0, 0)
     voxel_size: float  # metres
 
 
@@ -29,38 +34,40 @@ class VoxelGrid:
 class MapGrid:
     """Three states on the floor, as nav_msgs/OccupancyGrid has them."""
 
-    cells: np.ndarray  # (ny, nx) int8, row 0 at the lowest y: UNKNOWN, FREE or OCCUPIED
-    origin: np.ndarray  # (2,) metres, world: the corner of cell (0, 0)
+    cells: NDArray[np.int8]  # (ny, nx), row 0 at the lowest y: UNKNOWN, FREE or OCCUPIED
+    origin: NDArray[np.float64]  # (2,) metres, world: the corner of cell (0, 0)
     resolution: float  # metres, exact in float32
-    probabilities: np.ndarray  # (ny, nx) int8: UNKNOWN, or 0 to 100
-    floor: float  # metres, world: height that the band of heights is above
-    floor_found: bool  # False: nothing tells where the floor is, and it is taken to be at z = 0
+    probabilities: NDArray[np.int8]  # (ny, nx): UNKNOWN, or 0 to 100
+    floor: float  # metres, world: the band of heights begins above it
+    floor_found: bool  # False: no floor is known, and it is assumed at z = 0
 
 
-def voxels(occupancy):
-    """Return the states of the voxels in the box that rays tell of: beyond it, all is unknown."""
+def voxels(occupancy: OccupancyGrid) -> VoxelGrid:
+    """Return the states of the voxels in the box that contains all votes."""
     window = occupancy.window()
     start = [axis.start for axis in window]
     return VoxelGrid(
-        occupancy.states(window), occupancy.corner + np.multiply(start, occupancy.voxel_size),
+        occupancy.states(window), occupancy.world_corner + np.multiply(start, occupancy.voxel_size),
         occupancy.voxel_size)
 
 
-def project(occupancy, config, floor=None):
+def project(
+    occupancy: OccupancyGrid, config: MapConfig, floor: float | None = None,
+) -> MapGrid:  # fmt: skip
     """Project the voxels of a band of heights above the floor onto it, as a MapGrid.
 
-    A cell is occupied if a voxel of its column is. It is free if enough of the band is, some in
-    its lower half, and no ray ended where the state is unknown: where only the upper half is
-    seen, something may stand below. Else it is unknown. The band follows the floor over slopes
-    and steps up to max_step, so what the robot climbs is no obstacle.
-    floor: its height where the robot is [m]; None: that of floor.lowest_level.
+    A cell is occupied if a voxel of its column is. It is free if enough of the band is, some of it
+    in the lower half, and no ray ended in a voxel of unknown state: where only the upper half is
+    visible, an obstacle may stand below. Else it is unknown. The band follows the floor over
+    slopes and steps up to max_step, so that steps that the robot can climb are no obstacles.
+    floor: its height at the robot [m, world]; None: that of floor.lowest_level.
     """
     x, y, z = window = occupancy.window()
     size = occupancy.voxel_size
     states = occupancy.states(window)
-    middle = occupancy.corner[2] + (z.start + 0.5) * size  # of the lowest layer
-    columns = backends.columns()
-    areas, tops, ground = columns.survey(states, floors.climb(config.max_step, size))
+    middle = occupancy.world_corner[2] + (z.start + 0.5) * size  # of the lowest layer
+    areas, tops, ground = occupancy.backend.survey_columns(
+        states, floors.climb(config.max_step, size))
     if floor is None:
         level = floors.lowest_level(areas, states == OCCUPIED, size)
     else:
@@ -71,12 +78,13 @@ def project(occupancy, config, floor=None):
     bases = floors.heights(tops, ground, level, config.max_step, size)
     low, high = (int(np.ceil(np.round(height / size, 6)))
                  for height in (config.min_height, config.max_height))
-    hits, passes = (grid[window].cpu().numpy() for grid in (occupancy.hits, occupancy.passes))
-    cells, shares = columns.judge(states, hits, passes, bases, low, high)
+    hits, misses = (grid[window].cpu().numpy() for grid in (occupancy.hits, occupancy.misses))
+    cells, shares = occupancy.backend.classify_columns(
+        states, hits, misses, bases, low, high)
     probabilities = np.interp(shares, SHARES, PROBABILITIES).astype(np.int8)
     # Whole blocks of the lattice of the world.
     block = max(1, round(BLOCK / size))
-    start = (occupancy.first + [x.start, y.start, 0])[:2]
+    start = (occupancy.world_first + [x.start, y.start, 0])[:2]
     first = start // block * block
     last = -(-np.maximum(start + cells.shape, first + 1) // block) * block
     place = tuple(slice(*limits) for limits in zip(start - first, start - first + cells.shape))
@@ -84,16 +92,17 @@ def project(occupancy, config, floor=None):
     whole[0][place], whole[1][place] = cells, probabilities
     # Nav2 compares the origin with multiples of the resolution as float32 has it.
     resolution = float(np.float32(size))
+    frame = occupancy.frame
+    origin = frame.origin[:2] + (first - frame.voxels[:2]) * resolution
     return MapGrid(
-        np.ascontiguousarray(whole[0].T), first * resolution, resolution,
+        np.ascontiguousarray(whole[0].T), origin, resolution,
         np.ascontiguousarray(whole[1].T), float(middle + level * size), found)
 
 
-def points(occupancy):
-    """Return centres (N, 3) float32 in metres, world, and colours (N, 3) of occupied voxels."""
+def points(occupancy: OccupancyGrid) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Return centers (N, 3) [m, world] and colors (N, 3) of the occupied voxels."""
     window = occupancy.window()
     occupied = np.argwhere(occupancy.states(window) == OCCUPIED)
     colors = occupancy.colors[window].cpu().numpy()[tuple(occupied.T)]
     occupied += [axis.start for axis in window]
-    positions = occupancy.corner + (occupied + 0.5) * occupancy.voxel_size
-    return positions.astype(np.float32), colors
+    return occupancy.world_corner + (occupied + 0.5) * occupancy.voxel_size, colors

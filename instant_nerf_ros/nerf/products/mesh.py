@@ -1,12 +1,17 @@
-"""Mesh: the surface of the field where rays saw one, with the colours of the field."""
+"""Mesh: the surface of the field in the occupied voxels, with the colors of the field."""
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from torch import Tensor
 
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED
 from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
+from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+from instant_nerf_ros.nerf.products.grids import VoxelGrid
 
 BLOCK = 32  # voxels, edge of the cubes in which the surface is looked for
 FINER = 2  # samples of the density per voxel edge
@@ -21,25 +26,32 @@ LEAST_OPACITY = 0.1  # of such a ray, to show a colour
 class Mesh:
     """Triangles."""
 
-    positions: np.ndarray  # (N, 3) float32 metres, world
-    colors: np.ndarray  # (N, 3) uint8 RGB
-    faces: np.ndarray  # (M, 3) int32
+    positions: NDArray[np.float32]  # (N, 3) metres
+    colors: NDArray[np.uint8]  # (N, 3) RGB
+    faces: NDArray[np.int32]  # (M, 3)
+
+
+RenderRays = Callable[[Rays], tuple[Tensor, Tensor, Tensor]]
 
 
 @torch.no_grad()
-def mesh(field, voxels, viewpoints, look):
-    """Return the Mesh of a Field in and around the occupied voxels of a VoxelGrid.
+def mesh(
+    field: RadianceField, voxels: VoxelGrid, viewpoints: NDArray[np.float64],
+    render_rays: RenderRays,
+) -> Mesh:  # fmt: skip
+    """Return the Mesh of a field in and around the occupied voxels of a VoxelGrid.
 
-    Elsewhere the field may dream: there is no surface there, nor one that faces what nobody saw
-    free. Colours are those that are seen from the nearest of the viewpoints (K, 3), since the
-    field knows no others; look(rays) renders them, see render.look. Marching cubes (Lorensen
-    and Cline 1987) run block by block, so memory follows what was seen; the vertices at the
-    borders of blocks are there twice.
+    Everything is in the frame of the field. There is no surface elsewhere, where the field is not
+    trained, nor one that does not face a free voxel. Colors are those seen from the nearest of the
+    viewpoints (K, 3), as the field is trained for these only; render_rays returns colors, distances
+    and opacities of rays. Marching cubes (Lorensen and Cline 1987) run block by block, so that
+    memory does not depend on the size of the map; vertices at the borders of blocks are there
+    twice.
     """
     occupied = voxels.states == OCCUPIED
     viewpoints = viewpoints[:: -(-len(viewpoints) // MOST_VIEWPOINTS)].astype(np.float32)
     parts = [
-        _block(field, voxels, occupied, start, viewpoints, look) for start in _blocks(occupied)]
+        _block(field, voxels, occupied, start, viewpoints, render_rays) for start in _blocks(occupied)]
     counts = [len(positions) for positions, *_ in parts]
     firsts = np.cumsum([0, *counts])
     return Mesh(
@@ -56,7 +68,7 @@ def _blocks(occupied):
     return np.unique((index + neighbours).reshape(-1, 3) // BLOCK, axis=0) * BLOCK
 
 
-def _block(field, voxels, occupied, start, viewpoints, look):
+def _block(field, voxels, occupied, start, viewpoints, render_rays):
     """Return positions, colours and faces of a block that begins at a voxel (3,)."""
     from skimage.measure import marching_cubes  # takes a second, which only meshes need
 
@@ -80,7 +92,7 @@ def _block(field, voxels, occupied, start, viewpoints, look):
     used, faces = np.unique(faces, return_inverse=True)
     positions, normals, faces = positions[used], normals[used], faces.reshape(-1, 3)
     before = BEFORE * voxels.voxel_size
-    return positions, _colors(look, positions, normals, viewpoints, before), faces
+    return positions, _colors(render_rays, positions, normals, viewpoints, before), faces
 
 
 def _crop(grid, start, size):
@@ -117,7 +129,7 @@ def _density(field, positions):
     return torch.cat([field.density(part) for part in positions.split(CHUNK)]).cpu().numpy()
 
 
-def _colors(look, positions, normals, viewpoints, before):
+def _colors(render_rays, positions, normals, viewpoints, before):
     """Return the colours seen from the nearest viewpoints before the surface.
 
     The rays begin as many metres before it. Where one shows nothing, as where no ray of training
@@ -133,7 +145,7 @@ def _colors(look, positions, normals, viewpoints, before):
         directions = np.take_along_axis(rays, nearest[..., None], axis=1)[:, 0]
         directions /= np.take_along_axis(lengths, nearest, axis=1)
         count = len(part)
-        colors[start : start + CHUNK], _, opacities[start : start + CHUNK] = look(Rays(
+        colors[start : start + CHUNK], _, opacities[start : start + CHUNK] = render_rays(Rays(
             torch.from_numpy(part - before * directions), torch.from_numpy(directions),
             torch.zeros(count), torch.zeros(count, 3, dtype=torch.uint8)))
     colors /= opacities.clamp(min=LEAST_OPACITY)[:, None]

@@ -2,8 +2,10 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
+from instant_nerf_ros.nerf.products.grids import VoxelGrid
 
 DEPTH = 16  # levels of an OctoMap: a root of 2^16 leaves along each axis
 MIDDLE = 2 ** (DEPTH - 1)  # key of the leaf whose lower corner is the world's origin
@@ -19,11 +21,12 @@ class Octree:
     nodes: int  # that exist, the root among them
 
 
-def octree(voxels, first):
-    """Return the Octree of a VoxelGrid whose first voxel is that on the lattice of the world.
+def octree(voxels: VoxelGrid, first: ArrayLike) -> Octree:
+    """Return the Octree of a VoxelGrid whose first voxel has a lattice index (3,) in the world.
 
-    OctoMap's leaves have their borders on multiples of their edge, our voxels only in x and y.
-    Leaves of half a voxel have both. What lies beyond 2^15 of them from the origin is left out.
+    The borders of OctoMap's leaves lie on multiples of their edge, those of the voxels only in x
+    and y; leaves of half a voxel fit in z, too. Voxels more than 2^15 leaves from the origin are
+    left out, as OctoMap has no keys for them.
     """
     codes = np.zeros(voxels.states.shape, np.uint8)
     codes[voxels.states == FREE] = FREE_NODE

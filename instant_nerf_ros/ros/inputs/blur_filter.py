@@ -2,19 +2,24 @@
 import collections
 import dataclasses
 import statistics
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-WIDTH = 320  # pixels; blur that is not seen at this size is not in the way
-BLURRED = 0.3  # of the usual sharpness
-KNOWN = 5  # images that tell what is usual
-RECENT = 15  # images that are remembered for it
-PATIENCE_NS = 250_000_000  # how long an image waits, by its stamp
+WIDTH = 320  # pixels; blur that is invisible at this size does not matter
+MIN_SHARPNESS = 0.3  # of the median sharpness; below, an image is blurred
+HISTORY = 15  # sharp images of which the median is taken
+MIN_HISTORY = 5  # sharp images without which no image is blurred
+MAX_DELAY_NS = 250_000_000  # between the stamps of a blurred image and of the last alternative
+
+Item = TypeVar('Item')
 
 
-def sharpness(image):
-    """Return the variance of the Laplacian of an image (H, W, 3) uint8 (Pech-Pacheco 2000)."""
+def sharpness(image: NDArray[np.uint8]) -> float:
+    """Return the variance of the Laplacian of an image (H, W, 3) (Pech-Pacheco 2000)."""
     green = np.ascontiguousarray(image[..., 1])
     height, width = green.shape
     if width > WIDTH:
@@ -24,46 +29,41 @@ def sharpness(image):
 
 
 @dataclasses.dataclass
-class _Candidate:
+class _Candidate(Generic[Item]):
     sharpness: float
-    stamp_ns: int
-    since_ns: int  # stamp of the first one that waited
-    value: object
+    since_ns: int  # stamp of the first image that was delayed
+    item: Item
 
 
-class Sharpest:
-    """Of the images of a camera, those that are as sharp as usual, or the sharpest of a while.
+class BlurFilter(Generic[Item]):
+    """Selects the sharp images of a camera, or the sharpest one within MAX_DELAY_NS.
 
-    What is usual, the last images that were kept tell: a wall without texture looks blurred, too,
-    and is taken after a short wait.
+    An image is sharp in comparison with the last ones that were selected. A wall without texture
+    has a low sharpness, too, and is selected after the delay.
     """
 
-    def __init__(self, drop):
-        """Keep drop(value), which is told of images that a sharper one took the place of."""
+    def __init__(self, drop: Callable[[Item], None]) -> None:
+        """Call drop(item) for each image that is replaced by a sharper one."""
         self._drop = drop
-        self._recent = collections.deque(maxlen=RECENT)
-        self._held = None
+        self._history: collections.deque[float] = collections.deque(maxlen=HISTORY)
+        self._delayed: _Candidate[Item] | None = None
 
-    def offer(self, image, stamp_ns, value):
-        """Take an image (H, W, 3) and what comes with it; return a value to keep now, or None."""
-        best = _Candidate(sharpness(image), stamp_ns, stamp_ns, value)
-        if (held := self._held) is not None:
-            since_ns, loser = held.since_ns, held
-            if held.sharpness > best.sharpness:
-                best, loser = held, best
+    def select(self, image: NDArray[np.uint8], stamp_ns: int, item: Item) -> Item | None:
+        """Add the next image (H, W, 3) as an item; return the item to use now, None to wait."""
+        best = _Candidate(sharpness(image), stamp_ns, item)
+        if (delayed := self._delayed) is not None:
+            since_ns, loser = delayed.since_ns, delayed
+            if delayed.sharpness > best.sharpness:
+                best, loser = delayed, best
             best.since_ns = since_ns
-            self._drop(loser.value)
-        self._held = None
-        waited_ns = stamp_ns - best.since_ns
-        if best.sharpness < BLURRED * self._usual() and 0 <= waited_ns < PATIENCE_NS:
-            self._held = best
+            self._drop(loser.item)
+        self._delayed = None
+        delay_ns = stamp_ns - best.since_ns
+        if best.sharpness < MIN_SHARPNESS * self._median() and 0 <= delay_ns < MAX_DELAY_NS:
+            self._delayed = best
             return None
-        self._recent.append(best.sharpness)
-        return best.value
+        self._history.append(best.sharpness)
+        return best.item
 
-    def clear(self):
-        """Forget what waits."""
-        self._held = None
-
-    def _usual(self):
-        return statistics.median(self._recent) if len(self._recent) >= KNOWN else 0.0
+    def _median(self) -> float:
+        return statistics.median(self._history) if len(self._history) >= MIN_HISTORY else 0.0

@@ -1,14 +1,23 @@
-"""Subscriptions to the topics of cameras and range sensors."""
+"""Topics of cameras and range sensors, and the subscriptions to them."""
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
+from rclpy.node import Node
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
+from instant_nerf_ros.ros.inputs.posed_images import PosedImages
+from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.qos import SENSOR, subscription
+from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
+
+Callback = Callable[[Any], None]  # of a subscription, with a message
 
 
 @dataclasses.dataclass(frozen=True)
 class CameraTopics:
-    """The resolved names of the topics of a camera; without depth, depth is ''."""
+    """The resolved topic names of a camera; depth and depth_camera_info are '' without depth."""
 
     image: str
     camera_info: str
@@ -16,10 +25,10 @@ class CameraTopics:
     depth_camera_info: str
 
 
-def camera_topics(node, name, config):
-    """Return the CameraTopics of a camera and its NodeConfig; name '' has no prefix."""
-    def resolve(base, transport='raw'):
-        # As image_transport does: a transport's topic lies below the remapped base topic.
+def camera_topics(node: Node, name: str, config: NodeConfig) -> CameraTopics:
+    """Return the topics of a camera, given its NodeConfig; the name '' means no prefix."""
+    def resolve(base: str, transport: str = 'raw') -> str:
+        # As in image_transport, the topic of a transport lies below the remapped base topic.
         topic = node.resolve_topic_name(f'{name}/{base}' if name else base)
         return topic if transport == 'raw' else f'{topic}/{transport}'
 
@@ -29,7 +38,7 @@ def camera_topics(node, name, config):
         resolve('depth_camera_info') if config.use_depth else '')
 
 
-def range_topics(node, config):
+def range_topics(node: Node, config: NodeConfig) -> dict[str, type]:
     """Return {resolved topic: message type} of the range sensors of a NodeConfig."""
     return {
         node.resolve_topic_name(name): message_type
@@ -37,37 +46,45 @@ def range_topics(node, config):
         for name in names if name}
 
 
-def subscribe(node, message_type, topic, callback, traffic, wanted=lambda: True):
-    """Subscribe a topic as those who read sensors do; return the subscription.
+def subscribe(
+    node: Node, message_type: type, topic: str, callback: Callback, statistics: TopicStatistics,
+    enabled: Callable[[], bool] = lambda: True,
+) -> Subscription:  # fmt: skip
+    """Subscribe to a topic with sensor QoS, and count its messages in the statistics.
 
-    Messages are counted in a Traffic, and passed on to callback(message) if wanted() is true.
+    callback(message) is called only while enabled() is true.
     """
-    traffic.expect(topic)
+    statistics.expect(topic)
 
-    def count_and_call(message):
-        traffic.count(topic)
-        if wanted():
+    def count_and_call(message: Any) -> None:
+        statistics.count(topic)
+        if enabled():
             callback(message)
 
     return subscription(node, message_type, topic, count_and_call, SENSOR)
 
 
-def subscribe_camera(node, topics, config, images, traffic, wanted, and_poll):
-    """Subscribe PosedImages to CameraTopics, images and depths if wanted(); see subscribe.
+def subscribe_camera(
+    node: Node, topics: CameraTopics, config: NodeConfig, images: PosedImages,
+    statistics: TopicStatistics, enabled: Callable[[], bool],
+    with_poll: Callable[[Callback], Callback],
+) -> list[Subscription]:  # fmt: skip
+    """Subscribe to the topics of a camera, whose messages go to PosedImages; see `subscribe`.
 
-    and_poll(callback) returns a callback that has PosedImages polled, too.
+    enabled() applies to images and depth images. with_poll(callback) returns a callback that also
+    schedules a poll of the PosedImages.
     """
-    def type_of(transport):
+    def type_of(transport: str) -> type:
         return Image if transport == 'raw' else CompressedImage
 
     subscriptions = [
         subscribe(node, type_of(config.image_transport), topics.image,
-                  and_poll(images.add_image), traffic, wanted),
-        subscribe(node, CameraInfo, topics.camera_info, images.add_camera_info, traffic)]
+                  with_poll(images.add_image), statistics, enabled),
+        subscribe(node, CameraInfo, topics.camera_info, images.add_camera_info, statistics)]
     if config.use_depth:
         subscriptions += [
             subscribe(node, type_of(config.depth_transport), topics.depth, images.add_depth,
-                      traffic, wanted),
+                      statistics, enabled),
             subscribe(node, CameraInfo, topics.depth_camera_info, images.add_depth_camera_info,
-                      traffic)]
+                      statistics)]
     return subscriptions

@@ -1,49 +1,123 @@
-"""Depth images, until the image to which each belongs has come."""
+"""Depth images, which wait for the image that each belongs to."""
 import collections
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo
+from tf2_ros import Buffer
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.reporting.dropped_messages import label, reason, stamp
-from instant_nerf_ros.ros.inputs.encodings import decode_depth
-from instant_nerf_ros.ros.inputs.tf_lookup import NotYetError
+from instant_nerf_ros.ros.inputs.calibration import Calibration
+from instant_nerf_ros.ros.inputs.encodings import ImageMessage, decode_depth, reason
 from instant_nerf_ros.ros.inputs.registration import register
+from instant_nerf_ros.ros.inputs.tf_lookup import NotYetError, UnusableError, lookup_pose
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherCamera:
+    """The camera of a depth image that has to be registered to the color image."""
+
+    camera: Camera
+    T_camera_depth: NDArray[np.float64]  # (4, 4), from its frame to that of the color image
 
 
 @dataclasses.dataclass(frozen=True)
 class PosedDepth:
-    """A depth image, still as a message; if it is not registered, how it lies to the image."""
+    """The depth message that belongs to an image."""
 
-    message: object  # sensor_msgs/Image or CompressedImage
-    camera: Camera = None  # that of the depth; None: it has the pixels of the image
-    T_camera_depth: np.ndarray = None  # (4, 4) float64
+    message: ImageMessage
+    other_camera: OtherCamera | None = None  # None: it has the pixels of the image
 
 
 class DepthImages:
-    """Finds the depth of an image. Whatever is wrong with it costs the depth, not the image."""
+    """Finds the depth of each image. An image whose depth is unusable is used without depth."""
 
-    def __init__(self, config, drops):
-        """Keep a NodeConfig and a Drops."""
-        self._unit, self._drops = config.depth_unit, drops
-        self._tolerance = config.sync_tolerance
-        self._messages = collections.deque(maxlen=config.queue_size)
-        self._expected = False  # until one has come: not every camera has depth
+    def __init__(
+        self, buffer: Buffer, config: NodeConfig, image_topic: str, dropped: DroppedMessages,
+    ) -> None:  # fmt: skip
+        """Use the settings of a NodeConfig that do not change while running."""
+        self._buffer, self._map_frame, self._dropped = buffer, config.map_frame, dropped
+        self._unit, self._tolerance = config.depth_unit, config.sync_tolerance
+        self._calibration = Calibration(config.rectification, image_topic)
+        self._messages: collections.deque[ImageMessage] = collections.deque(
+            maxlen=config.queue_size)
+        self._expected = False  # until the first one has arrived: not every camera has depth
 
-    def add(self, message):
-        """Queue a depth image."""
+    def add(self, message: ImageMessage) -> None:
+        """Add a depth image."""
         self._messages.append(message)
         self._expected = True
 
-    def clear(self):
-        """Forget those that wait."""
+    def add_camera_info(self, message: CameraInfo) -> None:
+        """Update the calibration of a depth camera that is not registered to the image."""
+        self._calibration.update(message)
+
+    def clear(self) -> None:
+        """Remove all depth images."""
         self._messages.clear()
 
-    def find(self, image_message, expired):
-        """Return the depth message nearest in time to an image, None if there will be none.
+    def find(
+        self, image_message: ImageMessage, frame_id: str, T_map_camera: NDArray[np.float64],
+        expired: bool,
+    ) -> PosedDepth | None:  # fmt: skip
+        """Return the depth of an image in a frame, at a pose (4, 4); None if it has none.
 
-        Raises NotYetError where it may still come, unless the wait has expired.
+        Raises NotYetError if the depth or its pose may still arrive, unless the wait has expired.
         """
+        message = self._nearest(image_message, expired)
+        if message is None or message.header.frame_id == frame_id:
+            return message and PosedDepth(message)
+        try:
+            camera = self._calibration.camera()
+            # At its own stamp: the robot moves between the two.
+            T_map_depth = lookup_pose(
+                self._buffer, self._map_frame, message.header.frame_id, stamp(message))
+        except UnusableError as error:
+            if error.reason != 'no camera_info' and not expired and isinstance(
+                    error, NotYetError):
+                raise
+            self._drop(message, 'depth unlike image', (
+                f"it is not in the frame '{frame_id}' of the image, and cannot be registered to "
+                f'it: {error}'))
+            return None
+        return PosedDepth(message, OtherCamera(camera, np.linalg.inv(T_map_camera) @ T_map_depth))
+
+    def decode(
+        self, depth: PosedDepth | None, camera: Camera, frame_id: str,
+    ) -> NDArray[np.float32] | None:  # fmt: skip
+        """Return the depth (H, W) [m] of a PosedDepth for the image of a Camera.
+
+        frame_id is that of the image. Returns None for None, and for a depth that is unusable.
+        """
+        if depth is None:
+            return None
+        message, other = depth.message, depth.other_camera
+        try:
+            metres = decode_depth(message, self._unit)
+        except ValueError as error:
+            self._drop(message, reason(error, 'depth'), str(error))
+            return None
+        own = other.camera if other else camera
+        if metres.shape != (own.height, own.width):
+            self._drop(message, 'depth unlike image', (
+                f'it is {metres.shape[1]} x {metres.shape[0]}, '
+                f"{'its camera_info' if other else 'the image'} is "
+                f"{own.width} x {own.height} of '{frame_id}': use the depth topic of the driver "
+                'that is aligned to the image, or remap depth_camera_info'))
+            return None
+        if not (np.isfinite(metres) & (metres > 0)).any():
+            self._drop(message, 'empty depth', (
+                "no pixel holds a measurement: check the camera, or set 'use_depth' to false"))
+            return None
+        if other:
+            metres = register(metres, other.camera, other.T_camera_depth, camera)
+        return metres
+
+    def _nearest(self, image_message: ImageMessage, expired: bool) -> ImageMessage | None:
+        """Return the depth message nearest in time to an image, None if there will be none."""
         if not self._expected:
             return None
         image_ns, tolerance_ns = stamp(image_message), int(self._tolerance * 1e9)
@@ -53,39 +127,12 @@ class DepthImages:
         if near:
             return min(near, key=lambda message: abs(stamp(message) - image_ns))
         if not self._messages and not expired:
-            raise NotYetError('no depth', 'its depth image')
-        # Waited long enough, or a newer one is there already, so that this one will not come.
-        self._drops.add('no depth', (
-            f"{label(image_message, 'image')}: none within {self._tolerance} s, "
-            'the image is used without'))
+            raise NotYetError('no depth', 'its depth image has not arrived')
+        # The wait has expired, or a newer one has arrived already, so this one will not.
+        self._dropped.add('no depth', (
+            f"{label(image_message, 'image')}: none within {self._tolerance} s, the image is used "
+            "without depth: increase 'sync_tolerance' if their stamps differ by more"))
         return None
 
-    def decode(self, depth, camera, frame_id):
-        """Return (H, W) float32 metres of a PosedDepth, for the image of a Camera and a frame.
-
-        Returns None for a depth that cannot be used, and for None.
-        """
-        if depth is None:
-            return None
-        message = depth.message
-        try:
-            metres = decode_depth(message, self._unit)
-        except ValueError as error:
-            return self.drop(message, reason(error, 'depth'), str(error))
-        size = (camera.height, camera.width) if depth.camera is None else (
-            depth.camera.height, depth.camera.width)
-        if metres.shape != size:
-            return self.drop(message, 'depth unlike image', (
-                f"it is {metres.shape[1]} x {metres.shape[0]}, "
-                f"{'the image' if depth.camera is None else 'its camera_info'} is "
-                f"{size[1]} x {size[0]} of '{frame_id}'; take the driver's depth that is aligned "
-                'to the image, or remap depth_camera_info'))
-        if not (np.isfinite(metres) & (metres > 0)).any():
-            return self.drop(message, 'empty depth', 'no pixel holds a measurement')
-        if depth.camera is not None:
-            metres = register(metres, depth.camera, depth.T_camera_depth, camera)
-        return metres
-
-    def drop(self, message, why, sentence):
-        """Count a depth that is not used."""
-        self._drops.add(why, f"{label(message, 'depth')}: {sentence}")
+    def _drop(self, message: ImageMessage, why: str, sentence: str) -> None:
+        self._dropped.add(why, f"{label(message, 'depth')}: {sentence}")

@@ -1,16 +1,19 @@
-"""Images in messages to numpy: colour to 8-bit RGB, depth to metres.
+"""Decodes image messages to NumPy arrays: color to 8-bit RGB, depth to metres.
 
-Raw encodings are those of sensor_msgs/image_encodings.hpp; REP-118 says what a depth image holds.
-Every function raises ValueError, with a sentence, for an image that cannot be decoded.
+Raw encodings are those of sensor_msgs/image_encodings.hpp; depth images follow REP-118.
+All functions raise ValueError for an image that cannot be decoded.
 """
+from typing import Any, TypeAlias
+
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage
+from numpy.typing import DTypeLike, NDArray
+from sensor_msgs.msg import CompressedImage, Image
 
 from instant_nerf_ros.ros.inputs.rvl import decode_rvl
 
-# encoding: (bytes of one channel as dtype, channels in memory, OpenCV's conversion to RGB).
-# OpenCV names a Bayer pattern after its second row, hence BG for rggb.
+# encoding: (dtype of a channel, channels in memory, OpenCV's conversion to RGB).
+# OpenCV names a Bayer pattern by its second row, hence BG for rggb.
 _COLOR = {
     'rgb8': (np.uint8, 3, None),
     'rgb16': (np.uint16, 3, None),
@@ -37,26 +40,32 @@ _COLOR = {
     'yuv422_yuy2': (np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
     'yuyv': (np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
 }
-MOST_ACROSS = 4096  # pixels of a depth image; more is a broken message
+ImageMessage: TypeAlias = Image | CompressedImage
+MAX_SIZE = 4096  # width or height of a depth image; more is a malformed message
 _DEPTH = {'32FC1': np.float32, '16UC1': np.uint16, 'mono16': np.uint16}
 
 
 class UnknownEncodingError(ValueError):
-    """An encoding that neither this module nor cv_bridge knows."""
+    """An encoding that neither this module nor cv_bridge can decode."""
 
 
-def check_color(message):
-    """Raise ValueError if decode_color would, as far as that can be told without decoding."""
+def reason(error: ValueError, kind: str) -> str:
+    """Return the reason of a drop, for an error of this module about an image of some kind."""
+    return 'unknown encoding' if isinstance(error, UnknownEncodingError) else f'unreadable {kind}'
+
+
+def check_color(message: ImageMessage) -> None:
+    """Raise ValueError if it is clear without decoding that decode_color would raise it."""
     if isinstance(message, CompressedImage):
         return
     if message.encoding in _COLOR:
-        _view(message, *_COLOR[message.encoding][:2])
+        _pixels(message, *_COLOR[message.encoding][:2])
     else:
         _cv_bridge(message.encoding)
 
 
-def decode_color(message):
-    """Return the (H, W, 3) uint8 RGB image of a sensor_msgs/Image or CompressedImage.
+def decode_color(message: ImageMessage) -> NDArray[np.uint8]:
+    """Return the (H, W, 3) RGB image of a message.
 
     An rgb8 image is a view into the message, not a copy.
     """
@@ -65,99 +74,100 @@ def decode_color(message):
     if message.encoding not in _COLOR:
         return _decode_with_cv_bridge(message)
     dtype, channels, conversion = _COLOR[message.encoding]
-    image = _view(message, dtype, channels)
+    image = _pixels(message, dtype, channels)
     if dtype is np.uint16:
         image = (image >> 8).astype(np.uint8)
     if conversion is None:
         return image
     try:
         return cv2.cvtColor(np.ascontiguousarray(image), conversion)
-    except cv2.error as error:  # e.g. a colour mosaic of odd width
+    except cv2.error as error:  # e.g. a Bayer pattern of odd width
         raise ValueError(
-            f'{message.width} x {message.height} {message.encoding} image cannot be converted '
-            f'to RGB: {error.err}') from error
+            f'{message.width} x {message.height} {message.encoding} cannot be converted to RGB: '
+            f'{error.err}; choose another encoding in the driver') from error
 
 
-def decode_depth(message, unit=0.001):
-    """Return the (H, W) float32 depth, metres along the optical axis, of either image message.
+def decode_depth(message: ImageMessage, unit: float = 0.001) -> NDArray[np.float32]:
+    """Return the (H, W) depth of a message, metres along the optical axis.
 
-    unit: metres per count of a 16-bit image; REP-118 says millimetres. A 32FC1 image is a view
-    into the message, not a copy.
+    unit: metres per count of a 16-bit image, millimetres by REP-118. A 32FC1 image is a view into
+    the message, not a copy.
     """
     if isinstance(message, CompressedImage):
         return _decode_compressed_depth(message, unit)
     if message.encoding not in _DEPTH:
         raise UnknownEncodingError(
             f"'{message.encoding}' is not an encoding of depth; "
-            f"known are: {', '.join(_DEPTH)}")
-    depth = _view(message, _DEPTH[message.encoding], 1)
+            f"remap to a topic with one of: {', '.join(_DEPTH)}")
+    depth = _pixels(message, _DEPTH[message.encoding], 1)
     if depth.dtype.kind == 'u':
         return depth.astype(np.float32) * np.float32(unit)
     return depth.astype(np.float32, copy=False)
 
 
-def _view(message, dtype, channels):
-    """Return the pixels of a sensor_msgs/Image, (H, W) or (H, W, C), as a view."""
+def _pixels(message: Image, dtype: DTypeLike, channels: int) -> NDArray:
+    """Return the pixels (H, W) or (H, W, C) of a raw image as a view into the message."""
     dtype = np.dtype(dtype).newbyteorder('>' if message.is_bigendian else '<')
     height, width, step = message.height, message.width, message.step
     row = width * channels * dtype.itemsize
     if height == 0 or width == 0:
-        raise ValueError(f'the image is empty ({width} x {height})')
+        raise ValueError(f'the image is empty ({width} x {height}): check the driver')
     if step < row:
         raise ValueError(f'a row of {width} {message.encoding} pixels takes {row} bytes, '
-                         f'but step is {step}')
+                         f'but step is {step}: check the driver')
     # The padding after the last row may be missing.
     if len(message.data) < (height - 1) * step + row:
-        raise ValueError(f'truncated: {width} x {height} {message.encoding} with step {step} '
-                         f'takes {height * step} bytes, but data has {len(message.data)}')
+        raise ValueError(f'truncated to {len(message.data)} of {height * step} bytes: {width} x '
+                         f'{height} {message.encoding} with step {step}; check the driver')
     pixels = np.ndarray(
         (height, width, channels), dtype, buffer=message.data,
         strides=(step, channels * dtype.itemsize, dtype.itemsize))
     return pixels if channels > 1 else pixels[..., 0]
 
 
-def _cv_bridge(encoding):
-    # Not imported above: where NumPy is not the one that cv_bridge was built with, that fails.
+def _cv_bridge(encoding: str) -> Any:  # CvBridge
+    # Imported here because it is optional, and fails with another NumPy than it was built with.
     try:
         from cv_bridge import CvBridge
     except (ImportError, AttributeError) as error:
         raise UnknownEncodingError(
-            f"unknown encoding '{encoding}'; known without cv_bridge are: "
+            f"unknown encoding '{encoding}'; install cv_bridge, or choose one of: "
             f"{', '.join(_COLOR)}") from error
     bridge = CvBridge()
     try:
         bridge.encoding_to_dtype_with_channels(encoding)
-    except Exception as error:  # cv_bridge passes on whatever went wrong below it
-        raise UnknownEncodingError(f"cv_bridge cannot decode '{encoding}': {error}") from error
+    except Exception as error:  # cv_bridge does not document which
+        raise UnknownEncodingError(
+            f"cv_bridge cannot decode '{encoding}': {error}; set another in the driver") from error
     return bridge
 
 
-def _decode_with_cv_bridge(message):
-    bridge = _cv_bridge(message.encoding)
+def _decode_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
+    bridge, encoding = _cv_bridge(message.encoding), message.encoding
     try:
         return bridge.imgmsg_to_cv2(message, 'rgb8')
-    except Exception as error:  # cv_bridge passes on whatever went wrong below it
+    except Exception as error:  # cv_bridge does not document which
         raise UnknownEncodingError(
-            f"cv_bridge cannot decode '{message.encoding}': {error}") from error
+            f"cv_bridge cannot decode '{encoding}': {error}; set another in the driver") from error
 
 
-def _decode_compressed_color(message):
-    # A JPEG knows its orientation; the calibration does not.
+def _decode_compressed_color(message: CompressedImage) -> NDArray[np.uint8]:
+    # The orientation of a JPEG is ignored, because the calibration ignores it.
     image = _imdecode(message, 0, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    # 'rgb8; jpeg compressed bgr8': what the pixels were; codec; what the codec was told they are.
+    # 'rgb8; jpeg compressed bgr8': the original encoding, the codec, and the encoded channels.
     in_rgb = message.format.partition('compressed')[2].strip().startswith('rgb')
     return image if in_rgb else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _decode_compressed_depth(message, unit):
-    # compressed_depth_image_transport begins with twelve bytes: int32 format, float32 A and B.
+def _decode_compressed_depth(message: CompressedImage, unit: float) -> NDArray[np.float32]:
+    # The header of compressed_depth_image_transport: int32 format, float32 A and B.
     offset = 12 if 'compressedDepth' in message.format else 0
     if 'rvl' in message.format:
         counts = _decode_rvl_image(message, offset)
     else:
         counts = _imdecode(message, offset, cv2.IMREAD_UNCHANGED)
     if counts.dtype != np.uint16 or counts.ndim != 2:
-        raise ValueError(f"'{message.format}' does not hold a 16-bit depth image")
+        raise ValueError(f"'{message.format}' is not 16-bit depth: check depth_transport")
     if not message.format.startswith('32FC1'):
         return counts.astype(np.float32) * np.float32(unit)
     a, b = np.frombuffer(message.data, np.float32, count=2, offset=4)
@@ -167,17 +177,17 @@ def _decode_compressed_depth(message, unit):
     return depth
 
 
-def _decode_rvl_image(message, offset):
+def _decode_rvl_image(message: CompressedImage, offset: int) -> NDArray[np.uint16]:
     data = np.frombuffer(message.data, np.uint8)[offset:]
     if len(data) < 8:
-        raise ValueError(f"{len(message.data)} bytes of '{message.format}' are truncated")
+        raise ValueError(f"'{message.format}' is truncated: {len(data)} bytes; check the driver")
     width, height = (int(number) for number in data[:8].view(np.uint32))
-    if not 0 < width <= MOST_ACROSS or not 0 < height <= MOST_ACROSS:
-        raise ValueError(f'{width} x {height} pixels cannot be')
+    if not 0 < width <= MAX_SIZE or not 0 < height <= MAX_SIZE:
+        raise ValueError(f'{width} x {height} is not the size of an image: check the driver')
     return decode_rvl(data[8:], width, height)
 
 
-def _imdecode(message, offset, flags):
+def _imdecode(message: CompressedImage, offset: int, flags: int) -> NDArray:
     data = np.frombuffer(message.data, np.uint8)[offset:]
     try:
         image = cv2.imdecode(data, flags) if len(data) else None
@@ -186,5 +196,5 @@ def _imdecode(message, offset, flags):
     if image is None:
         raise ValueError(
             f"{len(message.data)} bytes of '{message.format}' cannot be decoded: "
-            'truncated, or not a codec that OpenCV knows')
+            'truncated, or a codec that OpenCV does not have; check the driver')
     return image

@@ -1,65 +1,74 @@
-"""Posed images and scans of all sensors, until the engine takes them."""
+"""Posed images and scans of all sensors, on their way to the training thread."""
 import collections
 import itertools
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from instant_nerf_ros.ros.reporting.dropped_messages import label
-from instant_nerf_ros.ros.inputs.viewpoints import beyond, motion
+from instant_nerf_ros.ros.inputs.posed_images import PosedImage
+from instant_nerf_ros.ros.inputs.range_scans import PosedScan
+from instant_nerf_ros.ros.inputs.viewpoints import exceeds, pose_distance
+from instant_nerf_ros.ros.reporting.dropped_messages import REDUNDANT, DroppedMessages, label
 
-REDUNDANT = 'redundant'  # the reason of a drop
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.config import KeyframeConfig
 
 
-class Ready:
-    """A bounded queue, safe to use from every thread.
+class InputQueue:
+    """A bounded, thread-safe queue.
 
-    When it is full, the one makes room that is nearest to the one before it of the same sensor:
-    first those that would not be kept anyway, then evenly all along the way. So no part of the
-    way and no sensor goes missing.
+    If it is full, the input whose pose is nearest to the one before it of the same sensor is
+    dropped: first those that would not be kept anyway, then evenly along the path. So no part of
+    the path and no sensor is lost when training is slow.
     """
 
-    def __init__(self, size, thresholds, drops):
-        """Keep how many of a sensor may wait, thresholds() -> KeyframeConfig, and a Drops."""
-        self._size, self._thresholds, self._drops = size, thresholds, drops
+    def __init__(
+        self, size: int, thresholds: 'Callable[[], KeyframeConfig]', dropped: DroppedMessages,
+    ) -> None:  # fmt: skip
+        """Queue at most `size` inputs of each sensor; thresholds() returns the current ones."""
+        self._size, self._thresholds, self._dropped = size, thresholds, dropped
         self._changed = threading.Condition()
-        self._waiting = collections.deque()
+        self._inputs: collections.deque[PosedImage | PosedScan] = collections.deque()
 
-    def append(self, posed):
-        """Queue a PosedImage or PosedScan."""
+    def append(self, posed: PosedImage | PosedScan) -> None:
+        """Add an input at the end."""
         with self._changed:
-            self._waiting.append(posed)
-            mine = [other for other in self._waiting if other.source is posed.source]
-            if len(mine) > self._size:
-                self._make_room(mine)
+            self._inputs.append(posed)
+            of_sensor = [other for other in self._inputs if other.source is posed.source]
+            if len(of_sensor) > self._size:
+                self._drop_nearest(of_sensor)
             self._changed.notify_all()
 
-    def clear(self):
-        """Forget all of them."""
+    def clear(self) -> None:
+        """Remove all inputs."""
         with self._changed:
-            self._waiting.clear()
+            self._inputs.clear()
 
-    def wait(self, timeout):
-        """Wait at most timeout seconds for one."""
+    def wait(self, timeout: float) -> None:
+        """Wait until the queue is not empty, at most timeout [s]."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting, timeout)
+            self._changed.wait_for(lambda: self._inputs, timeout)
 
-    def take(self):
-        """Return the oldest one, None where there is none."""
+    def pop(self) -> PosedImage | PosedScan | None:
+        """Remove and return the oldest input; None if the queue is empty."""
         with self._changed:
-            return self._waiting.popleft() if self._waiting else None
+            return self._inputs.popleft() if self._inputs else None
 
-    def _make_room(self, mine):
-        poses = [posed.T_map_sensor for posed in mine]
-        motions = [motion(*pair) for pair in itertools.pairwise(poses)]
+    def _drop_nearest(self, of_sensor: list[PosedImage | PosedScan]) -> None:
+        distances = [
+            pose_distance(before.T_map_sensor, after.T_map_sensor)
+            for before, after in itertools.pairwise(of_sensor)]
         # One radian weighs as much as one metre.
-        least = min(range(len(motions)), key=lambda k: motions[k][0] + np.radians(motions[k][1]))
-        dropped = mine[least + 1]
-        self._waiting = collections.deque(
-            other for other in self._waiting if other is not dropped)
-        if beyond(motions[least], self._thresholds()):
-            self._drops.add('engine busy', (
-                f"{label(dropped.message, 'message')}: they come faster than the engine takes "
-                'them'))
+        nearest = min(
+            range(len(distances)), key=lambda k: distances[k][0] + np.radians(distances[k][1]))
+        removed = of_sensor[nearest + 1]
+        self._inputs = collections.deque(
+            other for other in self._inputs if other is not removed)
+        if exceeds(distances[nearest], self._thresholds()):
+            self._dropped.add('engine busy', (
+                f"{label(removed.message, 'message')}: messages arrive faster than the engine "
+                "uses them: lower their rate, or increase 'keyframes.min_translation'"))
         else:
-            self._drops.count(REDUNDANT)
+            self._dropped.count(REDUNDANT)

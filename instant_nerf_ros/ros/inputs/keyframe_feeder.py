@@ -1,128 +1,145 @@
-"""What the engine learns from: images and scans that tell something new."""
+"""Feeds the Mapper: images and scans from new viewpoints are decoded and added."""
+import threading
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from instant_nerf_ros.ros.inputs.viewpoints import Motion
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.ros.inputs.blur_filter import BlurFilter
+from instant_nerf_ros.ros.inputs.input_queue import InputQueue
+from instant_nerf_ros.ros.inputs.loop_closures import CameraPath, LoopClosures
+from instant_nerf_ros.ros.inputs.posed_images import PosedImage
 from instant_nerf_ros.ros.inputs.range_scans import PosedScan
-from instant_nerf_ros.ros.inputs.blur_filter import Sharpest
+from instant_nerf_ros.ros.inputs.viewpoints import Viewpoints
+from instant_nerf_ros.ros.params.live_parameters import LiveParameters
+from instant_nerf_ros.ros.reporting.dropped_messages import BLURRED, DroppedMessages
+from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 
-MOMENT = 0.1  # seconds
-GLANCE_NS = 1_000_000_000  # between images with depth that count though they are not kept
-BLURRED = 'blurred'  # the reason of a drop
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
+
+MAX_DURATION = 0.1  # s between two training steps
+STATIC_PERIOD_NS = 1_000_000_000  # between depth images of a static camera that are integrated
 
 
-class Intake:
-    """Feeds a Mapper; used by the thread that owns it. Only what may be kept is decoded."""
+class KeyframeFeeder:
+    """Moves inputs from a queue to a Mapper; belongs to the training thread.
 
-    def __init__(self, settings, ready, loops, way, traffic, drops, now_ns):
-        """Keep a Settings, the Ready images and scans, LoopClosures, the Way, and others.
+    Images and scans from known viewpoints are not decoded.
+    """
 
-        These are where to report, and a clock.
+    def __init__(
+        self, parameters: LiveParameters, queue: InputQueue, loop_closures: LoopClosures,
+        path: CameraPath, statistics: TopicStatistics, dropped: DroppedMessages,
+        now_ns: Callable[[], int],
+    ) -> None:  # fmt: skip
+        """Add the poses of images to a path; now_ns() is the ROS time."""
+        self._parameters, self._queue, self._now_ns = parameters, queue, now_ns
+        self._loop_closures, self._path = loop_closures, path
+        self._statistics, self._dropped = statistics, dropped
+        self.latest: PosedImage | None = None  # whether or not it was added
+        self.reset(None)
+
+    def reset(self, mapper: 'Mapper | None', stamp_ns: int = 0) -> None:
+        """Start again with an empty map, or with the keyframes of another Mapper.
+
+        stamp_ns is that of the newest of these keyframes. The queue stays as it is.
         """
-        self._now_ns = now_ns
-        self._settings, self._ready, self._loops, self._way = settings, ready, loops, way
-        self._traffic, self._drops = traffic, drops
-        self.latest = None  # PosedImage, kept or not
-        self.forget(None)
-
-    def forget(self, mapper, stamp_ns=0):
-        """Begin anew, with the keyframes of another Mapper, if any, of which the newest is so old.
-
-        What was waiting stays.
-        """
-        self.fused_ns = stamp_ns  # stamp of the newest image in the map
-        self.depths = 0  # images with depth among those that became keyframes
-        self.scans = 0  # that were kept
-        self._loops.forget()
-        self._motion = Motion()
-        self._sharpest = {}  # source: Sharpest
-        self._counted_ns = {}  # source: stamp of the last image with depth that counted
+        self.map_stamp_ns = stamp_ns  # stamp of the newest image in the map
+        self.depths = 0  # number of images with depth that were added
+        self.scans = 0  # number of scans that were added
+        self._loop_closures.reset()
+        self._viewpoints = Viewpoints()
+        self._blur_filters: dict[object, BlurFilter] = {}  # by source
+        self._integrated_ns: dict[object, int] = {}  # stamp of the last depth image, by source
         if mapper is None:
             self.latest = None
             return
-        for T_map_camera in mapper.keyframes.T_world_camera:
-            self._way.add(T_map_camera, stamp_ns)
+        for T_map_camera in mapper.keyframe_poses():
+            self._path.add(T_map_camera, stamp_ns)
 
-    def wait(self, timeout):
-        """Wait at most timeout seconds for something to feed."""
-        self._ready.wait(timeout)
+    def wait(self, timeout: float) -> None:
+        """Wait until the queue is not empty, at most timeout [s]."""
+        self._queue.wait(timeout)
 
-    def feed(self, mapper, ending):
-        """Give the mapper what is ready, for a moment, or until ending is set (threading.Event).
+    def feed(self, mapper: 'Mapper', stop: threading.Event) -> None:
+        """Add inputs from the queue until it is empty, stop is set, or MAX_DURATION has passed.
 
-        What comes faster than it can be taken must not hold up training.
+        The duration is bounded because inputs that arrive faster must not block training.
         """
-        self._loops.follow(mapper)
-        end = time.monotonic() + MOMENT
-        while (time.monotonic() < end and not ending.is_set()
-                and (posed := self._ready.take()) is not None):
-            if isinstance(posed, PosedScan):
-                self._feed_scan(mapper, posed)
-            else:
-                self.latest = posed
-                self._feed_image(mapper, posed)
+        self._loop_closures.apply(mapper)
+        deadline = time.monotonic() + MAX_DURATION
+        while (time.monotonic() < deadline and not stop.is_set()
+                and (posed := self._queue.pop()) is not None):
+            try:
+                if isinstance(posed, PosedScan):
+                    self._feed_scan(mapper, posed)
+                else:
+                    self.latest = posed
+                    self._feed_image(mapper, posed)
+            except ValueError as error:
+                self._dropped.add('refused by the engine', str(error))
 
-    def _feed_scan(self, mapper, posed):
-        moved = self._motion.moved(
-            posed.source, posed.T_map_sensor, self._settings.engine.keyframes)
-        rays = posed.source.decode(posed) if moved else None
-        if rays is not None:
-            number = mapper.keyframes.count
-            T_new_old = self._loops.T_new_old(posed.stamp_ns)
-            mapper.add_ranges(*(
-                points @ T_new_old[:3, :3].T + T_new_old[:3, 3] for points in rays))
-            if mapper.keyframes.count > number:
-                self._loops.note(number, posed.stamp_ns)
-            self._motion.keep(posed.source, posed.T_map_sensor)
+    def _feed_scan(self, mapper: 'Mapper', posed: PosedScan) -> None:
+        if not self._viewpoints.is_new_viewpoint(
+                posed.source, posed.T_map_sensor, self._parameters.engine.keyframes):
+            return
+        rays = posed.source.decode(posed)
+        if rays is None:
+            return
+        T_new_old = self._loop_closures.T_new_old(posed.stamp_ns)
+        origins, points = (
+            positions @ T_new_old[:3, :3].T + T_new_old[:3, 3] for positions in rays)
+        scan_id = mapper.add_ranges(origins, points)
+        self._viewpoints.add(posed.source, posed.T_map_sensor)
+        if scan_id is not None:
+            self._loop_closures.note(scan_id, posed.stamp_ns)
             self.scans += 1
 
-    def _pose(self, posed):
-        """Return T_map_camera (4, 4) of an image."""
-        return self._loops.T_new_old(posed.stamp_ns) @ posed.T_map_camera
-
-    def _feed_image(self, mapper, posed):
-        if not mapper.moved(self._pose(posed)):
-            self._glance(mapper, posed)
+    def _feed_image(self, mapper: 'Mapper', posed: PosedImage) -> None:
+        if not mapper.is_new_viewpoint(self._corrected_pose(posed)):
+            self._integrate_static(mapper, posed)
             return
         decoded = posed.source.decode(posed)
         if decoded is None:
             return
-        sharpest = self._sharpest.setdefault(
-            posed.source, Sharpest(lambda blurred: self._drops.count(BLURRED)))
-        if (kept := sharpest.offer(decoded[0], posed.stamp_ns, (posed, *decoded))) is not None:
-            self._keep(mapper, *kept)
+        blur_filter = self._blur_filters.setdefault(
+            posed.source, BlurFilter(lambda blurred: self._dropped.count(BLURRED)))
+        selected = blur_filter.select(decoded[0], posed.stamp_ns, (posed, *decoded))
+        if selected is not None:
+            self._add_image(mapper, *selected)
 
-    def _glance(self, mapper, posed):
-        """Let maps follow what comes and goes before a camera that does not move."""
-        since_ns = posed.stamp_ns - self._counted_ns.get(posed.source, -GLANCE_NS)
-        if not mapper.keyframe_count or posed.depth is None or 0 <= since_ns < GLANCE_NS:
+    def _integrate_static(self, mapper: 'Mapper', posed: PosedImage) -> None:
+        """Update the occupancy grid by a camera that does not move, as objects may do."""
+        elapsed_ns = posed.stamp_ns - self._integrated_ns.get(posed.source, -STATIC_PERIOD_NS)
+        if posed.depth is None or 0 <= elapsed_ns < STATIC_PERIOD_NS:
             return
         decoded = posed.source.decode(posed)
         if decoded is None or decoded[1] is None:
             return
         image, depth = decoded
-        try:
-            mapper.glance(image, posed.camera, self._pose(posed), depth)
-        except ValueError as error:
-            self._drops.add('refused by the engine', str(error))
-            return
-        self.fused_ns = posed.stamp_ns
-        self._counted_ns[posed.source] = posed.stamp_ns
+        mapper.integrate_depth(image, posed.camera, self._corrected_pose(posed), depth)
+        self.map_stamp_ns = posed.stamp_ns
+        self._integrated_ns[posed.source] = posed.stamp_ns
 
-    def _keep(self, mapper, posed, image, depth):
-        T_map_camera, number = self._pose(posed), mapper.keyframes.count
-        if mapper.keyframe_count and mapper.held_out.takes(
-                image, posed.camera, T_map_camera, number):
-            self._loops.note(mapper.keyframes.take_number(), posed.stamp_ns)
+    def _add_image(
+        self, mapper: 'Mapper', posed: PosedImage, image: NDArray[np.uint8],
+        depth: NDArray[np.float32] | None,
+    ) -> None:  # fmt: skip
+        T_map_camera = self._corrected_pose(posed)
+        image_id = mapper.add(image, posed.camera, T_map_camera, depth)
+        if image_id is None:
             return
-        try:
-            if mapper.add(image, posed.camera, T_map_camera, depth):
-                self._loops.note(number, posed.stamp_ns)
-        except ValueError as error:
-            self._drops.add('refused by the engine', str(error))
-            return
-        self.fused_ns = posed.stamp_ns
-        self._traffic.delayed((self._now_ns() - posed.stamp_ns) * 1e-9)
+        self._loop_closures.note(image_id, posed.stamp_ns)
+        self._path.add(T_map_camera, posed.stamp_ns)
+        self.map_stamp_ns = posed.stamp_ns
+        self._statistics.delayed((self._now_ns() - posed.stamp_ns) * 1e-9)
         if depth is not None:
             self.depths += 1
-            self._counted_ns[posed.source] = posed.stamp_ns
-        self._way.add(T_map_camera, posed.stamp_ns)
+            self._integrated_ns[posed.source] = posed.stamp_ns
+
+    def _corrected_pose(self, posed: PosedImage) -> NDArray[np.float64]:
+        """Return T_map_camera (4, 4) of an image after the latest loop closure."""
+        return self._loop_closures.T_new_old(posed.stamp_ns) @ posed.T_map_camera

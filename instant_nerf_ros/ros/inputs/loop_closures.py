@@ -1,49 +1,75 @@
-"""Loop closures: what is mapped moves to where SLAM says, afterwards, that it was seen."""
+"""Applies the loop closures of a SLAM to the images and scans that are in the map."""
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
 import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.ros.inputs.trajectory import LoopClosure, Trajectory
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
+
+
+class CameraPath(Protocol):
+    """The poses of the images that were added, as they are published."""
+
+    def add(self, T_map_camera: NDArray[np.float64], stamp_ns: int) -> None:
+        """Add the pose (4, 4) of an image."""
+
+    def correct_poses(self, corrections: dict[int, NDArray[np.float64]]) -> None:
+        """Move poses by {stamp [ns]: T_new_old (4, 4)}."""
 
 
 class LoopClosures:
-    """Knows when what is mapped was seen; used by the thread that owns the Mapper."""
+    """The stamps of keyframes and scans, and their corrections; belongs to the training thread."""
 
-    def __init__(self, trajectory, way, drops, inform):
-        """Keep the Trajectory, the Way, a Drops, and inform(sentence) for the log."""
-        self._trajectory, self._way = trajectory, way
-        self._drops, self._inform = drops, inform
-        self.forget()
+    def __init__(
+        self, trajectory: Trajectory, path: CameraPath, dropped: DroppedMessages,
+        log: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """Follow a trajectory; log(sentence) is called for each loop closure."""
+        self._trajectory, self._path = trajectory, path
+        self._dropped, self._log = dropped, log
+        self.reset()
 
-    def forget(self):
-        """Begin anew, with nothing mapped, or what stays where it is."""
-        self._trajectory.forget()
-        self._stamps = {}  # number of a keyframe or scan in the Mapper: its stamp
-        self._correction = None  # the last one
+    def reset(self) -> None:
+        """Start again, with an empty map or one whose keyframes stay where they are."""
+        self._trajectory.reset()
+        self._stamps: dict[int, int] = {}  # [ns] by the id of a keyframe, image or scan
+        self._latest: LoopClosure | None = None
 
-    def note(self, number, stamp_ns):
-        """Note the stamp of a keyframe, a scan or a held-out image of the Mapper, by number."""
-        self._stamps[number] = stamp_ns
+    def note(self, sensor_id: int, stamp_ns: int) -> None:
+        """Note the stamp of a keyframe, a held-out image or a scan of the Mapper, by its id."""
+        self._stamps[sensor_id] = stamp_ns
 
-    def follow(self, mapper):
-        """Have a Mapper corrected, if SLAM has closed a loop."""
-        correction = self._trajectory.take()
-        if correction is None:
+    def apply(self, mapper: 'Mapper') -> None:
+        """Correct the poses of a Mapper if the SLAM has closed a loop."""
+        loop_closure = self._trajectory.poll()
+        if loop_closure is None:
             return
-        numbers, stamps = list(self._stamps), list(self._stamps.values())
-        T_new_old = correction.at(stamps)
+        ids, stamps = list(self._stamps), list(self._stamps.values())
+        T_new_old = loop_closure.T_new_old(stamps)
         try:
-            if numbers:
-                mapper.correct(dict(zip(numbers, T_new_old)))
+            if ids:
+                mapper.correct_poses(dict(zip(ids, T_new_old)))
         except ValueError as error:
-            self._trajectory.forget()  # nothing has followed it: the next one counts from there
-            self._drops.add('unusable trajectory', str(error))
+            self._trajectory.reset()  # the map has not moved: the next path is compared with this
+            self._dropped.add('unusable trajectory', str(error))
             return
-        self._correction = correction
-        self._way.correct(dict(zip(stamps, T_new_old)))
-        distance, angle = correction.largest()
-        self._inform(
-            f'SLAM has closed a loop: {len(numbers)} images and scans move with its trajectory, '
+        self._latest = loop_closure
+        self._path.correct_poses(dict(zip(stamps, T_new_old)))
+        distance, angle = loop_closure.largest_motion()
+        self._log(
+            f'SLAM has closed a loop: {len(ids)} images and scans move with its trajectory, '
             f'which has moved by up to {distance:.2f} m and {np.degrees(angle):.1f} degrees')
 
-    def T_new_old(self, stamp_ns):  # noqa: N802
-        """Return what moves (4, 4) what TF told of a stamp: it may be from before the loop."""
-        if self._correction is None or stamp_ns > self._correction.until_ns:
+    def T_new_old(self, stamp_ns: int) -> NDArray[np.float64]:  # noqa: N802
+        """Return the correction (4, 4) of a pose that TF had at a stamp [ns].
+
+        It is the identity if the pose is newer than the latest loop closure.
+        """
+        if self._latest is None or stamp_ns > self._latest.until_ns:
             return np.eye(4)
-        return self._correction.at([stamp_ns])[0]
+        return self._latest.T_new_old([stamp_ns])[0]

@@ -1,49 +1,52 @@
-"""PointCloud2 and LaserScan to points in the frame of the sensor: pure functions, no node.
+"""Points of a LaserScan or PointCloud2 in the frame of the sensor: pure functions, no node.
 
-What is no measurement becomes NaN. ValueError, with a sentence, for what cannot be read.
+Points without a measurement are NaN. The functions raise ValueError for an unreadable message.
 """
 import math
+from typing import TypeAlias
 
 import numpy as np
-from sensor_msgs.msg import LaserScan, PointField
+from numpy.typing import NDArray
+from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 
+RangeMessage: TypeAlias = LaserScan | PointCloud2
 _DTYPES = {PointField.FLOAT32: 'f4', PointField.FLOAT64: 'f8'}
-LONGEST_SCAN = 1.0  # seconds; more is a broken message
+MAX_DURATION = 1.0  # seconds of a scan; more is a malformed message
 
 
-def points_from(message):
-    """Return the points (N, 3) float64, metres, of a sensor_msgs/LaserScan or PointCloud2."""
+def points_from(message: RangeMessage) -> NDArray[np.float64]:
+    """Return the points (N, 3) [m] of a message in the frame of its sensor."""
     if isinstance(message, LaserScan):
         return _points_of_scan(message)
     return _points_of_cloud(message)
 
 
-def duration_of(message):
-    """Return how long a message took to measure [s]: 0 for a cloud, which does not tell."""
+def duration_of(message: RangeMessage) -> float:
+    """Return the duration of a scan [s]; 0 for a PointCloud2, which does not contain it."""
     if not isinstance(message, LaserScan):
         return 0.0
     duration = message.time_increment * max(len(message.ranges) - 1, 0)
-    if not 0 <= duration <= LONGEST_SCAN:
+    if not 0 <= duration <= MAX_DURATION:
         raise ValueError(
             f'{len(message.ranges)} ranges with time_increment = {message.time_increment} s '
-            f'take {duration:.3g} s, not 0 to {LONGEST_SCAN} s')
+            f'take {duration:.3g} s, not 0 to {MAX_DURATION} s: set time_increment in the driver')
     return duration
 
 
-def _points_of_scan(scan):
+def _points_of_scan(scan: LaserScan) -> NDArray[np.float64]:
     ranges = np.array(scan.ranges, dtype=np.float64)
     if not math.isfinite(scan.angle_min) or not math.isfinite(scan.angle_increment):
         raise ValueError(
             f'angle_min = {scan.angle_min} and angle_increment = {scan.angle_increment} '
-            'must be finite')
-    # Beyond its limits a range stands for something else: too near, nothing there, an error.
+            'must be finite: set them in the driver')
+    # A range outside its limits is not a distance: too near, no echo, or an error code.
     ranges[~((ranges >= scan.range_min) & (ranges <= scan.range_max))] = np.nan
     angles = scan.angle_min + scan.angle_increment * np.arange(len(ranges))
     return np.stack(
         [ranges * np.cos(angles), ranges * np.sin(angles), 0.0 * ranges], axis=-1)
 
 
-def _points_of_cloud(cloud):
+def _points_of_cloud(cloud: PointCloud2) -> NDArray[np.float64]:
     width, height, step, row = cloud.width, cloud.height, cloud.point_step, cloud.row_step
     needed = (height - 1) * row + width * step
     if not width or not height:
@@ -51,19 +54,20 @@ def _points_of_cloud(cloud):
     if step < 1 or (height > 1 and row < width * step) or len(cloud.data) < needed:
         raise ValueError(
             f'{width} x {height} points of {step} bytes, in rows of {row} bytes, do not fit '
-            f'into {len(cloud.data)} bytes')
+            f'into {len(cloud.data)} bytes: the message is malformed, check its driver')
     order = '>' if cloud.is_bigendian else '<'
     columns = []
     for name in 'xyz':
         field = next((field for field in cloud.fields if field.name == name), None)
         if field is None or field.datatype not in _DTYPES:
             raise ValueError(
-                f"it has no field '{name}' of FLOAT32 or FLOAT64; its fields are: "
-                f"{', '.join(field.name for field in cloud.fields[:10])}")
+                f"it has no field '{name}' of FLOAT32 or FLOAT64: remap to a topic with x, y and "
+                f"z; its fields are: {', '.join(field.name for field in cloud.fields[:10])}")
         dtype = np.dtype(order + _DTYPES[field.datatype])
         if field.offset + dtype.itemsize > step:
             raise ValueError(
-                f"the field '{name}' begins at byte {field.offset} of a point of {step} bytes")
+                f"the field '{name}' begins at byte {field.offset} of a point of {step} bytes: "
+                'the message is malformed, check its driver')
         columns.append(np.ndarray(
             (height, width), dtype, buffer=cloud.data, offset=field.offset,
             strides=(row, step)).ravel())

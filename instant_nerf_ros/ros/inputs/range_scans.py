@@ -2,92 +2,116 @@
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import LaserScan
+from tf2_ros import Buffer
 
-from instant_nerf_ros.ros.reporting.dropped_messages import label, stamp
-from instant_nerf_ros.ros.inputs.tf_lookup import UnusableError, lookup_pose
-from instant_nerf_ros.ros.inputs.range_messages import duration_of, points_from
-from instant_nerf_ros.ros.inputs.pending_messages import Waiting
+from instant_nerf_ros.ros.inputs.pending_messages import PendingMessages
+from instant_nerf_ros.ros.inputs.range_messages import RangeMessage, duration_of, points_from
+from instant_nerf_ros.ros.inputs.tf_lookup import NO_STAMP, UnusableError, lookup_pose
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
 
-PARTS = 8  # of a scan that takes time; each has a pose of its own
+if TYPE_CHECKING:
+    from instant_nerf_ros.ros.inputs.input_queue import InputQueue
+
+SEGMENTS = 8  # of a scan with a duration; each has a pose of its own
 
 
 @dataclasses.dataclass(frozen=True)
 class PosedScan:
-    """A scan whose pose is known, still as a message."""
+    """A scan message with the pose of its sensor."""
 
-    stamp_ns: int  # of its end
-    T_map_sensor: np.ndarray  # (4, 4) float64, at its end
-    message: object  # sensor_msgs/LaserScan or PointCloud2
-    source: object  # the RangeScans it comes from, one for each topic
+    stamp_ns: int  # of the end of the scan
+    T_map_sensor: NDArray[np.float64]  # (4, 4), at the end of the scan
+    message: RangeMessage
+    source: 'RangeScans'  # of its topic
 
 
 class RangeScans:
-    """Scans of a topic that wait for TF; what cannot be used goes to drops.
+    """Finds the poses of the scans of a topic; reports the scans that cannot be used.
 
     All methods may be called from any thread, and none of them blocks.
     """
 
-    def __init__(self, buffer, config, drops, ready, clock=time.monotonic):
-        """Keep a tf2_ros Buffer, a NodeConfig, where to report, Ready and a clock [s]."""
+    def __init__(
+        self, buffer: Buffer, config: NodeConfig, dropped: DroppedMessages, queue: 'InputQueue',
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Append the posed scans to a queue; clock() is in seconds."""
         self.config = config
-        self._buffer, self._drops, self._ready = buffer, drops, ready
+        self._buffer, self._dropped, self._queue = buffer, dropped, queue
         self._lock = threading.Lock()
-        self._waiting = Waiting(
+        self._pending: PendingMessages[RangeMessage] = PendingMessages(
             clock, lambda message, error: self._drop(message, error.reason, str(error)))
 
-    def add(self, message):
-        """Queue a sensor_msgs/LaserScan or PointCloud2."""
-        with self._lock:
-            if len(self._waiting) >= self.config.queue_size:
-                self._drop(self._waiting.popleft(), 'queue full', 'it waited for TF')
-            self._waiting.append(message)
+    def set_config(self, config: NodeConfig) -> None:
+        """Use the settings of another NodeConfig that may change while running."""
+        self.config = config
 
-    def clear(self):
-        """Forget those that wait, as after a jump back in time."""
+    def add(self, message: RangeMessage) -> None:
+        """Add a scan."""
         with self._lock:
-            self._waiting.clear()
+            if len(self._pending) >= self.config.queue_size:
+                self._drop(self._pending.popleft(), 'queue full', (
+                    f'{self.config.queue_size} scans are waiting ({self._pending.blocked_by}): '
+                    "provide what is missing, or increase 'queue_size'"))
+            self._pending.append(message)
+
+    def clear(self) -> None:
+        """Remove the waiting scans, as after a jump back in time."""
+        with self._lock:
+            self._pending.clear()
 
     @property
-    def waiting(self):
-        """Tell whether a scan waits to be polled."""
-        return bool(self._waiting)
+    def pending(self) -> bool:
+        """Return whether a scan waits for its pose."""
+        return bool(self._pending)
 
-    def poll(self):
-        """Find the poses of what waits. To be called often."""
+    def poll(self) -> None:
+        """Look up the poses of the waiting scans; to be called often."""
         with self._lock:
-            self._waiting.poll(
-                lambda message, *_: self._ready.append(self._posed(message)),
+            self._pending.poll(
+                lambda message, *_: self._queue.append(self._posed(message)),
                 self.config.tf_timeout)
 
-    def decode(self, posed):
-        """Return origins and points, (N, 3) metres in the map, of a PosedScan; None if it is bad.
+    def decode(
+        self, posed: PosedScan,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:  # fmt: skip
+        """Return origins and points, (N, 3) [m] in the map frame; None if the scan is unusable.
 
-        Each ray of a scan starts where the sensor was then: the robot turns meanwhile.
+        Each ray starts where the sensor was when it was measured: the robot turns during a scan.
         """
         message = posed.message
         try:
             points = points_from(message)
-            parts = []
-            for rays in np.array_split(np.arange(len(points)), PARTS):
+            segments = []
+            for rays in np.array_split(np.arange(len(points)), SEGMENTS):
                 if len(rays):
                     T_map_sensor = self._pose(message, rays.mean() / max(len(points) - 1, 1))
-                    parts.append((
+                    segments.append((
                         np.broadcast_to(T_map_sensor[:3, 3], (len(rays), 3)),
                         points[rays] @ T_map_sensor[:3, :3].T + T_map_sensor[:3, 3]))
         except UnusableError as error:
-            return self._drop(message, error.reason, str(error))
+            self._drop(message, error.reason, str(error))
+            return None
         except ValueError as error:
-            return self._drop(message, f'unreadable {_kind(message)}', str(error))
+            self._drop(message, f'unreadable {_kind(message)}', str(error))
+            return None
         if not np.isfinite(points).all(axis=-1).any():
-            return self._drop(message, f'empty {_kind(message)}', 'it measures nothing')
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts))
+            self._drop(message, f'empty {_kind(message)}', (
+                'it holds no measurement: check the sensor, and the limits of its range'))
+            return None
+        origins, points = (np.concatenate(arrays) for arrays in zip(*segments))
+        return origins, points
 
-    def _posed(self, message):
+    def _posed(self, message: RangeMessage) -> PosedScan:
         if stamp(message) == 0:
-            raise UnusableError('no stamp', 'TF takes a zero stamp for the latest time')
+            raise UnusableError('no stamp', NO_STAMP)
         try:
             duration = duration_of(message)
         except ValueError as error:
@@ -95,15 +119,15 @@ class RangeScans:
         return PosedScan(
             stamp(message) + round(duration * 1e9), self._pose(message, 1.0), message, self)
 
-    def _pose(self, message, share):
-        """Return T_map_sensor (4, 4) when a share of a message was measured."""
-        stamp_ns = stamp(message) + round(share * duration_of(message) * 1e9)
+    def _pose(self, message: RangeMessage, fraction: float) -> NDArray[np.float64]:
+        """Return T_map_sensor (4, 4) after a fraction of the duration of a message."""
+        stamp_ns = stamp(message) + round(fraction * duration_of(message) * 1e9)
         return lookup_pose(
             self._buffer, self.config.map_frame, message.header.frame_id, stamp_ns)
 
-    def _drop(self, message, why, sentence):
-        self._drops.add(why, f'{label(message, _kind(message))}: {sentence}')
+    def _drop(self, message: RangeMessage, why: str, sentence: str) -> None:
+        self._dropped.add(why, f'{label(message, _kind(message))}: {sentence}')
 
 
-def _kind(message):
+def _kind(message: RangeMessage) -> str:
     return 'scan' if isinstance(message, LaserScan) else 'cloud'

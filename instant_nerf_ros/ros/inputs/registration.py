@@ -1,16 +1,23 @@
-"""Depth images of another camera, as the camera of the colour image would have measured them."""
+"""Registration: the depth image of another camera is projected into the color camera."""
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-LARGEST_FOOTPRINT = 4  # pixels of the image across that one pixel of depth may cover
+from instant_nerf_ros.nerf.camera import Camera
+
+MAX_FOOTPRINT = 4  # width, in pixels of the image, that one pixel of depth may cover
+MARGIN = 0.02  # of the image plane at z = 1, around the field of view
 
 
-def register(depth, depth_camera, T_camera_depth, camera):
-    """Return the depth (H, W) float32 of another Camera, NaN where nothing was measured.
+def register(
+    depth: NDArray[np.float32], depth_camera: Camera, T_camera_depth: NDArray[np.float64],
+    camera: Camera,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return the depth (H, W) [m] in the pixels of `camera`, NaN where nothing was measured.
 
     depth is (H', W') metres along the optical axis of depth_camera; T_camera_depth (4, 4) maps
-    points of its frame to that of camera. A pixel covers as many pixels of the image as it is
-    large, and the nearest one wins, so that nothing shines through what stands before it.
+    points of its frame to that of camera. A pixel of depth is drawn as large as it is in the
+    image, and the nearest one wins, so that a surface hides those behind it.
     """
     depths = depth.ravel()
     measured = np.isfinite(depths) & (depths > 0)
@@ -20,7 +27,7 @@ def register(depth, depth_camera, T_camera_depth, camera):
     points = points[points[:, 2] > 1e-3]
     pixels = project(points, camera)
     registered = np.full(camera.height * camera.width, np.inf, np.float32)
-    footprint = int(np.clip(np.ceil(camera.fx / depth_camera.fx), 1, LARGEST_FOOTPRINT))
+    footprint = int(np.clip(np.ceil(camera.fx / depth_camera.fx), 1, MAX_FOOTPRINT))
     corner = np.floor(pixels - (footprint - 1) / 2 + 0.5)
     for row in range(footprint):
         for column in range(footprint):
@@ -32,25 +39,25 @@ def register(depth, depth_camera, T_camera_depth, camera):
     return registered.reshape(camera.height, camera.width)
 
 
-def project(points, camera):
-    """Return the pixels (N, 2) float64 at which a Camera sees points (N, 3) of its frame, z > 0.
+def project(points: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
+    """Return the pixels (N, 2) of points (N, 3) in the frame of a Camera, z > 0.
 
-    NaN for points beside its field of view, where the distortion says nothing.
+    For a camera with distortion, points outside its field of view become NaN: the distortion
+    model does not hold there.
     """
     image_plane = points[:, :2] / points[:, 2:]
     matrix = np.array([[camera.fx, 0.0, camera.cx], [0.0, camera.fy, camera.cy], [0.0, 0.0, 1.0]])
     if camera.distortion_model == 'none' or not len(points):
         return image_plane * [camera.fx, camera.fy] + [camera.cx, camera.cy]
-    still, coefficients = np.zeros(3), np.array(camera.distortion)
+    zero, coefficients = np.zeros(3), np.array(camera.distortion)
     if camera.distortion_model == 'equidistant':
         pixels, _ = cv2.fisheye.projectPoints(
-            points[:, None], still, still, matrix, coefficients)
+            points[:, None], zero, zero, matrix, coefficients)
     else:
-        pixels, _ = cv2.projectPoints(points[:, None], still, still, matrix, coefficients)
-    # The polynomials of the models turn back to the image far outside.
-    seen = camera.directions().astype(np.float64)
-    seen = seen[:, :2] / seen[:, 2:]
-    margin = 0.02
-    inside = ((image_plane >= seen.min(axis=0) - margin)
-              & (image_plane <= seen.max(axis=0) + margin)).all(axis=1)
+        pixels, _ = cv2.projectPoints(points[:, None], zero, zero, matrix, coefficients)
+    # Far outside the image, the polynomials of the models return to it.
+    visible = camera.directions().astype(np.float64)
+    visible = visible[:, :2] / visible[:, 2:]
+    inside = ((image_plane >= visible.min(axis=0) - MARGIN)
+              & (image_plane <= visible.max(axis=0) + MARGIN)).all(axis=1)
     return np.where(inside[:, None], pixels[:, 0], np.nan)

@@ -1,50 +1,58 @@
-"""Poses from TF at a stamp, without waiting: the one who asks comes again."""
+"""Poses from TF at a stamp, without blocking: the caller tries again later."""
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.time import Time
-from tf2_ros import ExtrapolationException, TransformException
+from tf2_ros import Buffer, ExtrapolationException, TransformException
 
 from instant_nerf_ros.ros.conversions import matrix_from_transform, nanoseconds
 
+NO_STAMP = 'its stamp is zero, which TF takes for the latest time: set the stamp in the driver'
+
 
 class UnusableError(Exception):
-    """Something cannot be used, now or ever; the reason is a short name, the text a sentence."""
+    """A message cannot be used, now or later."""
 
-    def __init__(self, reason, sentence):
-        """Keep the reason apart from the sentence."""
+    def __init__(self, reason: str, sentence: str) -> None:
+        """Keep a short reason, which drops are counted by; the sentence is the text."""
         super().__init__(sentence)
         self.reason = reason
 
 
 class NotYetError(UnusableError):
-    """Something cannot be used now, but perhaps soon."""
+    """A message cannot be used yet, because something that belongs to it has not arrived."""
 
 
-def lookup_pose(buffer, target, source, stamp_ns):
-    """Return T_target_source (4, 4) at a stamp, interpolated by tf2.
+def lookup_pose(buffer: Buffer, target: str, source: str, stamp_ns: int) -> NDArray[np.float64]:
+    """Return T_target_source (4, 4) at a stamp [ns], interpolated by tf2.
 
-    Raises NotYetError where TF may still come, UnusableError where it will not.
+    Raises NotYetError if the transform may still arrive, UnusableError if it cannot.
     """
     try:
         stamped = buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
         return matrix_from_transform(stamped.transform)
     except ExtrapolationException as error:
-        newest_ns = _newest_common(buffer, target, source)
+        newest_ns = _newest_stamp(buffer, target, source)
         if newest_ns is not None and newest_ns >= stamp_ns:
             raise UnusableError('TF too old', (
-                f"the TF history of '{source}' in '{target}' begins after this stamp "
-                f'({error})')) from error
+                f"the TF history of '{source}' in '{target}' begins after this stamp: increase "
+                f"'tf_buffer', or synchronize the clocks of the sensors ({error})")) from error
         gap = 'unknown' if newest_ns is None else f'{(stamp_ns - newest_ns) * 1e-9:.3f} s earlier'
         raise NotYetError('TF too late', (
-            f"the newest TF of '{source}' in '{target}' is {gap} ({error})")) from error
+            f"the newest TF of '{source}' in '{target}' is {gap}: increase 'tf_timeout', or "
+            f'synchronize the clocks of the sensors ({error})')) from error
     except TransformException as error:
         raise NotYetError(
-            'no TF', f"there is no TF from '{source}' to '{target}': start what sends it "
-            f'(localisation, odometry), or set map_frame ({error})') from error
+            'no TF', f"there is no TF from '{source}' to '{target}': start the node that "
+            f'broadcasts it (localization, odometry), or set map_frame ({error})') from error
     except ValueError as error:
-        raise UnusableError('invalid TF', f"'{source}' in '{target}' is {error}") from error
+        raise _invalid(target, source, error) from error
 
 
-def newest_pose(buffer, target, source):
-    """Return the newest T_target_source (4, 4) and its stamp [ns]; UnusableError without TF."""
+def newest_pose(buffer: Buffer, target: str, source: str) -> tuple[NDArray[np.float64], int]:
+    """Return the newest T_target_source (4, 4) and its stamp [ns].
+
+    Raises UnusableError without TF.
+    """
     try:
         stamped = buffer.lookup_transform(target, source, Time())
         return matrix_from_transform(stamped.transform), nanoseconds(stamped.header.stamp)
@@ -52,10 +60,16 @@ def newest_pose(buffer, target, source):
         raise UnusableError(
             'no TF', f"there is no TF from '{source}' to '{target}' ({error})") from error
     except ValueError as error:
-        raise UnusableError('invalid TF', f"'{source}' in '{target}' is {error}") from error
+        raise _invalid(target, source, error) from error
 
 
-def _newest_common(buffer, target, source):
+def _invalid(target: str, source: str, error: ValueError) -> UnusableError:
+    return UnusableError(
+        'invalid TF', f"'{source}' in '{target}' is {error}: correct the node that broadcasts it")
+
+
+def _newest_stamp(buffer: Buffer, target: str, source: str) -> int | None:
+    """Return the newest stamp [ns] at which all transforms between two frames are known."""
     try:
         return nanoseconds(buffer.lookup_transform(target, source, Time()).header.stamp)
     except TransformException:

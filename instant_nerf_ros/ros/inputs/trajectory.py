@@ -1,133 +1,151 @@
-"""The trajectory that SLAM tells, and what it says of old poses when a loop is closed."""
+"""The trajectory of a SLAM, which changes the poses of the past when a loop is closed."""
 import collections
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
+from nav_msgs.msg import Path
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from instant_nerf_ros.ros.conversions import matrix_from_pose
-from instant_nerf_ros.ros.reporting.dropped_messages import label, stamp
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
 
-LEAST = 0.05, np.radians(1)  # m, rad: as long as nothing moves by more, all stays where it is
-CALM = 10.0  # s between corrections, after which maps are made anew
+MIN_MOTION = 0.05, np.radians(1)  # m, rad: the map is not corrected for less
+MIN_PERIOD = 10.0  # s between two corrections, because each one rebuilds the maps
 
 
 @dataclasses.dataclass(frozen=True)
-class Poses:
-    """Where something was in the map, at N stamps."""
+class StampedPoses:
+    """The poses of a body in the map at N stamps."""
 
-    stamps: np.ndarray  # (N,) int64, nanoseconds, increasing
-    T_map_body: np.ndarray  # (N, 4, 4)
+    stamps: NDArray[np.int64]  # (N,) nanoseconds, increasing
+    T_map_body: NDArray[np.float64]  # (N, 4, 4)
 
-    def at(self, stamps):
-        """Return poses (M, 4, 4) at stamps (M,) [ns], interpolated; beyond, the nearest ones."""
+    def interpolated(self, stamps: ArrayLike) -> NDArray[np.float64]:
+        """Return the poses (M, 4, 4) at stamps (M,) [ns]; outside the range, the nearest one.
+
+        Translations are interpolated linearly, rotations spherically (slerp).
+        """
         stamps = np.asarray(stamps, dtype=np.int64).clip(self.stamps[0], self.stamps[-1])
         if len(self.stamps) == 1:
             return np.tile(self.T_map_body, (len(stamps), 1, 1))
-        known, asked = ((each - self.stamps[0]) * 1e-9 for each in (self.stamps, stamps))
+        known, queried = ((each - self.stamps[0]) * 1e-9 for each in (self.stamps, stamps))
         poses = np.tile(np.eye(4), (len(stamps), 1, 1))
         rotations = Rotation.from_matrix(self.T_map_body[:, :3, :3])
-        poses[:, :3, :3] = Slerp(known, rotations)(asked).as_matrix()
+        poses[:, :3, :3] = Slerp(known, rotations)(queried).as_matrix()
         for axis in range(3):
-            poses[:, axis, 3] = np.interp(asked, known, self.T_map_body[:, axis, 3])
+            poses[:, axis, 3] = np.interp(queried, known, self.T_map_body[:, axis, 3])
         return poses
 
 
 @dataclasses.dataclass(frozen=True)
-class Correction:
-    """What was taken to be before, and what is known now, of the same stamps."""
+class LoopClosure:
+    """A trajectory before and after the SLAM has closed a loop, at the same stamps."""
 
-    before: Poses
-    after: Poses
-    until_ns: int  # poses from TF are those of before up to this stamp
+    before: StampedPoses
+    after: StampedPoses
+    until_ns: int  # up to this stamp, TF had the poses of `before`
 
-    def at(self, stamps):
-        """Return T_new_old (M, 4, 4), which move what was seen at stamps (M,) to where it is.
+    def T_new_old(self, stamps: ArrayLike) -> NDArray[np.float64]:  # noqa: N802
+        """Return the corrections (M, 4, 4) of poses at stamps (M,) [ns].
 
-        Between the stamps both trajectories are interpolated, so a stretch that has moved as a
-        whole is moved exactly.
+        Both trajectories are interpolated between their stamps, so that the correction is exact
+        for a part of the trajectory that has moved rigidly.
         """
-        return self.after.at(stamps) @ np.linalg.inv(self.before.at(stamps))
+        return self.after.interpolated(stamps) @ np.linalg.inv(self.before.interpolated(stamps))
 
-    def largest(self):
-        """Return how far [m] and by which angle [rad] a pose has moved at most."""
+    def largest_motion(self) -> tuple[float, float]:
+        """Return the largest distance [m] and angle [rad] by which a pose has moved."""
         before, after = self.before.T_map_body, self.after.T_map_body
-        turned = Rotation.from_matrix(after[:, :3, :3] @ before[:, :3, :3].transpose(0, 2, 1))
-        return (np.linalg.norm(after[:, :3, 3] - before[:, :3, 3], axis=-1).max(),
-                turned.magnitude().max())
+        rotations = Rotation.from_matrix(after[:, :3, :3] @ before[:, :3, :3].transpose(0, 2, 1))
+        distances = np.linalg.norm(after[:, :3, 3] - before[:, :3, 3], axis=-1)
+        return float(distances.max()), float(rotations.magnitude().max())
 
 
 class Trajectory:
-    """Takes nav_msgs/Path messages of a SLAM, each with all poses as they are known by then."""
+    """Finds loop closures in the nav_msgs/Path messages of a SLAM.
 
-    def __init__(self, map_frame, drops, now_ns, clock=time.monotonic):
-        """Keep the frame that it must be in, a Drops, the clock of stamps, and one in seconds."""
-        self._map_frame, self._drops, self._now_ns, self._clock = map_frame, drops, now_ns, clock
-        self._latest = collections.deque(maxlen=1)  # a message, and when it came [ns]
-        self.forget()
+    Each message holds all poses since the start, in their current estimate.
+    """
 
-    def forget(self):
-        """Begin anew: what comes next is what TF says, too."""
+    def __init__(
+        self, map_frame: str, dropped: DroppedMessages, now_ns: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Accept paths in map_frame; now_ns() is the ROS time, clock() is in seconds."""
+        self._map_frame, self._dropped = map_frame, dropped
+        self._now_ns, self._clock = now_ns, clock
+        # The newest message, and the time of its arrival [ns].
+        self._latest: collections.deque[tuple[Path, int]] = collections.deque(maxlen=1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start again: the next message is taken to agree with TF."""
         self._latest.clear()
-        self._used = None  # Poses that fit those of TF: of each stamp, the first that were told
-        self._calm_until = -float('inf')
+        self._reference: StampedPoses | None = None  # at each stamp, the pose that TF had
+        self._next_time = -float('inf')
 
-    def add(self, message):
-        """Take a nav_msgs/Path; from any thread."""
+    def add(self, message: Path) -> None:
+        """Add a path; may be called from any thread."""
         self._latest.append((message, self._now_ns()))
 
-    def take(self):
-        """Return the Correction that is due, or None."""
-        if not self._latest or self._clock() < self._calm_until:
+    def poll(self) -> LoopClosure | None:
+        """Return the loop closure that has to be applied now, None if there is none."""
+        if not self._latest or self._clock() < self._next_time:
             return None
-        message, came_ns = self._latest.pop()
+        message, arrival_ns = self._latest.pop()
         try:
             poses = self._poses(message)
         except ValueError as error:
-            self._drops.add('unusable trajectory', f"{label(message, 'path')}: {error}")
+            self._dropped.add('unusable trajectory', f"{label(message, 'path')}: {error}")
             return None
         if poses is None:
             return None
-        if self._used is None:
-            self._used = poses
+        if self._reference is None:
+            self._reference = poses
             return None
         common, old, new = np.intersect1d(
-            self._used.stamps, poses.stamps, assume_unique=True, return_indices=True)
-        if not len(common):  # another session of SLAM
-            self._used = poses
+            self._reference.stamps, poses.stamps, assume_unique=True, return_indices=True)
+        if not len(common):  # another session of the SLAM
+            self._reference = poses
             return None
-        correction = Correction(
-            Poses(common, self._used.T_map_body[old]), Poses(common, poses.T_map_body[new]),
-            came_ns)
-        if not any(moved > least for moved, least in zip(correction.largest(), LEAST)):
-            self._used = _joined(self._used, poses)
+        loop_closure = LoopClosure(
+            StampedPoses(common, self._reference.T_map_body[old]),
+            StampedPoses(common, poses.T_map_body[new]), arrival_ns)
+        if not any(np.greater(loop_closure.largest_motion(), MIN_MOTION)):
+            self._reference = _merged(self._reference, poses)
             return None
-        self._used, self._calm_until = poses, self._clock() + CALM
-        return correction
+        self._reference, self._next_time = poses, self._clock() + MIN_PERIOD
+        return loop_closure
 
-    def _poses(self, message):
-        """Return the Poses of a message, None if it has none; ValueError if it is no use."""
+    def _poses(self, message: Path) -> StampedPoses | None:
+        """Return the poses of a message, None if it is empty; raises ValueError if unusable."""
         if message.header.frame_id != self._map_frame:
             raise ValueError(
-                f"it is in '{message.header.frame_id}', and has to be in map_frame, "
-                f"'{self._map_frame}'")
+                f"it is in '{message.header.frame_id}', not in '{self._map_frame}': set map_frame "
+                'to the frame of the trajectory')
         if not message.poses:
             return None
         stamps = np.array([stamp(posed) for posed in message.poses], dtype=np.int64)
         if (stamps <= 0).any():
-            raise ValueError('its poses have no stamps: nobody can tell which belongs to an image')
+            raise ValueError(
+                'its poses have no stamps, so they cannot be assigned to images: remap to a '
+                'trajectory with stamps')
         stamps, order = np.unique(stamps, return_index=True)
         if len(stamps) == 1 < len(message.poses):
-            raise ValueError('its poses all have one stamp: nobody can tell which belongs to an '
-                             'image')
-        return Poses(stamps, np.array([matrix_from_pose(message.poses[k].pose) for k in order]))
+            raise ValueError(
+                'its poses all have one stamp, so they cannot be assigned to images: remap to a '
+                'trajectory with stamps')
+        return StampedPoses(
+            stamps, np.array([matrix_from_pose(message.poses[k].pose) for k in order]))
 
 
-def _joined(known, others):
-    """Return Poses and those of others at other stamps."""
+def _merged(known: StampedPoses, others: StampedPoses) -> StampedPoses:
+    """Return the known poses, and the others at stamps that are not known."""
     added = ~np.isin(others.stamps, known.stamps)
     stamps = np.concatenate([known.stamps, others.stamps[added]])
     order = np.argsort(stamps)
-    return Poses(
+    return StampedPoses(
         stamps[order], np.concatenate([known.T_map_body, others.T_map_body[added]])[order])

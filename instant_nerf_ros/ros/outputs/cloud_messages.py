@@ -1,11 +1,18 @@
-"""What fills space, as messages: points, distances, cubes, an octree.
+"""Messages of volumes: point cloud, distance slice, voxels, octree.
 
-Packages that not every robot has are imported where they are needed.
+Optional message packages are imported by the functions that need them.
 """
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 
 from instant_nerf_ros.ros.conversions import header_message, octets_of
+
+if TYPE_CHECKING:
+    from octomap_msgs.msg import Octomap
+    from visualization_msgs.msg import Marker
 
 _DISTANCE = np.dtype([(name, '<f4') for name in (
     'x', 'y', 'z', 'intensity', 'normal_x', 'normal_y', 'normal_z')])
@@ -16,19 +23,25 @@ _POINT = np.dtype({
 })
 
 
-def point_cloud_message(positions, colors, stamp_ns, frame_id):
-    """Return a sensor_msgs/PointCloud2 of (N, 3) metres and (N, 3) uint8 RGB."""
+def point_cloud_message(
+    positions: ArrayLike, colors: ArrayLike, stamp_ns: int, frame_id: str,
+) -> PointCloud2:  # fmt: skip
+    """Return a point cloud of positions (N, 3) [m] and colors (N, 3) uint8 RGB."""
+    positions = np.asarray(positions, np.float32)
     points = np.empty(len(positions), _POINT)
-    points['x'], points['y'], points['z'] = np.asarray(positions, np.float32).T
+    points['x'], points['y'], points['z'] = positions.T
     red, green, blue = np.asarray(colors).astype(np.uint32).T
     points['rgb'] = red << 16 | green << 8 | blue
     return _cloud(points, stamp_ns, frame_id)
 
 
-def distances_message(positions, distances, gradients, stamp_ns, frame_id):
-    """Return a sensor_msgs/PointCloud2 of (N, 3) metres, with distances (N,) [m] as intensity.
+def distances_message(
+    positions: NDArray[np.floating], distances: NDArray[np.floating],
+    gradients: NDArray[np.floating], stamp_ns: int, frame_id: str,
+) -> PointCloud2:  # fmt: skip
+    """Return a point cloud of positions (N, 3) [m], with distances (N,) [m] as intensity.
 
-    The gradients (N, 3) are its normals, under the names that PCL gives them.
+    The gradients (N, 3) are its normals, with PCL's names of the fields.
     """
     points = np.empty(len(positions), _DISTANCE)
     for name, values in zip(_DISTANCE.names, (*positions.T, distances, *gradients.T)):
@@ -36,8 +49,8 @@ def distances_message(positions, distances, gradients, stamp_ns, frame_id):
     return _cloud(points, stamp_ns, frame_id)
 
 
-def _cloud(points, stamp_ns, frame_id):
-    """Return a sensor_msgs/PointCloud2 of a structured array whose fields are called FLOAT32."""
+def _cloud(points: NDArray[np.void], stamp_ns: int, frame_id: str) -> PointCloud2:
+    """Return a point cloud of a structured array; all its fields are declared FLOAT32."""
     fields = points.dtype.fields
     return PointCloud2(
         header=header_message(stamp_ns, frame_id),
@@ -55,19 +68,22 @@ def _cloud(points, stamp_ns, frame_id):
     )
 
 
-def points_from_message(message):
-    """Return (N, 3) float32 positions and (N, 3) uint8 RGB of a cloud made here."""
+def points_from_message(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return positions (N, 3) [m] and colors (N, 3) RGB of a point_cloud_message."""
     points = np.frombuffer(message.data, _POINT)
     positions = np.stack([points['x'], points['y'], points['z']], axis=-1)
     colors = np.stack([points['rgb'] >> shift & 255 for shift in (16, 8, 0)], axis=-1)
     return positions, colors.astype(np.uint8)
 
 
-def cubes_message(positions, colors, size, stamp_ns, frame_id):
-    """Return a visualization_msgs/Marker, a CUBE_LIST of edge `size` [m].
+def cubes_message(
+    positions: NDArray[np.floating], colors: NDArray[np.uint8], size: float, stamp_ns: int,
+    frame_id: str,
+) -> 'Marker':  # fmt: skip
+    """Return a CUBE_LIST of cubes with edges of a size [m].
 
-    positions (N, 3) metres; colors (N, 3) uint8 RGB. Without any, the cubes are deleted: RViz
-    takes an empty list for an error.
+    positions (N, 3) [m] are the centers; colors (N, 3) RGB. Without any, the action is DELETE, as
+    RViz reports an empty list as an error.
     """
     from geometry_msgs.msg import Point
     from std_msgs.msg import ColorRGBA
@@ -84,8 +100,10 @@ def cubes_message(positions, colors, size, stamp_ns, frame_id):
     return marker
 
 
-def octomap_message(data, resolution, stamp_ns, frame_id):
-    """Return an octomap_msgs/Octomap, binary, of an Octree's data and resolution [m]."""
+def octomap_message(
+    data: bytes, resolution: float, stamp_ns: int, frame_id: str,
+) -> 'Octomap':  # fmt: skip
+    """Return a binary OctoMap of the data and the resolution [m] of an Octree."""
     from octomap_msgs.msg import Octomap
 
     message = Octomap(

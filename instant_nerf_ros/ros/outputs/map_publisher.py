@@ -1,107 +1,122 @@
-"""The map as planners take it: whole, in patches, and as probabilities."""
+"""MapPublisher: the occupancy grid for planners, as a whole, in patches, and as probabilities."""
 import dataclasses
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from map_msgs.msg import OccupancyGridUpdate
 from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 
 from instant_nerf_ros.ros.conversions import occupancy_grid_message, occupancy_patch_message
 from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
 
-LARGEST_PATCH = 0.25  # of the map; more is sent as a whole
-LONGEST_PATCHING = 10.0  # s, then a changed map is sent as a whole: it is what latecomers get
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.products.grids import MapGrid
+
+MAX_PATCH = 0.25  # of the cells of the map; larger changes are published as a whole map
+MAX_PATCH_TIME = 10.0  # s without a whole map while it changes: late subscribers get that one
 
 
 class MapPublisher:
-    """Publishes a MapGrid on map, map_updates and ~/map_probability, where it has changed.
+    """Publishes a MapGrid on map, map_updates and ~/map_probability when it has changed.
 
-    Patches take the place of the whole map only if all who get the map get the patches too.
+    A patch replaces the whole map only while every subscriber of map also subscribes to
+    map_updates.
     """
 
-    def __init__(self, publisher, map_frame, logger, clock=time.monotonic):
-        """Create the topics with publisher(type, topic, qos); clock() is in seconds."""
-        self._map = publisher(OccupancyGrid, 'map', LATCHED)
-        self._updates = publisher(OccupancyGridUpdate, 'map_updates', RELIABLE)
-        self._probability = publisher(OccupancyGrid, '~/map_probability', LATCHED)
+    def __init__(
+        self, create_publisher: Callable[[type, str, QoSProfile], Publisher], map_frame: str,
+        logger: RcutilsLogger, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Create the topics with create_publisher(type, topic, qos); clock() is in seconds."""
+        self._map = create_publisher(OccupancyGrid, 'map', LATCHED)
+        self._updates = create_publisher(OccupancyGridUpdate, 'map_updates', RELIABLE)
+        self._probability = create_publisher(OccupancyGrid, '~/map_probability', LATCHED)
         self._map_frame, self._logger, self._clock = map_frame, logger, clock
-        self._known = None  # the MapGrid that subscribers have, from the whole map and patches
-        self._latched = None  # the one that was published as a whole
-        self._latched_at, self._latched_to = 0.0, 0  # when, and to how many
-        self._probabilities = self._floor = None  # published, logged
-        self._anew = False  # whether the map has to be published though it is known
+        self._published: MapGrid | None = None  # what subscribers have, with all patches
+        self._latched: MapGrid | None = None  # the last whole map, which late subscribers get
+        self._latched_at, self._latched_subscribers = 0.0, 0
+        self._probabilities: NDArray[np.int8] | None = None  # as published
+        self._floor: tuple[float, bool] | None = None  # (height, found) as logged
+        self._invalid = False  # see invalidate
 
-    def publish(self, grid, stamp_ns):
-        """Publish what is new in a MapGrid."""
+    def publish(self, grid: 'MapGrid', stamp_ns: int) -> None:
+        """Publish what has changed in a MapGrid."""
         self._log_floor(grid)
         self._publish_probabilities(grid, stamp_ns)
-        patch = self._patch(grid)
-        if patch is None or self._whole_is_due(grid, patch):
+        patch = self._changed_patch(grid)
+        if patch is None or self._whole_map_is_due(grid, patch):
             self._publish_whole(grid, stamp_ns)
         elif grid.cells[patch].size:
             self._updates.publish(
                 occupancy_patch_message(grid.cells, patch, stamp_ns, self._map_frame))
-            self._known = grid
+            self._published = grid
 
-    def publish_nothing_known(self, stamp_ns):
-        """Publish that all is unknown, where a map was published: nobody drives by an old one."""
-        if self._known is None:
+    def publish_unknown(self, stamp_ns: int) -> None:
+        """Publish a map of unknown cells if any map was published."""
+        if self._published is None:
             return
-        unknown = np.full_like(self._known.cells, -1)
-        self._publish_whole(dataclasses.replace(self._known, cells=unknown), stamp_ns)
+        unknown = np.full_like(self._published.cells, -1)
+        grid = dataclasses.replace(self._published, cells=unknown)
+        self._publish_whole(grid, stamp_ns)
         if self._probabilities is not None:
-            self._probability.publish(
-                occupancy_grid_message(self._known, stamp_ns, self._map_frame))
+            self._probability.publish(occupancy_grid_message(grid, stamp_ns, self._map_frame))
             self._probabilities = unknown
 
-    def begin_anew(self):
-        """Publish all of it the next time: what was sent as the node was deactivated is lost."""
-        self._anew = True
+    def invalidate(self) -> None:
+        """Publish everything the next time: an inactive publisher drops its messages."""
+        self._invalid = True
 
-    def floor(self):
-        """Return the height of the floor [m] in words."""
+    def floor_text(self) -> str:
+        """Return the height of the floor [m] as text."""
         height, found = self._floor or (0.0, False)
         return f'{height:.2f}' if found else 'not found'
 
-    def _publish_whole(self, grid, stamp_ns):
+    def _publish_whole(self, grid: 'MapGrid', stamp_ns: int) -> None:
         self._latched_at = self._clock()
-        self._latched_to = self._map.get_subscription_count()
+        self._latched_subscribers = self._map.get_subscription_count()
         self._map.publish(occupancy_grid_message(grid, stamp_ns, self._map_frame))
-        self._known = self._latched = grid
-        self._anew = False
+        self._published = self._latched = grid
+        self._invalid = False
 
-    def _patch(self, grid):
-        """Return the slices of the cells that are new; None if the grid is not where it was."""
-        known = self._known
-        if known is None or grid.cells.shape != known.cells.shape or not np.array_equal(
-                grid.origin, known.origin):
+    def _changed_patch(self, grid: 'MapGrid') -> tuple[slice, slice] | None:
+        """Return the bounds (rows, columns) of changed cells; None if the grid has moved."""
+        published = self._published
+        if published is None or grid.cells.shape != published.cells.shape or not np.array_equal(
+                grid.origin, published.origin):
             return None
-        rows, columns = np.nonzero(grid.cells != known.cells)
+        rows, columns = np.nonzero(grid.cells != published.cells)
         if not len(rows):
             return slice(0), slice(0)
         return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
-    def _whole_is_due(self, grid, patch):
-        changed = grid.cells[patch].size
-        if self._anew:
+    def _whole_map_is_due(self, grid: 'MapGrid', patch: tuple[slice, slice]) -> bool:
+        """Return whether to publish the whole map instead of a patch."""
+        if self._invalid or self._latched is None:
             return True
+        changed = grid.cells[patch].size
         if not changed and np.array_equal(grid.cells, self._latched.cells):
             return False
         maps, updates = (
             publisher.get_subscription_count() for publisher in (self._map, self._updates))
         return (
-            updates == 0 or updates < maps or maps > self._latched_to
-            or changed > LARGEST_PATCH * grid.cells.size
-            or self._clock() - self._latched_at > LONGEST_PATCHING)
+            updates == 0 or updates < maps or maps > self._latched_subscribers
+            or changed > MAX_PATCH * grid.cells.size
+            or self._clock() - self._latched_at > MAX_PATCH_TIME)
 
-    def _publish_probabilities(self, grid, stamp_ns):
-        if self._probability.get_subscription_count() and (self._anew or not np.array_equal(
+    def _publish_probabilities(self, grid: 'MapGrid', stamp_ns: int) -> None:
+        if self._probability.get_subscription_count() and (self._invalid or not np.array_equal(
                 grid.probabilities, self._probabilities)):
             self._probability.publish(occupancy_grid_message(
                 dataclasses.replace(grid, cells=grid.probabilities), stamp_ns, self._map_frame))
             self._probabilities = grid.probabilities
 
-    def _log_floor(self, grid):
+    def _log_floor(self, grid: 'MapGrid') -> None:
         floor = round(grid.floor, 3), grid.floor_found
         if floor == self._floor:
             return
@@ -110,4 +125,4 @@ class MapPublisher:
             self._logger.info(f'the floor is at z = {grid.floor:.2f} m')
         else:
             self._logger.warning(
-                'no floor is seen yet: heights are measured from z = 0 of the map frame')
+                'no floor has been found yet: heights are measured from z = 0 of the map frame')

@@ -1,7 +1,11 @@
-"""Where the images of the map were taken: the keyframes, and the way of the camera."""
+"""PathPublisher: the poses of the keyframes, and the path of the camera."""
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Path
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
 
 from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
 from instant_nerf_ros.ros.conversions import (
@@ -10,58 +14,58 @@ from instant_nerf_ros.ros.conversions import (
     pose_message,
     write_pose,
 )
-from instant_nerf_ros.ros.reporting.dropped_messages import stamp
 from instant_nerf_ros.ros.qos import LATCHED, publisher
+from instant_nerf_ros.ros.reporting.dropped_messages import stamp
 
-# Arrows and axes of RViz point along x: here the direction of view, with z up (REP-103's body).
+# RViz draws arrows along x. The poses are those of a body frame (REP-103): x forward, z up.
 T_CAMERA_BODY = np.linalg.inv(T_BODY_OPTICAL)
 
 
-class Way:
-    """Publishers of ~/keyframes and ~/path."""
+class PathPublisher:
+    """Publishes ~/keyframes and ~/path."""
 
-    def __init__(self, node, map_frame):
+    def __init__(self, node: LifecycleNode, map_frame: str) -> None:
         """Create the publishers on the node."""
         self._node, self._map_frame = node, map_frame
         self._keyframes = publisher(node, PoseArray, '~/keyframes', LATCHED)
         self._path = publisher(node, Path, '~/path', LATCHED)
-        self._poses = []  # PoseStamped of every image kept, though its pixels may be gone
-        self._published = 0  # how many of them
+        self._poses: list[PoseStamped] = []  # of all keyframes, even if their pixels are gone
+        self._published = 0  # poses; -1 if they have to be published again
 
-    def close(self):
+    def close(self) -> None:
         """Destroy the publishers."""
         self._node.destroy_lifecycle_publisher(self._keyframes)
         self._node.destroy_lifecycle_publisher(self._path)
 
-    def add(self, T_map_camera, stamp_ns):
-        """Note where an image that was kept was taken."""
+    def add(self, T_map_camera: NDArray[np.float64], stamp_ns: int) -> None:
+        """Append the pose (4, 4) of a keyframe to the path."""
         self._poses.append(PoseStamped(
             header=header_message(stamp_ns, self._map_frame),
             pose=pose_message(T_map_camera @ T_CAMERA_BODY)))
 
-    def correct(self, corrections):
-        """Move what was kept at stamps by {stamp [ns]: T_new_old (4, 4)}."""
+    def correct_poses(self, corrections: Mapping[int, NDArray[np.float64]]) -> None:
+        """Move the poses of the stamps of {stamp [ns]: T_new_old (4, 4)}."""
         for posed in self._poses:
             if (stamp_ns := stamp(posed)) in corrections:
                 write_pose(corrections[stamp_ns] @ matrix_from_pose(posed.pose), posed.pose)
-        self.begin_anew()
+        self.invalidate()
 
-    def clear(self, stamp_ns):
-        """Forget the way."""
+    def clear(self, stamp_ns: int) -> None:
+        """Remove all poses, and publish that if any were published."""
         self._poses.clear()
         if self._published:
             self._publish([], stamp_ns)
 
-    def begin_anew(self):
-        """Publish the way the next time, though it may be published."""
+    def invalidate(self) -> None:
+        """Publish the path the next time, even if it has not changed."""
         self._published = -1
 
-    def publish(self, T_map_cameras, stamp_ns):
-        """Publish the way, and the poses (K, 4, 4) of the keyframes, if there is anything new."""
+    def publish(self, T_map_cameras: Iterable[NDArray[np.float64]], stamp_ns: int) -> None:
+        """Publish the path, and the poses (K, 4, 4) of the keyframes, if a pose was added."""
         if len(self._poses) != self._published:
             self._publish(T_map_cameras, stamp_ns)
 
-    def _publish(self, T_map_cameras, stamp_ns):
+    def _publish(self, T_map_cameras: Iterable[NDArray[np.float64]], stamp_ns: int) -> None:
         header = header_message(stamp_ns, self._map_frame)
         self._keyframes.publish(PoseArray(
             header=header, poses=[pose_message(T @ T_CAMERA_BODY) for T in T_map_cameras]))

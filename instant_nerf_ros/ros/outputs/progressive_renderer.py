@@ -1,69 +1,87 @@
-"""Views in pieces: coarse at once, fine when time allows, and training never waits for long."""
+"""ProgressiveRenderer: views in pieces, so that training never waits long for one."""
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-AT_ONCE = 4096  # pixels that are never worth two views
-PACE = 4e-6  # seconds per pixel, until it is measured
-MEMORY = 0.8  # of the pace, at each new measurement
+from instant_nerf_ros.nerf.camera import Camera
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
+
+MIN_PIXELS = 4096  # that are always rendered at once
+INITIAL_PIXEL_TIME = 4e-6  # s, until it has been measured
+SMOOTHING = 0.8  # weight of the previous measurements of it
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """Pixels of a view."""
+class RenderedView:
+    """The pixels of a view."""
 
-    color: np.ndarray  # (H, W, 3) uint8 RGB
-    depth: np.ndarray  # (H, W) float32 metres along the optical axis, NaN where nothing is
+    color: NDArray[np.uint8]  # (H, W, 3) RGB
+    depth: NDArray[np.float32]  # (H, W) metres along the optical axis; NaN where transparent
 
 
-class Painter:
-    """Knows how long a pixel takes."""
+class ProgressiveRenderer:
+    """Renders views in pieces of bounded duration; it measures the time that a pixel takes."""
 
-    def __init__(self):
-        """Start with a guess."""
-        self._pace = PACE
+    def __init__(self) -> None:
+        self._pixel_time = INITIAL_PIXEL_TIME
 
-    def paint(self, mapper, camera, T_map_camera, deadline):
-        """Yield a Picture of a Camera at a pose (4, 4), and perhaps a better one later.
+    def render(
+        self, mapper: 'Mapper', camera: Camera, T_map_camera: NDArray[np.float64],
+        deadline: float,
+    ) -> Iterator[RenderedView | None]:  # fmt: skip
+        """Yield the view of a camera at a pose (4, 4), at first coarse if it is large.
 
-        Where all of it takes longer than deadline [s], the first one is coarse, and the whole one
-        comes last, after as many pieces as it takes: each yields None, or that Picture.
+        If the view takes longer than the deadline [s], the first one is rendered with fewer
+        pixels. Then each step renders a strip of rows within the deadline and yields None; the
+        last one yields the whole view.
         """
-        if camera.width * camera.height <= self._within(deadline):
-            yield Picture(*self._render(mapper, camera, T_map_camera, 0, camera.height))
+        pixels, affordable = camera.width * camera.height, self._affordable_pixels(deadline)
+        if pixels <= affordable:
+            yield self._render_rows(mapper, camera, T_map_camera, 0, camera.height)
             return
-        factor = math.ceil(math.sqrt(camera.width * camera.height / self._within(deadline)))
+        factor = math.ceil(math.sqrt(pixels / affordable))
         small = camera.scaled(max(1, camera.width // factor), max(1, camera.height // factor))
-        yield _enlarged(self._render(mapper, small, T_map_camera, 0, small.height), camera)
-        pieces, first = [], 0
+        coarse = self._render_rows(mapper, small, T_map_camera, 0, small.height)
+        yield _enlarged(coarse, camera)
+        strips, first = [], 0
         while first < camera.height:
-            last = min(first + max(1, self._within(deadline) // camera.width), camera.height)
-            pieces.append(self._render(mapper, camera, T_map_camera, first, last))
+            rows = max(1, self._affordable_pixels(deadline) // camera.width)
+            last = min(first + rows, camera.height)
+            strips.append(self._render_rows(mapper, camera, T_map_camera, first, last))
             first = last
             if first < camera.height:
                 yield None
-        yield Picture(*map(np.concatenate, zip(*pieces)))
+        yield RenderedView(
+            np.concatenate([strip.color for strip in strips]),
+            np.concatenate([strip.depth for strip in strips]))
 
-    def _within(self, deadline):
-        """Return how many pixels take no longer than a deadline."""
-        return max(int(deadline / self._pace), AT_ONCE)
+    def _affordable_pixels(self, deadline: float) -> int:
+        """Return the number of pixels that are rendered within a deadline [s]."""
+        return max(int(deadline / self._pixel_time), MIN_PIXELS)
 
-    def _render(self, mapper, camera, T_map_camera, first, last):
-        """Return colours and depths of rows first to last."""
+    def _render_rows(
+        self, mapper: 'Mapper', camera: Camera, T_map_camera: NDArray[np.float64], first: int,
+        last: int,
+    ) -> RenderedView:  # fmt: skip
         begin = time.monotonic()
         view = mapper.render(camera, T_map_camera, slice(first, last))
         pixels = (last - first) * camera.width
-        if pixels >= AT_ONCE // 2:  # what is smaller tells little
-            pace = (time.monotonic() - begin) / pixels
-            self._pace = MEMORY * self._pace + (1 - MEMORY) * pace
-        return view.color, view.depth
+        if pixels >= MIN_PIXELS // 2:  # of fewer, the overhead dominates
+            measured = (time.monotonic() - begin) / pixels
+            self._pixel_time = SMOOTHING * self._pixel_time + (1 - SMOOTHING) * measured
+        return RenderedView(view.color, view.depth)
 
 
-def _enlarged(arrays, camera):
-    """Return the Picture at the size of a Camera, each pixel as large as it must be."""
-    height, width = arrays[0].shape[:2]
+def _enlarged(view: RenderedView, camera: Camera) -> RenderedView:
+    """Return a view at the size of a camera, by nearest neighbors."""
+    height, width = view.depth.shape
     rows = np.arange(camera.height) * height // camera.height
     columns = np.arange(camera.width) * width // camera.width
-    return Picture(*(array[rows][:, columns] for array in arrays))
+    return RenderedView(view.color[rows][:, columns], view.depth[rows][:, columns])

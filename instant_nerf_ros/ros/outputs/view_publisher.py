@@ -1,87 +1,119 @@
-"""Rendered views: from where, with which camera, and for whom."""
+"""ViewPublisher: rendered views from the pose of an image, of a TF frame, or of a request."""
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tf2_ros import Buffer
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.outputs.progressive_renderer import Painter
+from instant_nerf_ros.ros.inputs.posed_images import PosedImage
 from instant_nerf_ros.ros.inputs.tf_lookup import UnusableError, newest_pose
+from instant_nerf_ros.ros.outputs.progressive_renderer import ProgressiveRenderer, RenderedView
+from instant_nerf_ros.ros.outputs.publishers import Publishers
+from instant_nerf_ros.ros.outputs.view_requests import ViewRequests
+from instant_nerf_ros.ros.params.node_config import NodeConfig
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
 
 
-class Views:
-    """Renders what somebody subscribes to; otherwise nothing."""
+class ViewPublisher:
+    """Renders and publishes views, as long as their topics have a subscriber.
 
-    def __init__(self, buffer, config, requests, products, drops):
-        """Keep a tf2_ros Buffer, a NodeConfig, ViewRequests, Products and Drops."""
-        self.config = config
+    A large view is rendered in pieces over several calls; a new request replaces it.
+    """
+
+    def __init__(
+        self, buffer: Buffer | None, config: NodeConfig, requests: ViewRequests,
+        publishers: Publishers, dropped: DroppedMessages,
+    ) -> None:  # fmt: skip
+        """Keep a TF buffer, the settings, the queue of requests, and where to publish."""
+        self._config = config
         self._buffer, self._requests = buffer, requests
-        self._products, self._drops = products, drops
-        self._painter = Painter()
-        self._unfinished = None  # what paints a view, and what it is published with
+        self._publishers, self._dropped = publishers, dropped
+        self._renderer = ProgressiveRenderer()
+        # The pieces of the current view, and its (camera, stamp_ns, frame_id).
+        self._pieces: Iterator[RenderedView | None] | None = None
+        self._header: tuple[Camera, int, str] | None = None
 
-    def publish_latest(self, mapper, latest):
-        """Render from render_frame, or else from the pose of the latest PosedImage.
+    def set_config(self, config: NodeConfig) -> None:
+        """Use other settings from now on."""
+        self._config = config
 
-        Not while another view is unfinished.
+    def publish_latest(self, mapper: 'Mapper', latest: PosedImage) -> None:
+        """Render from render_frame if it is set, else from the pose of the latest image.
+
+        Does nothing while another view is being rendered.
         """
-        if self._unfinished or not self._products.views_wanted():
+        if self._pieces or not self._publishers.has_view_subscribers():
             return
-        pose = latest.T_map_camera, latest.stamp_ns, latest.frame_id
-        if frame := self.config.render_frame:
+        T_map_camera, stamp_ns, frame_id = latest.T_map_camera, latest.stamp_ns, latest.frame_id
+        if self._config.render_frame:
+            frame_id = self._config.render_frame
             try:
-                pose = (*newest_pose(self._buffer, self.config.map_frame, frame), frame)
+                T_map_camera, stamp_ns = newest_pose(
+                    self._buffer, self._config.map_frame, frame_id)
             except UnusableError as error:
-                self._drops.add(
+                self._dropped.add(
                     'no TF for render_frame', f"{error}; check the parameter 'render_frame'")
                 return
-        self._publish(mapper, latest.camera, *pose)
+        self._start(mapper, latest.camera, T_map_camera, stamp_ns, frame_id)
 
-    def answer_one_request(self, mapper, latest):
-        """Render from the oldest pose that was asked for, or go on with what is unfinished."""
+    def answer_next_request(self, mapper: 'Mapper', latest: PosedImage) -> None:
+        """Render the oldest request with the camera of the latest image.
+
+        Without a request, continues the view that is being rendered.
+        """
         request = self._requests.take()
         if request is None:
-            self._go_on()
-            return
-        if self._products.views_wanted():
-            self._publish(mapper, latest.camera, request.T_map_camera, request.stamp_ns,
-                          request.frame_id)
+            self._continue()
+        elif self._publishers.has_view_subscribers():
+            self._start(
+                mapper, latest.camera, request.T_map_camera, request.stamp_ns, request.frame_id)
         else:
-            self._drops.add(
-                'unwanted view', 'a view was asked for, but nobody subscribes to ~/render')
+            self._dropped.add(
+                'unwanted view', 'a view was requested, but ~/render has no subscriber')
 
-    def abandon(self):
-        """Leave unfinished what is."""
-        self._unfinished = None
+    def cancel(self) -> None:
+        """Stop rendering the current view."""
+        self._pieces = None
 
-    def _publish(self, mapper, camera, T_map_camera, stamp_ns, frame_id):
-        """Publish a view, coarse if it takes long; then it is unfinished, in place of another."""
-        camera = virtual_camera(camera, self.config)
-        self._unfinished = (
-            self._painter.paint(mapper, camera, T_map_camera, self.config.render_deadline),
-            (camera, stamp_ns, frame_id))
-        self._go_on()
+    def _start(
+        self, mapper: 'Mapper', camera: Camera, T_map_camera: NDArray[np.float64],
+        stamp_ns: int, frame_id: str,
+    ) -> None:  # fmt: skip
+        """Render a view, or its first piece, in place of the current one."""
+        camera = virtual_camera(camera, self._config)
+        self._pieces = self._renderer.render(
+            mapper, camera, T_map_camera, self._config.render_deadline)
+        self._header = camera, stamp_ns, frame_id
+        self._continue()
 
-    def _go_on(self):
-        """Render no longer than render_deadline."""
-        if self._unfinished is None:
+    def _continue(self) -> None:
+        """Render and publish the next piece, which takes render_deadline at most."""
+        if self._pieces is None or self._header is None:
             return
-        pictures, about = self._unfinished
         try:
-            picture = next(pictures)
+            view = next(self._pieces)
         except StopIteration:
-            self._unfinished = None
+            self._pieces = None
             return
-        if picture is not None:
-            self._products.publish_view(picture, *about, self.config.render_quality)
+        if view is not None:
+            self._publishers.publish_view(view, *self._header, self._config.render_quality)
 
 
-def virtual_camera(camera, config):
-    """Return the Camera of the views: that of the images, as the settings render_* change it."""
+def virtual_camera(camera: Camera, config: NodeConfig) -> Camera:
+    """Return the camera of rendered views: that of the images, changed by render_*."""
     width = config.render_width or camera.width
     scaled = camera.scaled(width, max(1, round(camera.height * width / camera.width)))
     height = config.render_height or scaled.height
     if config.render_fov:
         focal = width / 2 / math.tan(math.radians(config.render_fov) / 2)
         return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
-    # Above and below, the image is cut off or goes on.
+    # Another height crops or extends the image equally at the top and at the bottom.
     return Camera(
         width, height, scaled.fx, scaled.fy, scaled.cx, scaled.cy + (height - scaled.height) / 2,
         scaled.distortion_model, scaled.distortion)

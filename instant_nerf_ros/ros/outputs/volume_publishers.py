@@ -1,7 +1,11 @@
-"""What is published of the space around: points, cubes, an octree, distances."""
+"""VolumePublishers: point cloud, voxels, octree and distance slice."""
 import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from instant_nerf_ros.ros.outputs.cloud_messages import (
@@ -11,72 +15,83 @@ from instant_nerf_ros.ros.outputs.cloud_messages import (
     point_cloud_message,
 )
 
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
 
-def installed(package, name):
-    """Return a message type, or None where its package is not installed."""
+# The contents of a message, and the function that makes it of (*contents, stamp, frame).
+Volume = tuple[tuple[Any, ...], Callable[..., Any]]
+
+
+def find_message_type(package: str, name: str) -> type | None:
+    """Return a message type, None if its package is not installed."""
     try:
         return getattr(importlib.import_module(f'{package}.msg'), name)
     except ImportError:
         return None
 
 
-class Volumes:
-    """Publishers of ~/points, ~/voxels, ~/octomap and ~/distance_slice.
+class VolumePublishers:
+    """Publishes ~/points, ~/voxels, ~/octomap and ~/distance_slice.
 
-    Each is made only if somebody subscribes to it, and published only if it is new. Cubes need
-    visualization_msgs, the octree octomap_msgs: without them there are no such topics.
+    Each is computed only while it has a subscriber, and published only if it has changed. Without
+    visualization_msgs there is no ~/voxels, without octomap_msgs no ~/octomap.
     """
 
-    def __init__(self, publisher, map_frame, qos):
-        """Create the topics with publisher(type, topic, qos)."""
+    def __init__(
+        self, create_publisher: Callable[[type, str, QoSProfile], Publisher], map_frame: str,
+        qos: QoSProfile,
+    ) -> None:  # fmt: skip
+        """Create the topics with create_publisher(type, topic, qos)."""
         self._map_frame = map_frame
-        self._last = {}  # topic: the arrays or bytes that were published
-        kinds = {
+        self._published: dict[str, tuple[Any, ...] | None] = {}  # contents by topic
+        topics = {
             '~/points': (PointCloud2, self._points),
-            '~/voxels': (installed('visualization_msgs', 'Marker'), self._voxels),
-            '~/octomap': (installed('octomap_msgs', 'Octomap'), self._octomap),
-            '~/distance_slice': (PointCloud2, self._distances)}
+            '~/voxels': (find_message_type('visualization_msgs', 'Marker'), self._voxels),
+            '~/octomap': (find_message_type('octomap_msgs', 'Octomap'), self._octomap),
+            '~/distance_slice': (PointCloud2, self._distance_slice)}
         self._topics = {
-            topic: (publisher(kind, topic, qos), make)
-            for topic, (kind, make) in kinds.items() if kind}
+            topic: (create_publisher(message_type, topic, qos), compute)
+            for topic, (message_type, compute) in topics.items() if message_type}
 
-    def publish(self, mapper, height, stamp_ns):
-        """Publish what is wanted and new of a Mapper; height [m] above the floor of distances."""
-        for topic, (publisher, make) in self._topics.items():
+    def publish(self, mapper: 'Mapper', height: float, stamp_ns: int) -> None:
+        """Publish what has subscribers and has changed; height [m] above the floor: the slice."""
+        for topic, (publisher, compute) in self._topics.items():
             if publisher.get_subscription_count():
-                self._publish(topic, *make(mapper, height), stamp_ns)
+                self._publish(topic, *compute(mapper, height), stamp_ns)
 
-    def begin_anew(self):
-        """Publish all of them the next time, though they may be published."""
-        self._last = dict.fromkeys(self._last)
+    def invalidate(self) -> None:
+        """Publish all of them the next time, even if they have not changed."""
+        self._published = dict.fromkeys(self._published)
 
-    def publish_nothing_known(self, stamp_ns):
-        """Publish that nothing is there, where something was published."""
+    def publish_unknown(self, stamp_ns: int) -> None:
+        """Publish an empty message on each topic that had one."""
         points, colors = np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8)
-        nothing = {
+        empty = {
             '~/points': ((points, colors), point_cloud_message),
             '~/voxels': ((points, colors, 0.0), cubes_message),
             '~/octomap': ((b'', 1.0), octomap_message),
             '~/distance_slice': ((points, points[:, 0], points), distances_message)}
-        for topic in list(self._last):
-            self._publish(topic, *nothing[topic], stamp_ns)
+        for topic in list(self._published):
+            self._publish(topic, *empty[topic], stamp_ns)
 
-    def _publish(self, topic, values, message, stamp_ns):
-        last = self._last.get(topic)
-        if last is None or not all(map(np.array_equal, values, last)):
-            self._topics[topic][0].publish(message(*values, stamp_ns, self._map_frame))
-            self._last[topic] = values
+    def _publish(
+        self, topic: str, contents: tuple[Any, ...], message: Callable[..., Any], stamp_ns: int,
+    ) -> None:  # fmt: skip
+        published = self._published.get(topic)
+        if published is None or not all(map(np.array_equal, contents, published)):
+            self._topics[topic][0].publish(message(*contents, stamp_ns, self._map_frame))
+            self._published[topic] = contents
 
-    def _points(self, mapper, _):
+    def _points(self, mapper: 'Mapper', _: float) -> Volume:
         return mapper.points(), point_cloud_message
 
-    def _voxels(self, mapper, _):
+    def _voxels(self, mapper: 'Mapper', _: float) -> Volume:
         return (*mapper.points(), mapper.config.occupancy.voxel_size), cubes_message
 
-    def _octomap(self, mapper, _):
+    def _octomap(self, mapper: 'Mapper', _: float) -> Volume:
         tree = mapper.octree()
         return (tree.data, tree.resolution), octomap_message
 
-    def _distances(self, mapper, height):
-        found = mapper.distances(height)
-        return (found.positions, found.distances, found.gradients), distances_message
+    def _distance_slice(self, mapper: 'Mapper', height: float) -> Volume:
+        esdf = mapper.esdf(height)
+        return (esdf.positions, esdf.distances, esdf.gradients), distances_message

@@ -1,4 +1,4 @@
-"""The node's own settings; those of the engine are in nerf/config.py."""
+"""The settings of the mapper node; those of the mapping library are in nerf/config.py."""
 import dataclasses
 
 from instant_nerf_ros.nerf.settings import setting
@@ -6,7 +6,7 @@ from instant_nerf_ros.nerf.settings import setting
 
 @dataclasses.dataclass(frozen=True)
 class NodeConfig:
-    """What the node listens to, how long it waits, and how often it publishes."""
+    """Frames, topics, waiting times and rates of the node."""
 
     autostart: bool = setting(
         True, 'configure and activate at the start; false: a lifecycle manager does it',
@@ -15,12 +15,12 @@ class NodeConfig:
     base_frame: str = setting(
         '', "frame of the robot that stands on the floor; '' to estimate where the floor is",
         change='live')
-    cameras: tuple = setting(
+    cameras: tuple[str, ...] = setting(
         ('',), "cameras: the topics of 'front' are front/image, ...; '' has none before them",
         change='start')
-    scans: tuple = setting(
+    scans: tuple[str, ...] = setting(
         ('',), "topics of LaserScan that tell distances, like scan; '' for none")
-    clouds: tuple = setting(
+    clouds: tuple[str, ...] = setting(
         ('',), "topics of PointCloud2 that tell distances, like cloud; '' for none")
     trajectory: str = setting(
         '', "topic of a nav_msgs/Path with all poses of SLAM as it knows them by then, like "
@@ -89,7 +89,7 @@ class NodeConfig:
         80, 'quality of the JPEG on ~/render/image_raw/compressed', 1, 100, change='live')
 
 
-# What may differ between cameras: the parameter front.use_depth is that of the camera 'front'.
+# Settings that may differ between cameras: front.use_depth is that of the camera 'front'.
 PER_CAMERA = (
     'image_transport', 'use_depth', 'depth_transport', 'depth_unit', 'rectification',
     'sync_tolerance')

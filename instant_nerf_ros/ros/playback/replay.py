@@ -1,15 +1,18 @@
-"""The node `replay`: plays a folder of posed images or a rosbag2 as if the robot were there.
+"""Replay: the node that plays a folder of posed images or a rosbag2.
 
-A folder comes out on camera/color/image_raw, camera/color/camera_info, camera/depth/image_raw,
-/tf (map -> camera_link), /tf_static and /clock; a bag on the topics it was recorded on (remap
-them as usual), with its own stamps, and /clock. The node exits when it is done.
+A folder is published on camera/color/image_raw, camera/color/camera_info, camera/depth/image_raw,
+/tf (map -> camera_link), /tf_static and /clock; a bag on its recorded topics (remap them as
+usual), with its own stamps, and on /clock. The node exits at the end of the recording.
 """
 import dataclasses
 import sys
+import threading
 import time
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 import numpy as np
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from instant_nerf_ros.data.bags import is_bag, open_bag
@@ -19,18 +22,18 @@ from instant_nerf_ros.nerf.settings import setting
 from instant_nerf_ros.ros.playback.playback_node import (
     FIRST_STAMP,
     OPTICAL_FRAME,
-    CameraTopics,
+    CameraPublishers,
     PlaybackNode,
     run,
 )
 
-PROGRESS_PERIOD = 5.0  # s
+PROGRESS_PERIOD = 5.0  # s between log lines
 STATIC_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """What is played, and how."""
+    """Parameters of the node."""
 
     path: str = setting('', 'folder of posed images, transforms.json or rosbag2')
     rate: float = setting(1.0, 'factor on the recorded speed', 0.001, 1000.0)
@@ -45,43 +48,46 @@ class ReplayConfig:
         60.0, 'longest wait for a subscriber of the image before the start [s]', 0.0, 3600.0)
 
 
-class Replay(PlaybackNode):
+class Replay(PlaybackNode[ReplayConfig]):
     """Plays a recording once."""
 
-    def __init__(self, stop):
-        """Read the parameters; raises ValueError for a wrong one."""
+    def __init__(self, stop: threading.Event) -> None:
+        """Declare the parameters. Raises ValueError for a wrong one."""
         super().__init__('replay', ReplayConfig(), stop)
+        self._logged_at = 0.0  # time of the last progress in the log [s]
         if not self.config.path:
             raise ValueError("the parameter 'path' is missing: give the folder or bag to play")
 
-    def play(self):
-        """Play the folder or the bag; ValueError or FileNotFoundError where it is neither."""
+    def play(self) -> None:
+        """Play the recording. Raises ValueError or OSError if it cannot be read."""
         count, duration = self._play_bag() if is_bag(self.config.path) else self._play_folder()
-        late = f', {self.behind:.1f} s behind' if self.behind else ''
-        self.get_logger().info(f'replay finished: {count} frames in {duration:.1f} s{late}')
+        self.get_logger().info(
+            f'replay finished: {count} frames in {duration:.1f} s{self.lag_text()}')
 
-    def _play_folder(self):
+    def _play_folder(self) -> tuple[int, float]:
+        """Play a folder; return the number of images and the duration [s]."""
         config = self.config
         frames = load_folder(config.path, config.frame_rate, config.scale)
-        topics = CameraTopics(self, '16UC1' if config.with_depth else 'none', config.reliability)
-        topics.publish_static([(T_BODY_OPTICAL, 'camera_link', OPTICAL_FRAME)])
-        played = [i for i in range(len(frames)) if not (config.hold_out and holdout(i))]
-        begin = self._begin(f'{len(played)} of {len(frames)} frames', [topics.image])
+        camera = CameraPublishers(
+            self, '16UC1' if config.with_depth else 'none', config.reliability)
+        camera.publish_static([(T_BODY_OPTICAL, 'camera_link', OPTICAL_FRAME)])
+        played = {i for i in range(len(frames)) if not (config.hold_out and holdout(i))}
+        begin = self._begin(f'{len(played)} of {len(frames)} frames', [camera.image])
         T_optical_link = np.linalg.inv(T_BODY_OPTICAL)
-        told = begin
         for index, entry in enumerate(frames.entries):
-            # The images of a file are read before they are due, so that they leave in time.
+            # Files are read before their image is due, so that it is published in time.
             frame = frames[index] if index in played else None
             stamp = FIRST_STAMP + entry.stamp
             self.advance(stamp, config.rate)
-            topics.publish_transform(
+            camera.publish_transform(
                 stamp, entry.T_world_camera @ T_optical_link, 'map', 'camera_link')
             if frame:
-                topics.publish(stamp, frame.image, frame.camera, frame.depth)
-            told = self._tell(told, f'frame {index + 1} of {len(frames)}')
-        return self._end(begin, len(played), [topics.image, topics.depth])
+                camera.publish(stamp, frame.image, frame.camera, frame.depth)
+            self._log_progress(f'frame {index + 1} of {len(frames)}')
+        return len(played), self._end(begin, [camera.image, camera.depth])
 
-    def _play_bag(self):
+    def _play_bag(self) -> tuple[int, float]:
+        """Play a bag; return the number of images and the duration [s]."""
         with open_bag(self.config.path) as (types, messages):
             publishers = {
                 topic: self.create_publisher(
@@ -91,41 +97,44 @@ class Replay(PlaybackNode):
             images = {topic for topic, name in types.items() if 'Image' in name}
             begin = self._begin(
                 f"a bag with {', '.join(sorted(types))}", [publishers[topic] for topic in images])
-            told, count = begin, 0
+            count = 0
             for stamp, topic, serialized in messages:
                 self.advance(stamp, self.config.rate)
                 publishers[topic].publish(serialized)
                 count += topic in images
-                told = self._tell(told, f'{count} images')
-            return self._end(begin, count, publishers.values())
+                self._log_progress(f'{count} images')
+            return count, self._end(begin, publishers.values())
 
-    def _begin(self, what, publishers):
+    def _begin(self, contents: str, publishers: Sequence[Publisher]) -> float:
+        """Wait for a subscriber; return the time at which playing begins [s]."""
         log = self.get_logger()
-        log.info(f'{self.config.path}: {what}; waiting for a subscriber of the image')
+        log.info(f'{self.config.path}: {contents}; waiting for a subscriber of the image')
         if not self.wait_for_subscriber(publishers, self.config.wait_for_subscriber):
             log.warning('no subscriber came; starting without one')
         log.info('replay started')
-        return time.monotonic()
+        self._logged_at = time.monotonic()
+        return self._logged_at
 
-    def _tell(self, told, progress):
-        now = time.monotonic()
-        if now - told < PROGRESS_PERIOD:
-            return told
-        self.get_logger().info(progress)
-        return now
-
-    def _end(self, begin, count, publishers):
+    def _end(self, begin: float, publishers: Iterable[Publisher]) -> float:
+        """Wait until all messages have been received; return the duration of playing [s]."""
         duration = time.monotonic() - begin
         self.drain(publishers)
-        return count, duration
+        return duration
+
+    def _log_progress(self, progress: str) -> None:
+        now = time.monotonic()
+        if now - self._logged_at >= PROGRESS_PERIOD:
+            self._logged_at = now
+            self.get_logger().info(progress)
 
 
-def _message_type(name):
+def _message_type(name: str) -> type:
+    """Return a message type by its name, package/msg/Name."""
     package, _, message = name.split('/')
     return getattr(import_module(f'{package}.msg'), message)
 
 
-def main(args=None):
+def main(args: list[str] | None = None) -> int:
     """Run the node; return the exit status."""
     return run(Replay, 'replay', args)
 

@@ -1,33 +1,34 @@
-"""The node `sim_robot`: a robot with a camera drives through the simulated flat.
+"""SimRobot: the node of a robot with a camera that drives through the simulated flat.
 
-Publishes camera/color/image_raw, camera/color/camera_info, camera/depth/image_raw, /tf
-(odom -> base_link), /tf_static and /clock, as a robot with a localisation would. Deterministic.
+It publishes camera/color/image_raw, camera/color/camera_info, camera/depth/image_raw, /tf
+(odom -> base_link), /tf_static and /clock, like a localized robot. It is deterministic.
 """
 import dataclasses
 import sys
+import threading
 
 import numpy as np
 
-from instant_nerf_ros.simulation.flat import Flat
-from instant_nerf_ros.simulation.tour import T_BASE_LINK, Tour
 from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL, Camera
 from instant_nerf_ros.nerf.settings import setting
 from instant_nerf_ros.ros.playback.playback_node import (
     FIRST_STAMP,
     OPTICAL_FRAME,
-    CameraTopics,
+    CameraPublishers,
     PlaybackNode,
     run,
 )
+from instant_nerf_ros.simulation.flat import Flat
+from instant_nerf_ros.simulation.tour import T_BASE_LINK, Tour
 
 TF_RATE = 50  # Hz
-FOCAL_LENGTH = 0.72  # of the image width: 69 degrees, as RGB-D cameras have
-PROGRESS_PERIOD = 10.0  # s
+FOCAL_LENGTH = 0.72  # of the image width: 69 degrees, like RGB-D cameras
+PROGRESS_PERIOD = 10.0  # s of robot time between log lines
 
 
 @dataclasses.dataclass(frozen=True)
 class SimRobotConfig:
-    """What the robot has and does."""
+    """Parameters of the node."""
 
     rate: float = setting(10.0, 'images per second of robot time [Hz]', 0.1, 50.0)
     width: int = setting(320, 'image width [pixel]', 16, 1920)
@@ -44,11 +45,11 @@ class SimRobotConfig:
         0.0, 'longest wait for a subscriber of the image before driving off [s]', 0.0, 3600.0)
 
 
-class SimRobot(PlaybackNode):
-    """Drives, looks and publishes."""
+class SimRobot(PlaybackNode[SimRobotConfig]):
+    """Drives along the tour, and publishes what its camera records."""
 
-    def __init__(self, stop):
-        """Build the flat and the topics; raises ValueError for a wrong parameter."""
+    def __init__(self, stop: threading.Event) -> None:
+        """Declare the parameters, and build the flat. Raises ValueError for a wrong parameter."""
         super().__init__('sim_robot', SimRobotConfig(), stop)
         config = self.config
         focal = FOCAL_LENGTH * config.width
@@ -56,45 +57,44 @@ class SimRobot(PlaybackNode):
             config.width, config.height, focal, focal,
             (config.width - 1) / 2, (config.height - 1) / 2)
         self._flat, self._tour = Flat(), Tour()
-        self._topics = CameraTopics(self, config.depth_encoding, config.reliability)
-        self._topics.publish_static([
-            (np.eye(4), 'map', 'odom'),  # this odometry does not drift
+        self._camera_publishers = CameraPublishers(self, config.depth_encoding, config.reliability)
+        self._camera_publishers.publish_static([
+            (np.eye(4), 'map', 'odom'),  # odometry without drift
             (T_BASE_LINK, 'base_link', 'camera_link'),
             (T_BODY_OPTICAL, 'camera_link', OPTICAL_FRAME)])
 
-    def play(self):
-        """Drive until the last lap is done, if there is one, or until a signal comes."""
+    def play(self) -> None:
+        """Drive until the last lap is finished, or for ever if laps is 0."""
         config, log = self.config, self.get_logger()
         lap = self._tour.duration
         end = config.laps * lap or np.inf
         if config.wait_for_subscriber:
             log.info('waiting for a subscriber of the image')
-            self.wait_for_subscriber([self._topics.image], config.wait_for_subscriber)
+            self.wait_for_subscriber([self._camera_publishers.image], config.wait_for_subscriber)
         log.info(f'driving through the flat, {lap:.0f} s a lap')
-        images, poses, told = 0, 0, PROGRESS_PERIOD
-        # One more pose than the last image, so that TF reaches every stamp.
+        images, poses, next_log = 0, 0, PROGRESS_PERIOD
+        # The last pose is later than the last image, so that TF covers all stamps.
         while (time := min(images / config.rate, poses / TF_RATE)) <= end + 1.0 / TF_RATE:
             stamp = FIRST_STAMP + round(time * 1e9)
             self.advance(stamp, config.speed)
             if time == poses / TF_RATE:
-                self._topics.publish_transform(
+                self._camera_publishers.publish_transform(
                     stamp, self._tour.T_world_base(time), 'odom', 'base_link')
                 poses += 1
             if time == images / config.rate:
                 if time < end:
                     image, depth = self._flat.render(
                         self._camera, self._tour.T_world_camera(time))
-                    self._topics.publish(stamp, image, self._camera, depth)
+                    self._camera_publishers.publish(stamp, image, self._camera, depth)
                 images += 1
-            if time >= told:
+            if time >= next_log:
                 log.info(f'{time:.0f} s, lap {time / lap:.2f}, {images} images')
-                told += PROGRESS_PERIOD
-        self.drain([self._topics.image, self._topics.depth])
-        late = f', {self.behind:.1f} s behind' if self.behind else ''
-        log.info(f'tour finished: {end:.1f} s{late}')
+                next_log += PROGRESS_PERIOD
+        self.drain([self._camera_publishers.image, self._camera_publishers.depth])
+        log.info(f'tour finished: {end:.1f} s{self.lag_text()}')
 
 
-def main(args=None):
+def main(args: list[str] | None = None) -> int:
     """Run the node; return the exit status."""
     return run(SimRobot, 'sim_robot', args)
 

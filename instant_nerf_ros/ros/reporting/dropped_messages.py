@@ -1,60 +1,64 @@
-"""What was not used, counted by reason and reported from time to time."""
+"""DroppedMessages: messages that were not used, counted by reason."""
 import collections
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from instant_nerf_ros.ros.conversions import nanoseconds
-from instant_nerf_ros.ros.inputs.encodings import UnknownEncodingError
+
+# Reasons of drops that are normal, so that they need no warning.
+BLURRED = 'blurred'
+REDUNDANT = 'redundant'
 
 
-class Drops:
-    """Counts by reason; safe to use from every thread.
+class DroppedMessages:
+    """Counts dropped messages by reason, and logs them at a bounded rate; thread-safe."""
 
-    warn(sentence) is called for the first drop of a reason, and then at most every period
-    seconds, with the number of drops since.
-    """
+    def __init__(
+        self, warn: Callable[[str], None], period: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Keep a clock in seconds and warn(sentence).
 
-    def __init__(self, warn, period=5.0, clock=time.monotonic):
-        """Keep the function that reports, and the clock in seconds."""
+        It is called for the first drop of a reason, and then at most once a period [s], with the
+        number of drops since.
+        """
         self._warn, self._period, self._clock = warn, period, clock
         self._lock = threading.Lock()
-        self._counts = collections.Counter()
-        self._reported = {}  # reason: (time, count) of its latest report
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._reported: dict[str, tuple[float, int]] = {}  # (time, count) of the last warning
 
-    def add(self, reason, sentence):
-        """Count one drop; the sentence says which thing was dropped, and what to do."""
+    def add(self, reason: str, sentence: str) -> None:
+        """Count a drop and warn; the sentence names the message and what to do about it."""
         with self._lock:
             self._counts[reason] += 1
             count, now = self._counts[reason], self._clock()
-            then, before = self._reported.get(reason, (-float('inf'), 0))
-            if now - then < self._period:
+            reported_at, reported = self._reported.get(reason, (-float('inf'), 0))
+            if now - reported_at < self._period:
                 return
             self._reported[reason] = now, count
-        times = f' ({count - before} times since the last report)' if count - before > 1 else ''
-        self._warn(f'{reason}: {sentence}{times}')
+        new = count - reported
+        self._warn(f'{reason}: {sentence}' + (
+            f' ({new} times since the last report)' if new > 1 else ''))
 
-    def count(self, reason):
-        """Count one drop that is nothing to worry about."""
+    def count(self, reason: str) -> None:
+        """Count a drop that needs no warning."""
         with self._lock:
             self._counts[reason] += 1
 
-    def counts(self):
-        """Return {reason: count}."""
+    def counts(self) -> dict[str, int]:
+        """Return the number of drops by reason."""
         with self._lock:
             return dict(self._counts)
 
 
-def stamp(message):
-    """Return the stamp of a message with a header, in nanoseconds."""
+def stamp(message: Any) -> int:
+    """Return the stamp of a message with a header [ns]."""
     return nanoseconds(message.header.stamp)
 
 
-def label(message, kind):
-    """Return what a report calls a message: its kind, frame and stamp."""
+def label(message: Any, kind: str) -> str:
+    """Return the name of a message in the log: its kind, frame and stamp."""
     seconds, fraction = divmod(stamp(message), 1_000_000_000)
     return f"{kind} of '{message.header.frame_id}' at {seconds}.{fraction:09d}"
-
-
-def reason(error, kind):
-    """Return the reason that a ValueError of encodings stands for."""
-    return 'unknown encoding' if isinstance(error, UnknownEncodingError) else f'unreadable {kind}'

@@ -1,12 +1,15 @@
-"""Publishers and subscribers that cannot talk because of their type or QoS, in words."""
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+"""Check of the ROS graph: publishers and subscriptions that do not match in type or QoS."""
+from collections.abc import Iterator
 
-# Policy, what a subscriber requests, and the offer that does not satisfy it.
-RULES = (
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+# (policy, the requested value, the offered value that does not satisfy it)
+INCOMPATIBLE = (
     ('reliability', ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT),
     ('durability', DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE),
 )
-HINTS = {
+HINTS = {  # by the type that is published instead of the expected one
     'sensor_msgs/msg/CompressedImage': (
         ": set image_transport to 'compressed' (depth_transport to 'compressedDepth'), and remap "
         'to the topic without that ending'),
@@ -14,34 +17,35 @@ HINTS = {
 }
 
 
-def incompatible(node):
-    """Yield a sentence for every endpoint that cannot talk to one of the node's own.
+def incompatible(node: Node) -> Iterator[str]:
+    """Yield a sentence for every endpoint of the graph that does not match one of the node's.
 
-    The graph is asked anew each time, because what does not match may be started again.
+    The graph is read at each call, as the other endpoint may be restarted with another QoS.
     """
     for subscription in node.subscriptions:
-        topic, mine = subscription.topic_name, _type_name(subscription.msg_type)
+        topic, expected = subscription.topic_name, _type_name(subscription.msg_type)
         for other in node.get_publishers_info_by_topic(topic):
-            if other.topic_type != mine:
+            if other.topic_type != expected:
                 yield (
-                    f"on {topic}, '{other.node_name}' publishes {other.topic_type}, but {mine} is "
-                    f"expected here{HINTS.get(other.topic_type, ': remap one of the two')}")
+                    f"on {topic}, '{other.node_name}' publishes {other.topic_type}, but "
+                    f'{expected} is expected here'
+                    f"{HINTS.get(other.topic_type, ': remap one of the two')}")
                 continue
-            for policy, requested, offered in _clashes(
+            for policy, requested, offered in _mismatches(
                     subscription.qos_profile, other.qos_profile):
                 yield (
                     f"on {topic}, '{other.node_name}' offers {policy} {offered}, but {requested} "
                     f"is requested here: set 'qos_overrides.{topic}.subscription.{policy}' to "
                     f'{offered}')
     for publisher in node.publishers:
-        topic, mine = publisher.topic_name, _type_name(publisher.msg_type)
+        topic, published = publisher.topic_name, _type_name(publisher.msg_type)
         for other in node.get_subscriptions_info_by_topic(topic):
-            if other.topic_type != mine:
+            if other.topic_type != published:
                 yield (
-                    f"on {topic}, '{other.node_name}' expects {other.topic_type}, but {mine} is "
-                    'published here: remap one of the two')
+                    f"on {topic}, '{other.node_name}' expects {other.topic_type}, but "
+                    f'{published} is published here: remap one of the two')
                 continue
-            for policy, requested, offered in _clashes(
+            for policy, requested, offered in _mismatches(
                     other.qos_profile, publisher.qos_profile):
                 yield (
                     f"on {topic}, '{other.node_name}' requests {policy} {requested}, but "
@@ -49,12 +53,13 @@ def incompatible(node):
                     f'to {requested}')
 
 
-def _type_name(message_type):
-    """Return what the graph calls a type: package/msg/Name."""
+def _type_name(message_type: type) -> str:
+    """Return the name of a message type in the graph: package/msg/Name."""
     return f"{message_type.__module__.partition('.')[0]}/msg/{message_type.__name__}"
 
 
-def _clashes(request, offer):
-    for policy, requested, offered in RULES:
+def _mismatches(request: QoSProfile, offer: QoSProfile) -> Iterator[tuple[str, str, str]]:
+    """Yield (policy, requested value, offered value) that are not compatible."""
+    for policy, requested, offered in INCOMPATIBLE:
         if getattr(request, policy) == requested and getattr(offer, policy) == offered:
             yield policy, requested.name.lower(), offered.name.lower()

@@ -1,18 +1,19 @@
-"""How far the engine is, for threads other than its own."""
+"""Progress: a snapshot of the training for other threads."""
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far the engine is; replaced as a whole, so that other threads may read it."""
+    """A snapshot of the training; replaced as a whole, so that any thread can read it."""
 
-    backend: str = ''  # '' until the engine is ready
+    backend: str = ''  # '' until the engine has started
     steps: int = 0
     discarded: int = 0  # steps whose loss was not finite
     keyframes: int = 0
-    stored: int = 0  # bytes of the keyframes
-    depths: int = 0  # images with depth among those that became keyframes
+    keyframe_bytes: int = 0  # memory of the keyframes
+    images_with_depth: int = 0  # of the images that became keyframes
     scans: int = 0  # of range sensors
-    loss: float = float('nan')
-    psnr: float = float('nan')  # of views against images that are not learnt from [dB]
-    fused_ns: int = 0  # stamp of the newest image in the map
+    loss: float = float('nan')  # of the latest step
+    psnr: float = float('nan')  # of rendered views against held-out images [dB]
+    map_stamp_ns: int = 0  # stamp of the newest image in the map, 0 without any
+    converged: bool = False  # training rests until the next keyframe

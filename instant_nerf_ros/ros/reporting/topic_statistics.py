@@ -1,52 +1,52 @@
-"""What comes in: messages by topic, and how long images took to be complete, and to be learnt."""
+"""TopicStatistics: message counts of topics, and the latency of images."""
 import statistics
 import threading
 
 
-class Traffic:
-    """Counts; safe to use from every thread."""
+class TopicStatistics:
+    """Counts messages and collects durations; safe to use from all threads."""
 
-    def __init__(self):
-        """Start with nothing."""
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._messages = {}
-        self._waits, self._delays = [], []
+        self._messages: dict[str, int] = {}
+        self._waits: list[float] = []
+        self._delays: list[float] = []
 
-    def expect(self, topic):
-        """Count a topic from now on, even if nothing comes."""
+    def expect(self, topic: str) -> None:
+        """Count the messages of a topic from now on, starting at 0."""
         with self._lock:
             self._messages.setdefault(topic, 0)
 
-    def count(self, topic):
-        """Count a message."""
+    def count(self, topic: str) -> None:
+        """Count a message of an expected topic."""
         with self._lock:
             self._messages[topic] += 1
 
-    def messages(self):
-        """Return {topic: messages so far}."""
+    def messages(self) -> dict[str, int]:
+        """Return the number of messages so far by topic."""
         with self._lock:
             return dict(self._messages)
 
-    def forget(self):
-        """Expect no topic any more."""
+    def reset(self) -> None:
+        """Remove all topics."""
         with self._lock:
             self._messages.clear()
 
-    def waited(self, duration):
-        """Note how long an image waited for its pose, camera_info and depth [s]."""
+    def waited(self, duration: float) -> None:
+        """Record how long an image waited for its pose, camera_info and depth [s]."""
         with self._lock:
             self._waits.append(duration)
 
-    def delayed(self, duration):
-        """Note how old an image was when it was given to the engine [s]."""
+    def delayed(self, duration: float) -> None:
+        """Record the age of an image at the time it became a keyframe [s]."""
         with self._lock:
             self._delays.append(duration)
 
-    def medians(self):
-        """Return the medians of waits and delays since the last call, nan where none was [s]."""
+    def medians(self) -> tuple[float, float]:
+        """Return the median wait and delay since the last call [s], nan without any."""
         with self._lock:
-            medians = tuple(
-                statistics.median(times) if times else float('nan')
-                for times in (self._waits, self._delays))
+            wait, delay = (
+                statistics.median(durations) if durations else float('nan')
+                for durations in (self._waits, self._delays))
             self._waits, self._delays = [], []
-            return medians
+        return wait, delay

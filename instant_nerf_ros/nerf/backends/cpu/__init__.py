@@ -1,48 +1,70 @@
-"""The backend for processors: see reference.py for what each function does.
+"""The backend for processors, in Numba kernels; see protocol.Backend and reference.
 
-A step, or a view, is taken in one go (cpu_lesson.py) by kernels that follow a few rays at a time
-from their pixels to their gradients, one such chunk on each core.
+A training step, or a view, is computed in one go by kernels that follow a few rays at a time from
+their pixels to their gradients, one such chunk on each core.
 """
 import numpy as np
 import torch
+from torch import Tensor
 
 from instant_nerf_ros.nerf.backends.cpu.kernels import voxels
-from instant_nerf_ros.nerf.backends.cpu.ray_sampling import draw, take_in
-from instant_nerf_ros.nerf.backends.cpu.train_step import Adam, learn, look
+from instant_nerf_ros.nerf.backends.cpu.kernels.columns import classify_columns, survey_columns
+from instant_nerf_ros.nerf.backends.cpu.kernels.stereo import (
+    best_planes,
+    plane_costs,
+    smooth_costs,
+)
 from instant_nerf_ros.nerf.backends.cpu.networks import ColorNetwork, GeometryNetwork
-from instant_nerf_ros.nerf.backends.cpu.threads import together
-from instant_nerf_ros.nerf.backends.reference import finish
+from instant_nerf_ros.nerf.backends.cpu.optimizer import Adam
+from instant_nerf_ros.nerf.backends.cpu.ray_sampling import sample_rays, update_error_map
+from instant_nerf_ros.nerf.backends.cpu.threads import run_concurrently, thread_count
+from instant_nerf_ros.nerf.backends.cpu.train_step import render_rays, train_step
+from instant_nerf_ros.nerf.backends.reference import synchronize
+from instant_nerf_ros.nerf.constants import SAMPLES_PER_STEP
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
-    'carve', 'draw', 'finish', 'learn', 'look', 'states', 'take_in', 'together', 'visit',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'best_planes',
+    'classify_columns', 'description', 'integrate_rays', 'plane_costs', 'render_rays',
+    'run_concurrently', 'sample_rays', 'smooth_costs', 'states', 'survey_columns', 'synchronize',
+    'train_step', 'update_density', 'update_error_map',
 ]  # fmt: skip
 
 NAME = 'cpu'
 DEVICE = 'cpu'
-SAMPLES = 2**13  # of a step, if the settings leave that to the backend: more steps teach more
-WHOLE, DRAWS = True, True
+SAMPLES = SAMPLES_PER_STEP  # more steps with fewer samples learn more in the same time
 
 
-def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):
-    """See reference.visit."""
-    arrays = [x.numpy() for x in (positions, densities, stored, voxels, grid_origin)]
-    voxels.visit(*arrays, *map(np.float32, (voxel_size, decay, threshold)))
+def description() -> str:
+    """Return the number of threads in use."""
+    return f'{thread_count()} threads of the processor'
 
 
-def carve(
-    origins, directions, distances, reaches, measured, pixels, stamp,
-    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
-):  # fmt: skip
-    """See reference.carve."""
-    voxels.carve(
-        origins.numpy(), directions.numpy(), distances.numpy(), reaches.numpy(), bool(measured),
-        pixels.numpy(), np.uint8(stamp), hits.numpy(), passes.numpy(), stamps.numpy(),
-        colors.numpy(), voxels.numpy(), grid_origin.numpy(), float(voxel_size))
+def update_density(
+    positions: Tensor, densities: Tensor, density: Tensor, density_state: Tensor,
+    grid_origin: Tensor, voxel_size: float, decay: float, threshold: Tensor | float,
+) -> None:  # fmt: skip
+    """See reference.update_density."""
+    voxels.update_density(
+        positions.numpy(), densities.numpy(), density.numpy(), density_state.numpy(),
+        grid_origin.numpy(), np.float32(voxel_size), np.float32(decay), np.float32(threshold))
 
 
-def states(hits, passes):
+def integrate_rays(
+    origins: Tensor, directions: Tensor, distances: Tensor, clear_distances: Tensor,
+    measured: bool, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
+    last_keyframe: Tensor, colors: Tensor, density_state: Tensor, grid_origin: Tensor,
+    voxel_size: float,
+) -> None:  # fmt: skip
+    """See reference.integrate_rays."""
+    voxels.integrate_rays(
+        origins.numpy(), directions.numpy(), distances.numpy(), clear_distances.numpy(),
+        bool(measured), pixels.numpy(), np.uint8(keyframe), hits.numpy(), misses.numpy(),
+        last_keyframe.numpy(), colors.numpy(), density_state.numpy(), grid_origin.numpy(),
+        float(voxel_size))
+
+
+def states(hits: Tensor, misses: Tensor) -> Tensor:
     """See reference.states."""
     result = torch.empty(hits.shape, dtype=torch.int8)
-    voxels.states(*(x.numpy() for x in (hits, passes, result)))
+    voxels.states(hits.numpy(), misses.numpy(), result.numpy())
     return result

@@ -1,87 +1,87 @@
-"""How the processor backend draws rays from the keyframes, into arrays that are made once."""
-import dataclasses
-
+"""How the CPU backend samples rays from the keyframes, into arrays that are allocated once."""
 import numpy as np
 import torch
+from torch import Tensor
 
 from instant_nerf_ros.nerf.backends.cpu.kernels import ray_sampling
-from instant_nerf_ros.nerf.backends.cpu.kernels.ray_sampling import CHANCES, TILES, Draws, Store
+from instant_nerf_ros.nerf.backends.cpu.kernels.ray_sampling import (
+    RANDOM_NUMBERS,
+    SampledRays,
+    Store,
+)
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
+from instant_nerf_ros.nerf.constants import TILES
 
 
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """Where R rays come from."""
+class RayBuffers:
+    """Arrays for the rays of two batches, as a step still uses one when the next is sampled."""
 
-    keyframes: np.ndarray  # (R,) int64, index of the keyframe
-    tiles: np.ndarray  # (R,) int64, of its error map
-    pixels: np.ndarray  # (R, 3) uint8 RGB as recorded; those of the rays are corrected
+    def __init__(self, keyframes: Keyframes) -> None:
+        self._rays = self._keyframes = 0  # capacity
+        self._turn = 0
 
+    def reserve(self, rays: int, keyframes: int) -> None:
+        """Allocate larger arrays if these do not suffice."""
+        if rays > self._rays:
+            self._rays = 2 * rays
+            self.random = np.empty(self._rays * RANDOM_NUMBERS)
+            self._batches = [_make_rays(self._rays) for _ in range(2)]
+        if keyframes > self._keyframes:
+            self._keyframes = 2 * keyframes
+            self.weights = np.empty(self._keyframes)
+            self.sums = np.zeros((self._keyframes, TILES), dtype=np.float32)
+            self.counts = np.zeros((self._keyframes, TILES), dtype=np.int32)
 
-class Desk:
-    """Arrays for the rays of two draws, as a step still has its own when the next are drawn."""
-
-    def __init__(self):
-        self.rays, self.keyframes = 0, 0  # that there is room for
-        self.turn = 0
-
-    def make_room(self, rays, keyframes):
-        """Make the arrays anew if they do not suffice."""
-        if rays > self.rays:
-            self.rays = 2 * rays
-            self.chances = np.empty(self.rays * CHANCES)
-            self.draws = [_make_draws(self.rays) for _ in range(2)]
-        if keyframes > self.keyframes:
-            self.keyframes = 2 * keyframes
-            self.weights = np.empty(self.keyframes)
-            self.sums = np.zeros((self.keyframes, TILES), dtype=np.float32)
-            self.counts = np.zeros((self.keyframes, TILES), dtype=np.int32)
+    def next_batch(self, rays: int) -> SampledRays:
+        """Return arrays for so many rays, not those of the call before."""
+        self._turn = 1 - self._turn
+        return SampledRays(*(values[:rays] for values in self._batches[self._turn]))
 
 
-def draw(store, count, generator, error_share):
-    """See rays.draw; returns the values of Rays in their order, and Drawn.
-
-    They are overwritten by the draw after the next one.
-    """
-    desk = _desk_of(store)
-    desk.make_room(count, len(store))
-    desk.turn = 1 - desk.turn
-    result = Draws(*(values[:count] for values in desk.draws[desk.turn]))
-    chances = desk.chances[: count * CHANCES]
-    generator.random(out=chances)
-    ray_sampling.draw(
-        _arrays_of(store), chances.reshape(count, CHANCES), int(error_share * count),
-        desk.weights[: len(store)], result)
-    values = map(torch.from_numpy, (
-        result.origins, result.directions, result.surfaces, result.pixels))
-    return values, Drawn(result.keyframes, result.tiles, result.recorded)
+def sample_rays(
+    keyframes: Keyframes, count: int, generator: np.random.Generator, error_share: float,
+) -> tuple[Rays, RaySources]:  # fmt: skip
+    """See rays.sample_rays. The result is overwritten by the call after the next one."""
+    buffers = keyframes.backend_state(RayBuffers)
+    buffers.reserve(count, len(keyframes))
+    batch = buffers.next_batch(count)
+    random = buffers.random[: count * RANDOM_NUMBERS]
+    generator.random(out=random)
+    ray_sampling.sample_rays(
+        _arrays(keyframes), random.reshape(count, RANDOM_NUMBERS), int(error_share * count),
+        buffers.weights[: len(keyframes)], batch)
+    rays = Rays(*map(torch.from_numpy, (
+        batch.origins, batch.directions, batch.surfaces, batch.pixels)))
+    return rays, RaySources(batch.keyframes, batch.tiles, batch.recorded)
 
 
-def take_in(store, drawn, pixels, colors, opacities):
-    """See Keyframes.learn."""
-    desk, errors = _desk_of(store), store.error_map.errors
-    desk.make_room(0, len(errors))
-    colors = colors.numpy()
-    ray_sampling.learn(
-        drawn.keyframes, drawn.tiles, pixels.numpy(), colors, errors, desk.sums, desk.counts)
-    if store.config.adapt_exposure:
-        store.learn_exposure(drawn.keyframes, drawn.pixels, colors, opacities.numpy())
+def update_error_map(
+    keyframes: Keyframes, sources: RaySources, pixels: Tensor, colors: Tensor, opacities: Tensor,
+) -> None:  # fmt: skip
+    """See Keyframes.update_error_map."""
+    buffers, errors = keyframes.backend_state(RayBuffers), keyframes.error_map.errors
+    buffers.reserve(0, len(errors))
+    ray_sampling.update_error_map(
+        sources.keyframes, sources.tiles, pixels.numpy(), colors.numpy(), errors, buffers.sums,
+        buffers.counts)
+    if keyframes.config.adapt_exposure:
+        keyframes.update_exposure(
+            np.asarray(sources.keyframes), np.asarray(sources.pixels), colors.numpy(),
+            opacities.numpy())
 
 
-def _desk_of(store):
-    if store.mirror is None:
-        store.mirror = Desk()
-    return store.mirror
-
-
-def _arrays_of(store):
+def _arrays(keyframes: Keyframes) -> Store:
     return Store(
-        store.colors, store.depths, store.directions, store.T_world_camera, store.first,
-        store.first_direction, store.widths, store.heights, store.exposure.gains,
-        store.exposure.offsets, store.error_map.errors, store.draws)
+        keyframes.colors, keyframes.depths, keyframes.directions, keyframes.T_world_camera,
+        keyframes.first, keyframes.first_direction, keyframes.widths, keyframes.heights,
+        keyframes.exposure.gains, keyframes.exposure.offsets, keyframes.error_map.errors,
+        keyframes.ray_counts)
 
 
-def _make_draws(count):
+def _make_rays(count: int) -> SampledRays:
     vectors = [np.empty((count, 3), dtype=np.float32) for _ in range(2)]
     places = [np.empty(count, dtype=np.int64) for _ in range(3)]
     pixels = [np.empty((count, 3), dtype=np.uint8) for _ in range(2)]
-    return Draws(*vectors, np.empty(count, dtype=np.float32), pixels[0], *places, pixels[1])
+    return SampledRays(
+        *vectors, np.empty(count, dtype=np.float32), pixels[0], *places, pixels[1])

@@ -1,77 +1,92 @@
-"""The backend for NVIDIA GPUs: see reference.py for what each function does.
+"""The backend for NVIDIA GPUs, in Triton kernels; see protocol.Backend and reference.
 
-A step, or a view, is a row of launches (cuda_lesson.py) of kernels in Triton, which comes with
-PyTorch for CUDA. What a step needs stays on the GPU.
+A step, or a view, is a sequence of kernel launches (train_step.py). What a step needs stays on the
+GPU.
 """
 import torch
 import triton
+from torch import Tensor
 
-from instant_nerf_ros.nerf.backends.cuda.kernels import voxels
-from instant_nerf_ros.nerf.backends.cuda.optimizer import Adam
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
-from instant_nerf_ros.nerf.backends.cuda.device_keyframes import draw, take_in
-from instant_nerf_ros.nerf.backends.cuda.train_step import learn, look
+from instant_nerf_ros.nerf.backends.cuda.device_keyframes import sample_rays, update_error_map
+from instant_nerf_ros.nerf.backends.cuda.kernels import voxels
 from instant_nerf_ros.nerf.backends.cuda.networks import ColorNetwork, GeometryNetwork
-from instant_nerf_ros.nerf.backends.reference import states, together
+from instant_nerf_ros.nerf.backends.cuda.optimizer import Adam
+from instant_nerf_ros.nerf.backends.cuda.train_step import render_rays, train_step
+from instant_nerf_ros.nerf.backends.host import (
+    best_planes,
+    classify_columns,
+    plane_costs,
+    smooth_costs,
+    survey_columns,
+)
+from instant_nerf_ros.nerf.backends.reference import run_concurrently, states
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'DRAWS', 'GeometryNetwork', 'NAME', 'SAMPLES', 'WHOLE',
-    'about', 'carve', 'draw', 'finish', 'learn', 'look', 'states', 'take_in', 'together', 'visit',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'best_planes',
+    'classify_columns', 'description', 'integrate_rays', 'plane_costs', 'render_rays',
+    'run_concurrently', 'sample_rays', 'smooth_costs', 'states', 'survey_columns', 'synchronize',
+    'train_step', 'update_density', 'update_error_map',
 ]  # fmt: skip
 
 NAME = 'cuda'
-SAMPLES = 2**18  # of a step, if the settings leave that to the backend: as instant-ngp has it
-WHOLE, DRAWS = True, True
-# Positions and rays of a program. Each has a thread of its own: that alone hears, up to
-# Triton 3.3, what an atomic exchange has found.
-VISITED, CARVED = 128, 64
+SAMPLES = 2**18  # of a training step, as in instant-ngp
+# Positions and rays of a program. Each has a thread of its own: with Triton up to 3.3 only one
+# thread of several gets the result of an atomic exchange.
+POSITIONS, RAYS = 128, 64
 WARP = 32  # threads
 
 
-def about():
-    """Return the GPU in use, for the log."""
-    return torch.cuda.get_device_name() if DEVICE == 'cuda' else 'the interpreter of Triton'
+def description() -> str:
+    """Return the GPU in use."""
+    name: str = torch.cuda.get_device_name() if DEVICE == 'cuda' else 'the interpreter of Triton'
+    return name
 
 
-def finish():
-    """Wait until the GPU has done all that it was asked for, by this thread."""
+def synchronize() -> None:
+    """Wait until the GPU has done all work of this thread."""
     if DEVICE == 'cuda':
         event = torch.cuda.Event()
         event.record()
         event.synchronize()
 
 
-def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):
-    """See reference.visit; positions that share a voxel come in no particular order."""
+def update_density(
+    positions: Tensor, densities: Tensor, density: Tensor, density_state: Tensor,
+    grid_origin: Tensor, voxel_size: float, decay: float, threshold: Tensor | float,
+) -> None:  # fmt: skip
+    """See reference.update_density; positions that share a voxel come in no particular order."""
     count = len(positions)
     if not count:
         return
-    programs = (triton.cdiv(count, VISITED),)
+    programs = (triton.cdiv(count, POSITIONS),)
     threshold = torch.as_tensor(threshold, dtype=torch.float32, device=DEVICE)
-    place = voxels, grid_origin, *stored.shape, voxel_size
-    voxels.visit[programs](
-        positions, densities, densities.stride(0), count, stored.view(torch.int32), *place,
-        decay, threshold, VISITED, num_warps=VISITED // WARP)
-    voxels.judge[programs](positions, count, stored, *place, threshold, VISITED)
+    place = density_state, grid_origin, *density.shape, voxel_size
+    voxels.update_density[programs](
+        positions, densities, densities.stride(0), count, density.view(torch.int32), *place,
+        decay, threshold, POSITIONS, num_warps=POSITIONS // WARP)
+    voxels.update_state[programs](positions, count, density, *place, threshold, POSITIONS)
 
 
-def carve(
-    origins, directions, distances, reaches, measured, pixels, stamp,
-    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
-):  # fmt: skip
-    """See reference.carve; of the rays that end in a voxel, any one may be that which votes."""
+def integrate_rays(
+    origins: Tensor, directions: Tensor, distances: Tensor, clear_distances: Tensor,
+    measured: bool, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
+    last_keyframe: Tensor, colors: Tensor, density_state: Tensor, grid_origin: Tensor,
+    voxel_size: float,
+) -> None:  # fmt: skip
+    """See reference.integrate_rays; of the rays that end in a voxel, any one may vote."""
     count = len(origins)
-    programs = (triton.cdiv(count, CARVED),)
+    programs = (triton.cdiv(count, RAYS),)
     if not count:
         return
-    aside = torch.zeros(CARVED, dtype=torch.int32, device=DEVICE)
-    # Directions begin nowhere: after the corner follow three zeros.
+    unused = torch.zeros(RAYS, dtype=torch.int32, device=DEVICE)
+    # Directions have no origin: after the corner follow three zeros.
     corner = torch.cat([grid_origin, torch.zeros_like(grid_origin)])
-    place = hits, passes, stamps
-    space = aside, corner, *hits.shape, voxel_size
-    voxels.end[programs](
-        origins, directions, distances, pixels, count, int(stamp), *place, colors, *space,
-        bool(measured), CARVED, num_warps=CARVED // WARP)
-    voxels.cross[programs](
-        origins, directions, reaches, count, int(stamp), *place, voxels, *space, bool(measured),
-        CARVED, num_warps=CARVED // WARP)
+    votes = hits, misses, last_keyframe
+    space = unused, corner, *hits.shape, voxel_size
+    voxels.count_hits[programs](
+        origins, directions, distances, pixels, count, int(keyframe), *votes, colors, *space,
+        bool(measured), RAYS, num_warps=RAYS // WARP)
+    voxels.count_misses[programs](
+        origins, directions, clear_distances, count, int(keyframe), *votes, density_state, *space,
+        bool(measured), RAYS, num_warps=RAYS // WARP)

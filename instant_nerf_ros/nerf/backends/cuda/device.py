@@ -1,8 +1,11 @@
-"""Where the GPU backend runs, and how the host learns what it needs to know."""
+"""The device of the GPU backend, and transfers between it and the host."""
 import functools
 import os
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 # Triton's own switch: the kernels run in its interpreter, on the processor. For tests.
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
@@ -12,7 +15,7 @@ os.environ.setdefault('TRITON_DEFAULT_FP_FUSION', '1')
 LEAST = 8, 0  # compute capability: before it, Triton has no use for the matrix units
 
 
-def check():
+def check() -> None:
     """Raise ImportError, with what to do, if there is no GPU that the kernels are for."""
     if not torch.cuda.is_available():
         raise ImportError(
@@ -30,14 +33,14 @@ if not INTERPRETED:
 
 
 @functools.cache
-def resident(programs):
+def resident(programs: int) -> int:
     """Return how many programs to start for so many on each multiprocessor."""
     if DEVICE == 'cpu':
         return 2
     return programs * torch.cuda.get_device_properties(DEVICE).multi_processor_count
 
 
-def upload(array):
+def upload(array: NDArray[Any]) -> Tensor:
     """Return a numpy array on the device; the host goes on before it is there."""
     values = torch.from_numpy(array)
     if DEVICE == 'cpu':
@@ -49,18 +52,18 @@ def upload(array):
 class Report:
     """A few numbers on their way to the host, which waits for no other work than theirs."""
 
-    def __init__(self, numbers):
+    def __init__(self, numbers: Tensor) -> None:
         pinned = DEVICE == 'cuda'
         self._host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=pinned)
         self._done = torch.cuda.Event() if pinned else None
 
-    def send(self, numbers):
+    def send(self, numbers: Tensor) -> None:
         """Copy numbers once they are there; returns at once."""
         self._host.copy_(numbers, non_blocking=True)
         if self._done:
             self._done.record()
 
-    def read(self):
+    def read(self) -> Tensor:
         """Return the tensor that was sent."""
         if self._done:
             self._done.synchronize()

@@ -1,47 +1,58 @@
-"""The optimiser of the GPU backend."""
+"""The optimizer of the GPU backends."""
+from __future__ import annotations
+
 import math
+from typing import cast
 
 import torch
 import triton
+from torch import Tensor
 
-from instant_nerf_ros.nerf.backends.cuda.kernels import adam
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
+from instant_nerf_ros.nerf.backends.cuda.kernels import adam
+from instant_nerf_ros.nerf.backends.cuda.networks import ColorNetwork, GeometryNetwork
+from instant_nerf_ros.nerf.backends.protocol import Color, Geometry
 
 ENTRIES, VALUES = 256, 256  # of a program
 
 
 class Adam:
-    """See reference.Adam. A step whose loss is no number changes nothing, which the GPU sees."""
+    """See reference.Adam. A step whose loss is not finite changes nothing; the GPU checks that."""
 
-    def __init__(self, geometry, color, beta1, beta2, epsilon, weight_decay):
-        self.geometry, self.decay = geometry, weight_decay
+    def __init__(
+        self, geometry: Geometry, color: Color, beta1: float, beta2: float, epsilon: float,
+        weight_decay: float,
+    ) -> None:  # fmt: skip
+        self.geometry = cast(GeometryNetwork, geometry)
+        self.decay = weight_decay
         self.settings = beta1, beta2, _log2(beta1), _log2(beta2), epsilon
-        table = geometry.table
+        table = self.geometry.table
         self.moments = torch.zeros_like(table), torch.zeros_like(table)
         self.updates = torch.zeros(table.shape[:2], dtype=torch.int32, device=DEVICE)
         self.matrices = [
             (matrices, torch.zeros_like(matrices.values), torch.zeros_like(matrices.values),
              torch.zeros(_blocks(matrices.values), dtype=torch.int32, device=DEVICE))
-            for matrices in (geometry.matrices, color.matrices)]
+            for matrices in (self.geometry.matrices, cast(ColorNetwork, color).matrices)]
 
-    def step(self, learning_rate):
-        """Update all parameters from the gradients of the last lesson."""
-        geometry, room = self.geometry, self.geometry.room
+    def step(self, learning_rate: float) -> None:
+        """Update all parameters from the gradients of the last training step."""
+        geometry, buffers = self.geometry, self.geometry.step_buffers
+        assert buffers is not None, 'there was no training step'
         entries = self.updates.numel()
         adam.grid[(triton.cdiv(entries, ENTRIES),)](
-            geometry.table, geometry.half, geometry.slopes, *self.moments, self.updates,
-            room.terms, entries, learning_rate, *self.settings, 1 / room.gain, ENTRIES)
+            geometry.table, geometry.table_half, geometry.gradients, *self.moments, self.updates,
+            buffers.terms, entries, learning_rate, *self.settings, 1 / buffers.gain, ENTRIES)
         for matrices, first, second, updates in self.matrices:
             adam.matrices[(len(updates),)](
-                matrices.values, matrices.slopes, first, second, updates, room.terms,
+                matrices.values, matrices.gradients, first, second, updates, buffers.terms,
                 matrices.values.numel(), learning_rate, *self.settings, self.decay,
-                1 / room.gain, VALUES)
-        room.taken = True
+                1 / buffers.gain, VALUES)
+        buffers.mark_used()
 
 
-def _log2(beta):
+def _log2(beta: float) -> float:
     return math.log2(beta) if beta > 0 else -1e4  # 2 ** (-1e4 n) is zero
 
 
-def _blocks(values):
+def _blocks(values: Tensor) -> int:
     return triton.cdiv(values.numel(), VALUES)

@@ -1,139 +1,134 @@
 """Whole training steps and whole views of the GPU backend.
 
-What is launched here runs one after the other on the GPU, while the host is ahead of it. The host
-waits once in a step, for the terms of the loss and the number of samples, when the way back
-through the layers is already launched: the GPU has work, and runs dry at no time.
+What is launched here runs on the GPU one after the other, while the host runs ahead. The host
+waits once in a step, for the terms of the loss and the number of samples, after the backward pass
+is launched, so that the GPU always has work.
 """
+from __future__ import annotations
+
+from typing import cast
+
 import torch
 import triton
+from torch import Tensor
 
-from instant_nerf_ros.nerf.backends.cuda.kernels import hash_grid, pixels, networks
-from instant_nerf_ros.nerf.backends.cuda.device import DEVICE, Report, resident
-from instant_nerf_ros.nerf.backends.reference import FEATURES, GEOMETRY
-from instant_nerf_ros.nerf.backends.cuda.kernels.ray_tracing import SAMPLE, trace
+from instant_nerf_ros.nerf.backends.cuda.device import DEVICE, resident
+from instant_nerf_ros.nerf.backends.cuda.kernels import hash_grid, networks, pixels
+from instant_nerf_ros.nerf.backends.cuda.kernels.ray_tracing import trace
+from instant_nerf_ros.nerf.backends.cuda.networks import ColorNetwork, GeometryNetwork
+from instant_nerf_ros.nerf.backends.cuda.step_buffers import GAIN, TERMS, StepBuffers
+from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.config import Config, SamplingConfig
+from instant_nerf_ros.nerf.constants import COLOR_TERMS, FEATURES, LOSS_TERMS
+from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+from instant_nerf_ros.nerf.field.train_step import StepResult
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
-NAMES = 'color', 'distortion', 'opacity', 'depth', 'free_space'  # of the terms of the loss
-UNMEASURED, TERMS = 3, 5  # of any ray, of all
-GAIN = 128.0  # of the gradients of a ray, so that they fit into half precision
-TRACED, SEEN, TAUGHT, SPREAD = 128, 128, 64, 128  # rays and samples of a program
-
-
-class Room:
-    """What a step writes: samples, as many as fit, and numbers."""
-
-    def __init__(self, capacity, columns):
-        def make(*shape, kind=torch.float32):
-            return torch.empty(capacity, *shape, dtype=kind, device=DEVICE)
-
-        self.capacity = capacity
-        self.samples, self.positions, self.slopes = make(SAMPLE.value), make(3), make(4)
-        self.links = make(2, kind=torch.int32)
-        self.encodings = make(columns, kind=torch.float16)
-        self.geometries = make(GEOMETRY, kind=torch.float16)
-        # Terms of the loss, float32; rays taken, samples, rays measured.
-        self.numbers = torch.zeros(TERMS + 3, dtype=torch.int32, device=DEVICE)
-        self.terms = self.numbers[:TERMS].view(torch.float32)
-        self.turn, self.count, self.measured = self.numbers[TERMS:].split(1)
-        self.report = Report(self.numbers)
-        self.gain = GAIN
-        self.taken = True  # by Adam: the gradients are zero
+# Rays and samples of a program.
+TRACED, COLORED, BACKWARD, SCATTERED = 128, 128, 64, 128
+Rendering = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # see _empty_rendering
 
 
-def learn(field, rays, occupancy, config, jitter, background, stride, budget):
-    """See lesson.learn; returns the values of a Lesson in their order."""
-    geometry, color = field.geometry, field.color
-    room = _room(geometry, 2 * budget)
+def train_step(
+    field: RadianceField, rays: Rays, occupancy: OccupancyGrid, config: Config, jitter: Tensor,
+    background: Tensor, stride: float, budget: int,
+) -> StepResult:  # fmt: skip
+    """See protocol.Backend.train_step."""
+    geometry = cast(GeometryNetwork, field.geometry)
+    color = cast(ColorNetwork, field.color)
+    buffers = geometry.reserve(2 * budget)
     geometry.refresh()
-    if not room.taken:
-        for slopes in (geometry.slopes, geometry.matrices.slopes, color.matrices.slopes):
-            slopes.zero_()
-    room.taken, room.gain = False, GAIN * len(rays)
-    room.numbers.zero_()
-    rays = _moved(rays)
+    if not buffers.begin(len(rays)):
+        geometry.clear_gradients()
+        color.matrices.gradients.zero_()
+    rays = _on_device(rays)
     jitter, background = jitter.to(DEVICE), background.to(DEVICE)
-    colors, distances, opacities, medians, ends = _shown(len(rays))
-    _trace(field, rays, occupancy, config.sampling, jitter, stride, room,
-           colors, distances, opacities, medians, ends, look=False)
-    counted = room.count, room.capacity
+    rendering = _empty_rendering(len(rays))
+    colors, distances, opacities, medians, ends = rendering
+    _trace(field, rays, occupancy, config.sampling, jitter, stride, buffers, rendering)
+    counted = buffers.count, buffers.capacity
     widths = {'HIDDEN': color.hidden2.shape[0], 'WIDTH': geometry.width}
-    seen = room.links, rays.directions, room.geometries
+    inputs = buffers.links, rays.directions, buffers.geometries
     weights = color.hidden1, color.hidden2, color.output
     networks.color[(resident(4),)](
-        *seen, *weights, *counted, room.samples, **widths, BLOCK=SEEN)
+        *inputs, *weights, *counted, buffers.samples, **widths, BLOCK=COLORED)
     loss = config.loss
-    pixels.compare[(triton.cdiv(len(rays), TRACED),)](
-        rays.pixels, background, rays.surfaces, len(rays), room.samples, room.links, ends,
-        colors, distances, opacities, room.slopes, room.terms, room.measured,
+    pixels.loss_and_gradients[(triton.cdiv(len(rays), TRACED),)](
+        rays.pixels, background, rays.surfaces, len(rays), buffers.samples, buffers.links, ends,
+        colors, distances, opacities, buffers.gradients, buffers.terms, buffers.measured,
         loss.huber_delta, loss.distortion_weight, loss.opacity_weight, loss.depth_weight,
         loss.free_space_weight, config.sampling.surface_band, GAIN, TRACED)
-    room.report.send(room.numbers)
+    buffers.report.send(buffers.numbers)
     networks.color_back[(resident(2),)](
-        *seen, *weights, room.slopes, *counted, *color.matrices.split(color.matrices.slopes),
-        **widths, BLOCK=TAUGHT, num_warps=8)
+        *inputs, *weights, buffers.gradients, *counted, *color.matrices.split(color.matrices.gradients),
+        **widths, BLOCK=BACKWARD, num_warps=8)
     networks.geometry_back[(resident(2),)](
-        room.encodings, room.geometries, geometry.hidden, geometry.output, *counted,
-        *geometry.matrices.split(geometry.matrices.slopes),
-        ENCODED=geometry.levels * FEATURES, COLUMNS=geometry.columns, **widths, BLOCK=TAUGHT)
-    hash_grid.scatter[(triton.cdiv(room.capacity, SPREAD), geometry.levels)](
-        room.positions, room.encodings, *counted, geometry.scales, geometry.slopes,
-        geometry.entries, field.extent, geometry.columns, SPREAD)
-    numbers = room.report.read()
+        buffers.encodings, buffers.geometries, geometry.hidden, geometry.output, *counted,
+        *geometry.matrices.split(geometry.matrices.gradients),
+        ENCODED=geometry.levels * FEATURES, COLUMNS=geometry.columns, **widths, BLOCK=BACKWARD)
+    hash_grid.scatter[(triton.cdiv(buffers.capacity, SCATTERED), geometry.levels)](
+        buffers.positions, buffers.encodings, *counted, geometry.scales, geometry.gradients,
+        geometry.entries, field.extent, geometry.columns, SCATTERED)
+    numbers = buffers.report.read()
     _, count, measured = numbers[TERMS:].tolist()
-    lit = min(count, room.capacity)
-    terms = numbers[: TERMS if measured else UNMEASURED].view(torch.float32).tolist()
-    return (dict(zip(NAMES, terms)), colors, distances, opacities, medians,
-            room.positions[:lit], room.samples[:lit, 2])
+    visible = min(count, buffers.capacity)
+    terms = numbers[:TERMS].view(torch.float32).tolist()
+    return StepResult(
+        dict(zip(LOSS_TERMS if measured else COLOR_TERMS, terms)), colors, distances, opacities,
+        medians, buffers.positions[:visible], buffers.samples[:visible, 2])
 
 
 @torch.no_grad()
-def look(field, rays, occupancy, sampling, stride):
-    """See render.look; returns colours (R, 3), median distances (R,), opacities (R,)."""
-    field.geometry.refresh()
-    rays = _moved(rays)
+def render_rays(
+    field: RadianceField, rays: Rays, occupancy: OccupancyGrid, config: SamplingConfig,
+    stride: float,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return colors (R, 3), median distances (R,) and opacities (R,) of rays."""
+    cast(GeometryNetwork, field.geometry).refresh()
+    rays = _on_device(rays)
     middle = torch.full((len(rays),), 0.5, device=DEVICE)
-    colors, distances, opacities, medians, ends = _shown(len(rays))
-    _trace(field, rays, occupancy, sampling, middle, stride, None,
-           colors, distances, opacities, medians, ends, look=True)
+    rendering = _empty_rendering(len(rays))
+    _trace(field, rays, occupancy, config, middle, stride, None, rendering)
+    colors, _, opacities, medians, _ = rendering
     return colors, medians, opacities
 
 
 def _trace(
-    field, rays, occupancy, sampling, jitter, stride, room,
-    colors, distances, opacities, medians, ends, look,
-):  # fmt: skip
-    geometry, color = field.geometry, field.color
-    if room:
-        buffers = (
-            room.turn, room.count, room.capacity, room.samples, room.links, room.positions,
-            room.encodings, room.geometries)
+    field: RadianceField, rays: Rays, occupancy: OccupancyGrid, sampling: SamplingConfig,
+    jitter: Tensor, stride: float, buffers: StepBuffers | None, rendering: Rendering,
+) -> None:  # fmt: skip
+    """Write the rendering of rays, and to buffers their visible samples; None: colors instead."""
+    geometry = cast(GeometryNetwork, field.geometry)
+    color = cast(ColorNetwork, field.color)
+    colors, distances, opacities, medians, ends = rendering
+    outputs: tuple[Tensor | int, ...]
+    if buffers:
+        outputs = (
+            buffers.next_ray, buffers.count, buffers.capacity, buffers.samples, buffers.links,
+            buffers.positions, buffers.encodings, buffers.geometries)
     else:
-        turn = torch.zeros(1, dtype=torch.int32, device=DEVICE)
-        buffers = turn, turn, 0, colors, ends, colors, geometry.half, geometry.half  # unused
+        next_ray = torch.zeros(1, dtype=torch.int32, device=DEVICE)
+        half = geometry.table_half
+        outputs = next_ray, next_ray, 0, colors, ends, colors, half, half  # unused but the first
     trace[(min(resident(4), triton.cdiv(len(rays), TRACED)),)](
         rays.origins, rays.directions, jitter, rays.surfaces, len(rays),
-        occupancy.voxels, occupancy.origin, *occupancy.shape, occupancy.voxel_size,
+        occupancy.density_state, occupancy.origin, *occupancy.shape, occupancy.voxel_size,
         sampling.near, sampling.far, stride * sampling.min_step, stride * sampling.cone,
         sampling.surface_band, sampling.surface_samples,
-        geometry.half, geometry.scales, geometry.entries, geometry.hidden, geometry.output,
-        color.hidden1, color.hidden2, color.output, field.extent, *buffers,
+        geometry.table_half, geometry.scales, geometry.entries, geometry.hidden, geometry.output,
+        color.hidden1, color.hidden2, color.output, field.extent, *outputs,
         colors, distances, opacities, medians, ends,
-        geometry.levels, geometry.slots, geometry.hidden.shape[0], geometry.width, look, TRACED,
+        geometry.levels, geometry.slots, geometry.hidden.shape[0], geometry.width, buffers is None,
+        TRACED,
         num_warps=8)
 
 
-def _room(geometry, capacity):
-    if geometry.room is None or geometry.room.capacity != capacity:
-        geometry.room = None  # its memory is free before the next one takes its own
-        geometry.room = Room(capacity, geometry.columns)
-    return geometry.room
+def _on_device(rays: Rays) -> Rays:
+    return Rays(*(values.to(DEVICE).contiguous() for values in rays.tensors()))
 
 
-def _moved(rays):
-    """Return rays with all their tensors on the device."""
-    return type(rays)(*(values.to(DEVICE).contiguous() for values in vars(rays).values()))
-
-
-def _shown(count):
-    """Return colours (R, 3), distances, opacities, medians, and the last samples, (R,)."""
-    return (torch.empty(count, 3, device=DEVICE), *torch.empty(3, count, device=DEVICE),
+def _empty_rendering(count: int) -> Rendering:
+    """Return colors (R, 3), distances, opacities, medians, and the last samples, (R,)."""
+    distances, opacities, medians = torch.empty(3, count, device=DEVICE)
+    return (torch.empty(count, 3, device=DEVICE), distances, opacities, medians,
             torch.empty(count, dtype=torch.int32, device=DEVICE))  # fmt: skip

@@ -1,37 +1,44 @@
-"""The columns of voxels that a map is made of, in plain numpy."""
+"""Projection of the voxel grid to columns in plain NumPy: where the ground is, what is free."""
 import numpy as np
+from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.backends.reference.voxels import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
-LEAST_FREE = 0.25  # of the band, in a column that is free
-UNSURE = 0.12, 0.24  # least and largest share of hits that leaves the state open
+MIN_FREE_SHARE = 0.25  # of the height band, in a free column
+UNKNOWN_SHARES = 0.12, 0.24  # limits of the share of hits of a voxel with unknown state
 
 
-def survey(states, climb):
-    """Return what of the columns of states (nx, ny, nz) int8 may be ground.
+def survey_columns(
+    states: NDArray[np.int8], climb: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:  # fmt: skip
+    """Find what may be ground in the columns of states (nx, ny, nz).
 
-    areas (nz,) int: of each layer, the columns in which it is occupied under free space. tops
-    (nx, ny) int: the lowest occupied layer, or the last above it without a gap, up to climb
-    layers higher and one more. ground (nx, ny) bool: whether it is there, under free space.
+    Returns areas (nz,): the number of columns in which a layer is occupied below free space;
+    tops (nx, ny): the lowest occupied layer of a column, or the last one above it without a gap,
+    at most climb + 1 layers higher; ground (nx, ny): whether that layer exists, below free space.
     """
     occupied, free = states == OCCUPIED, states == FREE
     areas = np.count_nonzero(occupied[:, :, :-1] & free[:, :, 1:], axis=(0, 1))
     tops = occupied.argmax(axis=2)
     ground = _at(occupied, tops)
     last = states.shape[2] - 1
-    for _ in range(climb + 1):  # what is higher makes a step anyway
+    for _ in range(climb + 1):  # higher ground is a step anyway
         tops = tops + ((tops < last) & _at(occupied, np.minimum(tops + 1, last)))
     ground &= (tops < last) & _at(free, np.minimum(tops + 1, last))
     return np.append(areas, 0), tops, ground
 
 
-def judge(states, hits, passes, bases, low, high):
-    """Return the state (nx, ny) int8 of columns, and the share of hits (nx, ny) float32.
+def classify_columns(
+    states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
+    bases: NDArray[np.int64], low: int, high: int,
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
+    """Return the state (nx, ny) and the share of hits (nx, ny) of columns (nx, ny, nz).
 
-    Of each column the layers from bases + low to bases + high count, exclusively; bases (nx, ny).
-    It is occupied if one of them is; free if LEAST_FREE of them are, one in their lower half, and
-    none is unknown though rays ended in it; else unknown. The share is the largest of its voxels,
-    within UNSURE where a voxel is unknown; it is negative where the column is, and no ray ended.
+    The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
+    column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, at least one in their
+    lower half, and none has hits but an unknown state; else UNKNOWN. The share of hits is the
+    largest of its voxels, limited to UNKNOWN_SHARES in voxels of unknown state. It is negative
+    where the column is unknown and no ray ended.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
@@ -40,10 +47,10 @@ def judge(states, hits, passes, bases, low, high):
     lower = free & (np.cumsum(band, axis=-1) <= -(-counts // 2)[:, :, None])
     hit = band & (hits > 0)
     disputed = hit & (states == UNKNOWN)
-    shares = hits / np.maximum(hits.astype(np.float32) + passes, 1)
-    shares[disputed] = shares[disputed].clip(*UNSURE)
+    shares = hits / np.maximum(hits.astype(np.float32) + misses, 1)
+    shares[disputed] = shares[disputed].clip(*UNKNOWN_SHARES)
     cells = np.full(bases.shape, UNKNOWN, np.int8)
-    cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= LEAST_FREE * counts)
+    cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)
           & ~disputed.any(-1)] = FREE
     cells[(band & (states == OCCUPIED)).any(-1)] = OCCUPIED
     known = (cells != UNKNOWN) | disputed.any(-1)

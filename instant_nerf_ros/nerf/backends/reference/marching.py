@@ -1,29 +1,31 @@
-"""The rays of the reference backend, in plain PyTorch: marching and compositing.
+"""Ray marching in plain PyTorch.
 
 Shapes: N samples, R rays. Samples are flat and sorted by ray; ray r owns the samples
 ``offsets[r]:offsets[r + 1]``. Distances t are along unit directions, in metres.
 """
 import torch
+from torch import Tensor
 
-from instant_nerf_ros.nerf.backends.reference.voxels import SOLID, UNVISITED
-
-MIN_TRANSMITTANCE = 1e-3  # samples behind this are ignored
+from instant_nerf_ros.nerf.constants import SOLID, UNVISITED
 
 
 def march(
-    origins, directions, near, far, limits, jitter, surfaces, voxels, grid_origin, voxel_size,
-    min_step, cone, band, band_samples, visited_only,
-):  # fmt: skip
-    """Place samples along rays, skipping voxels: the EMPTY, and with visited_only the UNVISITED.
+    origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, limits: Tensor,
+    jitter: Tensor, surfaces: Tensor, density_state: Tensor, grid_origin: Tensor,
+    voxel_size: float, min_step: float, cone: float, band: float, band_samples: int,
+    visited_only: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Place samples along rays in the SOLID voxels and, unless visited_only, in the UNVISITED.
 
-    A ray is cut at t(0) = near + jitter * step(near), t(k + 1) = t(k) + step(t(k)) and at far,
-    with step(t) = max(min_step, cone * t); an interval is a sample if its middle lies in
-    the grid, in a voxel that is not skipped; a ray has at most its limit of these. A ray with a
-    measured surface s > 0 ends with band_samples equal intervals over s +- band, skipped or not,
-    and has no sample behind them.
+    Interval k of a ray begins at t(0) = near + jitter * step(near), t(k + 1) = t(k) + step(t(k)),
+    and ends at t(k + 1) or at far, with step(t) = max(min_step, cone * t). It is a sample if its
+    middle lies in the grid, in one of these voxels; a ray has at most its limit of these. A ray
+    with a measured surface s > 0 ends with band_samples equal intervals over s +- band, whatever
+    the voxels, and has no sample behind them.
 
     Args: origins, directions (R, 3); near, far (R,); limits (R,) int32; jitter (R,) in [0, 1);
-    surfaces (R,); voxels (nx, ny, nz) uint8; grid_origin (3,), the corner of voxel (0, 0, 0).
+    surfaces (R,); density_state (nx, ny, nz) uint8; grid_origin (3,), the corner of voxel
+    (0, 0, 0).
     Returns offsets (R + 1,) int64, t_starts (N,), t_ends (N,) float32.
     """
     device = origins.device
@@ -40,10 +42,10 @@ def march(
         middle = (t + stop) / 2
         cells = (origins + middle[:, None] * directions - grid_origin) / voxel_size
         cells = cells.floor().long()
-        shape = torch.tensor(voxels.shape, device=device)
+        shape = torch.tensor(density_state.shape, device=device)
         inside = ((cells >= 0) & (cells < shape)).all(-1)
         x, y, z = torch.where(inside[:, None], cells, 0).unbind(-1)
-        taken = (t < end) & inside & sampled[voxels[x, y, z].long()] & (counts < limits)
+        taken = (t < end) & inside & sampled[density_state[x, y, z].long()] & (counts < limits)
         ray = torch.nonzero(taken)[:, 0]
         counts += taken
         starts.append(t[ray])
@@ -61,50 +63,3 @@ def march(
     offsets = torch.zeros(len(origins) + 1, dtype=torch.int64, device=device)
     offsets[1:] = torch.bincount(rays, minlength=len(origins)).cumsum(0)
     return offsets, torch.cat(starts)[order], torch.cat(ends)[order]
-
-
-def composite(densities, colors, t_starts, t_ends, offsets):
-    """Render samples front to back (Max 1995; Mildenhall et al. 2020, eq. 3).
-
-    weight_i = T_i (1 - exp(-density_i delta_i)), T_i = exp(-sum_{j<i} density_j delta_j). Two
-    samples of density ln 2 per metre and 1 m long: weights 1/2 and 1/4. Samples where T_i is
-    below MIN_TRANSMITTANCE weigh nothing.
-
-    Args: densities (N,) per metre; colors (N, 3); t_starts, t_ends (N,); offsets (R + 1,).
-    Returns colours (R, 3), distances (R,) = sum of weight * middle, opacities (R,) = sum of
-    weights, weights (N,). Differentiable to densities and colours.
-    """
-    counts = offsets.diff()
-    rays = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    thickness = densities * (t_ends - t_starts)
-    # exp(-100) lets nothing through; more would cost the sum over all rays its digits.
-    bounded = thickness.double().clamp(max=100)
-    before = bounded.cumsum(0) - bounded
-    first = torch.cat([before, before.new_zeros(1)])[offsets[:-1]]
-    transmittance = torch.exp(-(before - first[rays])).to(densities.dtype)
-    transmittance = torch.where(transmittance < MIN_TRANSMITTANCE, 0.0, transmittance)
-    weights = transmittance * -torch.expm1(-thickness)
-    values = torch.cat(
-        [colors, ((t_starts + t_ends) / 2)[:, None], torch.ones_like(weights)[:, None]], -1)
-    sums = values.new_zeros(len(counts), 5).index_add(0, rays, weights[:, None] * values)
-    return sums[:, :3], sums[:, 3], sums[:, 4], weights
-
-
-def median_distance(weights, t_starts, t_ends, offsets):
-    """Return the distance (R,) at which half of the light is absorbed; 0 where it never is.
-
-    Unlike the mean it lies on a surface, also where a ray grazes an edge. The weight of a sample
-    is taken as spread evenly over its interval.
-    """
-    counts = offsets.diff()
-    rays = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    through = weights.double().cumsum(0)
-    first = torch.cat([through - weights, through.new_zeros(1)])[offsets[:-1]]
-    through = through - first[rays]
-    before = through - weights
-    crossing = torch.nonzero((through >= 0.5) & (before < 0.5))[:, 0]
-    share = (0.5 - before[crossing]) / weights[crossing]
-    distances = weights.new_zeros(len(counts))
-    lengths = t_ends[crossing] - t_starts[crossing]
-    distances[rays[crossing]] = t_starts[crossing] + share.to(weights.dtype) * lengths
-    return distances

@@ -1,15 +1,19 @@
 """Matching of images: costs of planes at several distances, and which of them fits each pixel.
 
-`numba_stereo` does the same, faster.
+`backends.cpu.kernels.stereo` does the same, faster.
 """
 import warnings
 
 import numpy as np
+from numpy.typing import NDArray
 
 WORST = 60.0  # cost of a pixel quite unlike
 
 
-def costs(image, others, affine, shift, inverse_depths, before):
+def plane_costs(
+    image: NDArray[np.float32], others: NDArray[np.float32], affine: NDArray[np.float32],
+    shift: NDArray[np.float32], inverse_depths: NDArray[np.float32], before: int,
+) -> NDArray[np.float32]:  # fmt: skip
     """Return how unlike an image (H, W) is others, at each of D inverse depths, (H, W, D) float32.
 
     others (P, h, w) float32; affine (P, 3, 3) and shift (P, 3) take the homogeneous pixel
@@ -45,7 +49,9 @@ def _unlike(image, other, pixels, shift, inverse_depths):
     return np.where(inside, abs(other[row, column] - image[..., None]).clip(max=WORST), np.nan)
 
 
-def smooth(costs, gray, step, jump, edge):
+def smooth_costs(
+    costs: NDArray[np.float32], gray: NDArray[np.uint8], step: float, jump: float, edge: float,
+) -> NDArray[np.float32]:  # fmt: skip
     """Return costs (H, W, D) summed along paths from four sides (Hirschmueller 2008, eq. 13).
 
     A neighbour in the next plane costs `step` more, in another one `jump`, or less where the image
@@ -71,7 +77,9 @@ def smooth(costs, gray, step, jump, edge):
     return total
 
 
-def best(total):
+def best_planes(
+    total: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the place (H, W) of the least of D costs, between planes, and its margin (H, W).
 
     The margin is the share by which the next minimum elsewhere is worse; it is 0, and says

@@ -1,50 +1,66 @@
-"""The voxels of the reference backend, in plain PyTorch: what samples and rays say of them."""
+"""Updates of the occupancy grid in plain PyTorch: densities of samples, votes of rays."""
 import math
 
 import torch
+from torch import Tensor
 
-UNVISITED, EMPTY, SOLID = 0, 1, 2  # what the field says of a voxel
-OCCUPIED, FREE, UNKNOWN = 100, 0, -1  # what the rays say of it, as in nav_msgs/OccupancyGrid
-MIN_VOTES = 2  # of keyframes, before they say anything
-OCCUPIED_ODDS, FREE_ODDS = 3, 8  # passes for a hit: no more, it is occupied; more, it is free
-MEMORY = 16  # votes in a voxel, after which the older ones fade
+from instant_nerf_ros.nerf.constants import (
+    EMPTY,
+    FREE,
+    FREE_ODDS,
+    MAX_VOTES,
+    MIN_VOTES,
+    OCCUPIED,
+    OCCUPIED_ODDS,
+    SOLID,
+    UNKNOWN,
+    UNVISITED,
+)
 
 
-def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):
-    """Note the density found at positions in the voxels they lie in, one after the other.
+def update_density(
+    positions: Tensor, densities: Tensor, density: Tensor, density_state: Tensor,
+    grid_origin: Tensor, voxel_size: float, decay: float, threshold: Tensor | float,
+) -> None:  # fmt: skip
+    """Update the density of the voxels in which positions (N, 3) lie, one after the other.
 
-    stored becomes max(decay * stored, density) (instant-ngp's rule); an UNVISITED voxel starts at
-    twice the threshold, so that it takes some visits to call it empty. Writes stored (nx, ny, nz)
-    float32 and voxels (nx, ny, nz) uint8: EMPTY if stored is below the threshold, else SOLID.
+    The density of a voxel becomes max(decay * density, densities[n]) (instant-ngp's rule). An
+    UNVISITED voxel starts at twice the threshold, so that it takes some updates to become EMPTY.
+    Writes density (nx, ny, nz) float32 [1/m] and density_state (nx, ny, nz) uint8: EMPTY if the
+    density is below the threshold, else SOLID. grid_origin (3,): the corner of voxel (0, 0, 0).
     """
     threshold = float(threshold)
     cells = ((positions - grid_origin) / voxel_size).floor().long().tolist()
-    shape = stored.shape
-    for cell, density in zip(map(tuple, cells), densities.tolist()):
+    shape = density.shape
+    for cell, value in zip(map(tuple, cells), densities.tolist()):
         if all(0 <= index < size for index, size in zip(cell, shape)):
-            old = 2 * threshold if voxels[cell] == UNVISITED else stored[cell].item()
-            stored[cell] = max(decay * old, density)
-            voxels[cell] = EMPTY if stored[cell].item() < threshold else SOLID
+            unvisited = density_state[cell] == UNVISITED
+            old = 2 * threshold if unvisited else density[cell].item()
+            density[cell] = max(decay * old, value)
+            density_state[cell] = EMPTY if density[cell].item() < threshold else SOLID
 
 
-def carve(
-    origins, directions, distances, reaches, measured, pixels, stamp,
-    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
-):  # fmt: skip
-    """Let the rays of one keyframe vote on the voxels they end in, and on those they cross.
+def integrate_rays(
+    origins: Tensor, directions: Tensor, distances: Tensor, clear_distances: Tensor,
+    measured: bool, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
+    last_keyframe: Tensor, colors: Tensor, density_state: Tensor, grid_origin: Tensor,
+    voxel_size: float,
+) -> None:  # fmt: skip
+    """Count the votes of the rays of one keyframe: hits where they end, misses where they pass.
 
-    A keyframe has one vote on a voxel: a hit if a ray ends there, else a pass if one crosses it
-    within its reach; none if the last one was its own, as stamps say. With MEMORY votes in a voxel
-    both counts are halved before the next, so that old votes fade. The colour of a voxel moves by
-    a quarter towards the pixel of each hit that has a colour; black stands for none yet. A voxel
-    that measured rays pass becomes EMPTY, if that leaves its state free (see `state`): no sample
-    needs to ask what a sensor has answered. Rays that were not measured are less sure: the first
-    of them on a voxel that no ray has told of only leaves its stamp.
+    A keyframe has one vote on a voxel: a hit if a ray ends there, else a miss if a ray crosses it
+    before its clear distance; none if last_keyframe is this one already. Where hits and misses
+    together are MAX_VOTES, both are halved before the next vote, so that old votes fade. The color
+    of a voxel moves by a quarter towards the pixel of each hit that has a color; black stands for
+    no color yet. A voxel that measured rays cross becomes EMPTY if its state is free then (see
+    `state`), so that training does not sample it. Rays that were rendered are less certain: the
+    first one on a voxel without any vote only sets last_keyframe.
 
-    Args: origins, directions (R, 3); distances (R,) of the ends, 0 = unknown; reaches (R,) up to
-    which the rays crossed nothing; measured, by a sensor; pixels (R, 3), negative without
-    colour; stamp, 1 to 255.
-    Writes hits, passes, stamps, voxels (nx, ny, nz) uint8 and colors (nx, ny, nz, 3) uint8.
+    Args: origins, directions (R, 3); distances (R,) [m] of the ends, 0 if unknown;
+    clear_distances (R,) [m] along which the rays crossed nothing; measured: by a sensor, not
+    rendered; pixels (R, 3) RGB, negative without color; keyframe: its tag, 1 to 255.
+    Writes hits, misses, last_keyframe, density_state (nx, ny, nz) uint8 and colors
+    (nx, ny, nz, 3) uint8.
     """
     shape = hits.shape
     starts = ((origins.double() - grid_origin.double()) / voxel_size).tolist()
@@ -52,40 +68,41 @@ def carve(
     for start, along, distance, pixel in zip(
             starts, alongs, distances.tolist(), pixels.tolist()):
         end = tuple(math.floor(s + a * distance) for s, a in zip(start, along))
-        if distance > 0 and _inside(end, shape) and stamps[end] != stamp:
-            _vote(hits, hits, passes, stamps, end, stamp, measured)
+        if distance > 0 and _inside(end, shape) and last_keyframe[end] != keyframe:
+            _vote(hits, hits, misses, last_keyframe, end, keyframe, measured)
             olds = colors[end].tolist()
             known = hits[end] > 1 and any(olds)
             for channel, (value, old) in enumerate(zip(pixel, olds)):
                 if value >= 0:
                     colors[(*end, channel)] = (3 * old + value + 2) // 4 if known else value
-    for start, along, reach in zip(starts, alongs, reaches.tolist()):
-        for cell in _crossed(start, along, reach):
-            if _inside(cell, shape) and stamps[cell] != stamp:
-                _vote(passes, hits, passes, stamps, cell, stamp, measured)
-                if measured and state(int(hits[cell]), int(passes[cell])) == FREE:
-                    voxels[cell] = EMPTY
+    for start, along, clear_distance in zip(starts, alongs, clear_distances.tolist()):
+        for cell in _crossed(start, along, clear_distance):
+            if _inside(cell, shape) and last_keyframe[cell] != keyframe:
+                _vote(misses, hits, misses, last_keyframe, cell, keyframe, measured)
+                if measured and state(int(hits[cell]), int(misses[cell])) == FREE:
+                    density_state[cell] = EMPTY
 
 
-def state(hits, passes):
-    """Return OCCUPIED, FREE or UNKNOWN for a voxel with that many hits and passes.
+def state(hits: int, misses: int) -> int:
+    """Return OCCUPIED, FREE or UNKNOWN for the votes on a voxel.
 
-    Their log-odds ln(hits / passes) decide: from ln(1/3) on it is occupied, below ln(1/8) free,
-    so that a lone hit is noise; unknown in between, and with fewer than MIN_VOTES of either.
+    Their log-odds ln(hits / misses) decide: from ln(1/3) on the voxel is occupied, below ln(1/8)
+    it is free, so that a single hit is noise. It is unknown in between, and with fewer than
+    MIN_VOTES of the winning kind.
     """
-    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= passes:
+    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= misses:
         return OCCUPIED
-    if passes >= MIN_VOTES and FREE_ODDS * hits < passes:
+    if misses >= MIN_VOTES and FREE_ODDS * hits < misses:
         return FREE
     return UNKNOWN
 
 
-def states(hits, passes):
-    """Return the state of every voxel, int8, shaped as hits and passes (uint8)."""
-    hits, passes = hits.int(), passes.int()
+def states(hits: Tensor, misses: Tensor) -> Tensor:
+    """Return `state` of every voxel, int8, in the shape of hits and misses (uint8)."""
+    hits, misses = hits.int(), misses.int()
     result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
-    result[(passes >= MIN_VOTES) & (FREE_ODDS * hits < passes)] = FREE
-    result[(hits >= MIN_VOTES) & (OCCUPIED_ODDS * hits >= passes)] = OCCUPIED
+    result[(misses >= MIN_VOTES) & (FREE_ODDS * hits < misses)] = FREE
+    result[(hits >= MIN_VOTES) & (OCCUPIED_ODDS * hits >= misses)] = OCCUPIED
     return result
 
 
@@ -107,10 +124,10 @@ def _inside(cell, shape):
     return all(0 <= index < size for index, size in zip(cell, shape))
 
 
-def _vote(counts, hits, passes, stamps, cell, stamp, measured):
-    if hits[cell] + passes[cell] >= MEMORY:
+def _vote(counts, hits, misses, last_keyframe, cell, keyframe, measured):
+    if hits[cell] + misses[cell] >= MAX_VOTES:
         hits[cell] //= 2
-        passes[cell] //= 2
-    if measured or stamps[cell]:
+        misses[cell] //= 2
+    if measured or last_keyframe[cell]:
         counts[cell] += 1
-    stamps[cell] = stamp
+    last_keyframe[cell] = keyframe

@@ -2,14 +2,19 @@
 
 See https://github.com/NVlabs/tiny-cuda-nn, DOCUMENTATION.md, for the names of its settings.
 """
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tinycudann
 import torch
+from torch import Tensor, nn
 
 from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
-from instant_nerf_ros.nerf.backends.reference import FEATURES, GEOMETRY
+from instant_nerf_ros.nerf.constants import FEATURES, GEOMETRY, LOSS_TERMS
 
 WIDTHS = 16, 32, 64, 128  # of its fused networks
 ALIGNED = 16  # rows and columns of its matrices are a multiple of that
@@ -19,11 +24,11 @@ GAIN = 2.0**12
 LARGEST = 60000.0  # gradient in half precision
 
 
-def unfit(scales, log2_table, hidden):
-    """Return why tinycudann cannot have the field of these settings, or None: it can.
+def unsupported(scales: Sequence[float], log2_table: int, hidden: int) -> str | None:
+    """Return why tinycudann does not support a field with these settings; None if it does.
 
-    It has a whole number of vertices along an edge of the coarsest level, and does not hash a
-    level with no more vertices than entries.
+    Its coarsest level has a whole number of vertices along an edge, and it does not hash a level
+    with no more vertices than entries.
     """
     if hidden not in WIDTHS:
         return f'its networks are 16, 32, 64 or 128 wide, not {hidden} (field.hidden)'
@@ -43,7 +48,7 @@ class _Network:
     the grid. So nothing is ever converted. All are float32; tinycudann makes them half itself.
     """
 
-    def __init__(self, network, model):
+    def __init__(self, network: Any, model: nn.Module) -> None:
         network.loss_scale = 1.0
         self._network = network
         self.values = network.params.detach().zero_()
@@ -66,52 +71,62 @@ class _Network:
             self._parameters[name].copy_(parameter.detach())
         self.matrices = _Matrices(self)
 
-    def named_parameters(self):
-        """Return pairs of a name and a tensor, as a torch.nn.Module does."""
+    def named_parameters(self) -> Iterable[tuple[str, Tensor]]:
+        """Return pairs of a name and a tensor, like a torch.nn.Module."""
         return self._parameters.items()
 
-    def zero_grad(self):
-        """Forget the gradients."""
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
         self._network.params.grad = None
 
-    def gradients(self):
-        """Return GAIN times the gradients, a vector as the values are."""
+    def all_gradients(self) -> Tensor:
+        """Return GAIN times the gradients, a vector like the values."""
         params = self._network.params
-        if params.grad is None:  # nothing was asked
+        if params.grad is None:  # the network was not evaluated
             params.grad = torch.zeros_like(params)
-        return params.grad
+        gradients: Tensor = params.grad
+        return gradients
 
-    def ask(self, inputs):
+    def matrix_values(self) -> Tensor:
+        """Return the values of the matrices, a vector."""
+        return self.values[: self._end]
+
+    def evaluate(self, inputs: Tensor) -> Tensor:
         """Return the outputs, float32."""
         return _Scaled.apply(self._network(_Scaled.apply(inputs, 1 / GAIN)), GAIN)
 
 
 class _Matrices:
-    """The matrices of a network, in a row, as cuda_adam.Adam wants them."""
+    """The matrices of a network in one vector, as cuda.optimizer.Adam needs them."""
 
-    def __init__(self, network):
+    def __init__(self, network: _Network) -> None:
         self._network = network
-        self.values = network.values[: network._end]
+        self.values = network.matrix_values()
 
     @property
-    def slopes(self):
+    def gradients(self) -> Tensor:
         """Return GAIN times their gradients."""
-        return self._network.gradients()[: len(self.values)]
+        return self._network.all_gradients()[: len(self.values)]
 
 
 class _Step:
-    """What cuda_adam.Adam asks of a step: here the host has seen that its loss is a number."""
+    """What cuda.optimizer.Adam needs of a step; the host has checked that its loss is finite."""
 
-    def __init__(self):
-        self.terms, self.gain, self.taken = torch.zeros(5, device=DEVICE), GAIN, True
+    def __init__(self) -> None:
+        self.terms, self.gain = torch.zeros(len(LOSS_TERMS), device=DEVICE), GAIN
+
+    def mark_used(self) -> None:
+        """Do nothing: zero_grad clears the gradients before each step."""
 
 
 class GeometryNetwork(_Network):
     """See reference.GeometryNetwork."""
 
-    half = None  # of the table: tinycudann makes its own
+    table_half = None  # of the table: tinycudann makes its own
 
-    def __init__(self, scales, log2_table, hidden):
+    def __init__(self, scales: Sequence[float], log2_table: int, hidden: int) -> None:
+        if reason := unsupported(scales, log2_table, hidden):
+            raise ValueError(reason)
         levels = len(scales)
         growth = ((scales[-1] + 1) / (scales[0] + 1)) ** (1 / max(levels - 1, 1))
         grid = {
@@ -123,39 +138,39 @@ class GeometryNetwork(_Network):
             tinycudann.NetworkWithInputEncoding(3, GEOMETRY, grid, _fused(hidden, 1)),
             reference.GeometryNetwork(scales, log2_table, hidden))
         self.table = self._parameters['table']
-        self.room = _Step()
+        self.step_buffers = _Step()
 
-    def __call__(self, positions):
+    def __call__(self, positions: Tensor) -> Tensor:
         """Map positions (N, 3) in [0, 1] to (N, GEOMETRY)."""
         if not len(positions):
             return torch.zeros(0, GEOMETRY, device=DEVICE, requires_grad=True)
-        return self.ask(positions.to(DEVICE))
+        return self.evaluate(positions.to(DEVICE))
 
     @property
-    def slopes(self):
+    def gradients(self) -> Tensor:
         """Return GAIN times the gradients of the table."""
-        return self.gradients()[self._end :].view(self.table.shape)
+        return self.all_gradients()[self._end :].view(self.table.shape)
 
 
 class ColorNetwork(_Network):
     """See reference.ColorNetwork."""
 
-    def __init__(self, hidden):
+    def __init__(self, hidden: int) -> None:
         harmonics = {'otype': 'SphericalHarmonics', 'degree': 4, 'n_dims_to_encode': 3}
         encoding = {'otype': 'Composite', 'nested': [harmonics, {'otype': 'Identity'}]}
         super().__init__(
             tinycudann.NetworkWithInputEncoding(3 + GEOMETRY, 3, encoding, _fused(hidden, 2)),
             reference.ColorNetwork(hidden))
 
-    def __call__(self, directions, ray_indices, geometry):
+    def __call__(self, directions: Tensor, ray_indices: Tensor, geometry: Tensor) -> Tensor:
         """Map geometry (N, GEOMETRY) to colours (N, 3) in [0, 1]."""
         if not len(geometry):
             return geometry.new_zeros(0, 3)
-        places = (directions[ray_indices] + 1) / 2  # as tinycudann wants directions
-        return torch.sigmoid(self.ask(torch.cat([places, geometry], -1)))
+        places = (directions[ray_indices] + 1) / 2  # tinycudann's convention
+        return torch.sigmoid(self.evaluate(torch.cat([places, geometry], -1)))
 
 
-def _fused(hidden, layers):
+def _fused(hidden: int, layers: int) -> dict[str, Any]:
     return {'otype': 'FullyFusedMLP', 'activation': 'ReLU', 'output_activation': 'None',
             'n_neurons': hidden, 'n_hidden_layers': layers}
 
@@ -164,10 +179,10 @@ class _Scaled(torch.autograd.Function):
     """Return values in float32; their gradient is multiplied, and bounded to half precision."""
 
     @staticmethod
-    def forward(ctx, values, gain):
+    def forward(ctx: Any, values: Tensor, gain: float) -> Tensor:
         ctx.gain = gain
         return values.float()
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return (gradient * ctx.gain).clamp(-LARGEST, LARGEST), None

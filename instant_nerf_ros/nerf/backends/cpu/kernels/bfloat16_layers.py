@@ -57,19 +57,19 @@ def _pair_columns(context, row, result):
     return types.void(types.uintp, types.uintp), generate
 
 
-def _room(words):
+def _buffer_factory(words):
     """Return a function that gives the address of so many words on the stack, for numba."""
     @intrinsic
-    def room(context):
+    def buffers(context):
         def generate(context, builder, signature, arguments):
             memory = cgutils.alloca_once(builder, ir.ArrayType(WORD, words))
             memory.align = 64
             return builder.ptrtoint(memory, LONG)
         return types.uintp(), generate
-    return room
+    return buffers
 
 
-_room_of_block, _room_of_samples = _room(BLOCK * WIDEST // 2), _room(SAMPLES // 2 * WIDEST)
+_block_buffer, _sample_buffer = _buffer_factory(BLOCK * WIDEST // 2), _buffer_factory(SAMPLES // 2 * WIDEST)
 
 
 @jit
@@ -99,7 +99,7 @@ def pack(matrix, result):
 def layer(inputs, matrix, results, rows, adds, floor):
     """See numba_floats.layer; depth is even."""
     columns, (depth, width) = inputs.shape[1], matrix.shape
-    block = _room_of_block()
+    block = _block_buffer()
     for row in range(0, rows, BLOCK):
         place = np.uintp(inputs.ctypes.data + 4 * row * columns)
         for value in range(0, BLOCK * columns, 2 * LANES):
@@ -113,7 +113,7 @@ def layer(inputs, matrix, results, rows, adds, floor):
 def outer(gradients, inputs, results, rows):
     """See numba_floats.outer."""
     outputs, width = results.shape
-    left, right = _room_of_samples(), _room_of_samples()
+    left, right = _sample_buffer(), _sample_buffer()
     for first in range(0, rows, SAMPLES):
         last = min(first + SAMPLES, rows)
         _pack(gradients, first, last, left)

@@ -9,7 +9,7 @@ COLORS = 3
 
 
 @jit
-def shine(first, last, count, rays, field, chunk):
+def color_network(first, last, count, rays, field, chunk):
     """Write the colours of the samples that light comes from, and the layers before them."""
     for i in range(last - first):
         _harmonics(rays.directions[first + i], chunk.harmonics[i])

@@ -1,25 +1,31 @@
-"""Numba kernels of the columns of voxels: see reference_columns.py."""
+"""Numba kernels of the projection to columns: see reference.columns."""
 import numpy as np
+from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
-from instant_nerf_ros.nerf.backends.reference.columns import LEAST_FREE, UNSURE
-from instant_nerf_ros.nerf.backends.reference.voxels import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.backends.reference.columns import MIN_FREE_SHARE, UNKNOWN_SHARES
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
-LOW_SHARE, HIGH_SHARE = map(np.float32, UNSURE)
+LOW_SHARE, HIGH_SHARE = map(np.float32, UNKNOWN_SHARES)
 
 
-def survey(states, climb):
-    """See reference_columns.survey."""
+def survey_columns(
+    states: NDArray[np.int8], climb: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:  # fmt: skip
+    """See reference.columns.survey_columns."""
     areas = np.zeros(states.shape[2], np.int64)
     tops, ground = np.empty(states.shape[:2], np.int64), np.empty(states.shape[:2], np.bool_)
     _survey(states, climb, areas, tops, ground)
     return areas, tops, ground
 
 
-def judge(states, hits, passes, bases, low, high):
-    """See reference_columns.judge."""
+def classify_columns(
+    states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
+    bases: NDArray[np.int64], low: int, high: int,
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
+    """See reference.columns.classify_columns."""
     cells, shares = np.empty(bases.shape, np.int8), np.empty(bases.shape, np.float32)
-    _judge(states, hits, passes, bases, low, high, cells, shares)
+    _classify(states, hits, misses, bases, low, high, cells, shares)
     return cells, shares
 
 
@@ -45,7 +51,7 @@ def _survey(states, climb, areas, tops, ground):
 
 
 @jit
-def _judge(states, hits, passes, bases, low, high, cells, shares):
+def _classify(states, hits, misses, bases, low, high, cells, shares):
     nx, ny, nz = states.shape
     for x in range(nx):
         for y in range(ny):
@@ -60,13 +66,13 @@ def _judge(states, hits, passes, bases, low, high, cells, shares):
                 occupied = occupied or state == OCCUPIED
                 if hits[x, y, k]:
                     share = np.float32(hits[x, y, k]) / (
-                        np.float32(hits[x, y, k]) + np.float32(passes[x, y, k]))
+                        np.float32(hits[x, y, k]) + np.float32(misses[x, y, k]))
                     if state == UNKNOWN:
                         disputed = True
                         share = min(max(share, LOW_SHARE), HIGH_SHARE)
                     most = max(most, share)
             cells[x, y] = UNKNOWN
-            if lower and free >= LEAST_FREE * (last - first) and not disputed:
+            if lower and free >= MIN_FREE_SHARE * (last - first) and not disputed:
                 cells[x, y] = FREE
             if occupied:
                 cells[x, y] = OCCUPIED

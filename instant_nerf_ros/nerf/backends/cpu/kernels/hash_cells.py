@@ -16,7 +16,7 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.vectors import (
     pointer,
     vector_at,
 )
-from instant_nerf_ros.nerf.backends.reference import FEATURES, PRIMES
+from instant_nerf_ros.nerf.constants import FEATURES, PRIMES
 
 CORNERS = 8
 LINE = 16  # float32 values in a cache line: value, gradient, first and second moment

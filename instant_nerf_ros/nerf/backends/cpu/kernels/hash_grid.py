@@ -15,7 +15,7 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.hash_cells import (
     spread,
 )
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, jit, prefetch
-from instant_nerf_ros.nerf.backends.reference import FEATURES
+from instant_nerf_ros.nerf.constants import FEATURES
 
 AHEAD = 16  # samples, or entries, whose lines are asked for before they are needed
 

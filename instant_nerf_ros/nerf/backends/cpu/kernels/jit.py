@@ -52,7 +52,7 @@ def prefetch(context, address):
 
 
 @intrinsic
-def take_number(context, address):
+def fetch_add(context, address):
     """Return the int64 at an address, and add one to it, as one operation for all threads."""
     def generate(context, builder, signature, arguments):
         number = ir.IntType(64)

@@ -4,20 +4,19 @@ from collections import namedtuple
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
-from instant_nerf_ros.nerf.backends.reference.voxels import SOLID, UNVISITED
+from instant_nerf_ros.nerf.constants import MAX_SAMPLES, SOLID, UNVISITED
 
 # R rays: origins and unit directions (R, 3), float32; jitter (R,) in [0, 1); surfaces (R,), the
 # measured distances, 0 = none.
 Rays = namedtuple('Rays', 'origins directions jitter surfaces')
 # Where samples go: see reference.march for all of these.
 Space = namedtuple('Space', [
-    'voxels', 'corner', 'voxel_size', 'near', 'far', 'min_step', 'cone', 'band', 'band_samples',
+    'density_state', 'corner', 'voxel_size', 'near', 'far', 'min_step', 'cone', 'band', 'band_samples',
     'visited_only',
 ])  # fmt: skip
 # How far a few rays are: next interval (t), its end (end), samples so far before the surface
 # (count) and around it (around).
 Places = namedtuple('Places', 't end count around')
-MAX_SAMPLES = 1024  # of a ray before the surface, as instant-ngp has it
 
 
 @jit
@@ -26,7 +25,7 @@ def clip(origin, direction, space):
     enter, leave = space.near, space.far
     for axis in range(3):
         low = space.corner[axis]
-        high = low + np.float32(space.voxels.shape[axis]) * space.voxel_size
+        high = low + np.float32(space.density_state.shape[axis]) * space.voxel_size
         along = direction[axis]
         if abs(along) < np.float32(1e-9):
             along = np.float32(1e-9)
@@ -57,14 +56,14 @@ def advance(place, ray, rays, space, places, t_starts, t_ends):
         x0, dx = (origin[0] - space.corner[0]) * scale, direction[0] * scale
         y0, dy = (origin[1] - space.corner[1]) * scale, direction[1] * scale
         z0, dz = (origin[2] - space.corner[2]) * scale, direction[2] * scale
-        nx, ny, nz = space.voxels.shape
+        nx, ny, nz = space.density_state.shape
         while t < end and count < room and before + count < MAX_SAMPLES:
             following = t + max(space.min_step, space.cone * t)
             stop = min(following, end)
             middle = (t + stop) * half
             x, y, z = x0 + middle * dx, y0 + middle * dy, z0 + middle * dz
             if x >= 0 and y >= 0 and z >= 0 and x < nx and y < ny and z < nz:
-                voxel = space.voxels[int(x), int(y), int(z)]
+                voxel = space.density_state[int(x), int(y), int(z)]
                 if voxel == SOLID or (voxel == UNVISITED and not space.visited_only):
                     t_starts[count] = t
                     t_ends[count] = stop

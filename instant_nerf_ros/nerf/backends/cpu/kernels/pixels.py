@@ -3,23 +3,24 @@ from collections import namedtuple
 
 import numpy as np
 
+from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
 
-COLOR, DISTORTION, OPACITY, DEPTH, FREE_SPACE, LIT = range(6)  # columns of counts
-UNMEASURED, TERMS, COUNTS = 3, 5, 6  # the first ones are terms of the loss, of any ray or all
-LEAST_OPACITY = np.float32(1e-3)  # as in loss.py
+COLOR, DISTORTION, OPACITY, DEPTH, FREE_SPACE, VISIBLE_SAMPLES = range(6)  # columns of counts
+COUNTS = 6  # terms of the loss, in the order of constants.LOSS_TERMS, and visible samples
+MIN_OPACITY = np.float32(constants.MIN_OPACITY)
 
 # What the rays should show: pixels (R, 3) in [0, 1], negative without colour; background (R, 3).
-Wanted = namedtuple('Wanted', 'pixels background')
+Targets = namedtuple('Targets', 'pixels background')
 # Weights of the loss, see loss.terms.
 Loss = namedtuple('Loss', [
     'huber_delta', 'distortion_weight', 'opacity_weight', 'depth_weight', 'free_space_weight'])
 # What the rays show, (R, ...): colours, distances, opacities, median distances.
-Shown = namedtuple('Shown', 'colors distances opacities medians')
+Rendered = namedtuple('Rendered', 'colors distances opacities medians')
 
 
 @jit
-def composite(ray, order, chunk, shown):
+def composite(ray, order, chunk, rendered):
     """Write what a ray shows: see reference.composite and reference.median_distance."""
     half = np.float32(0.5)
     red = green = blue = distance = opacity = median = np.float32(0)
@@ -33,8 +34,8 @@ def composite(ray, order, chunk, shown):
             share = (half - opacity) / weight
             median = chunk.t_starts[n] + share * (chunk.t_ends[n] - chunk.t_starts[n])
         opacity += weight
-    shown.colors[ray, 0], shown.colors[ray, 1], shown.colors[ray, 2] = red, green, blue
-    shown.distances[ray], shown.opacities[ray], shown.medians[ray] = distance, opacity, median
+    rendered.colors[ray, 0], rendered.colors[ray, 1], rendered.colors[ray, 2] = red, green, blue
+    rendered.distances[ray], rendered.opacities[ray], rendered.medians[ray] = distance, opacity, median
 
 
 @jit
@@ -54,31 +55,31 @@ def _place(chunk, n):
 
 
 @jit
-def compare(ray, order, rays, wanted, loss, band, shown, chunk, work, counts):
+def loss_and_gradients(ray, order, rays, targets, loss, band, rendered, chunk, work, counts):
     """Add a ray's terms of the loss, and write the gradients of its samples."""
     one, zero = np.float32(1), np.float32(0)
     share = one / np.float32(len(rays.origins))
     by_color, by_opacity, by_distance = work.ray, zero, zero
     for channel in range(3):
-        light = wanted.background[ray, channel]
-        rendered = shown.colors[ray, channel] + (one - shown.opacities[ray]) * light
-        pixel = wanted.pixels[ray, channel]
-        term, slope = _huber(rendered - pixel if pixel >= 0 else zero, loss.huber_delta)
+        light = targets.background[ray, channel]
+        color = rendered.colors[ray, channel] + (one - rendered.opacities[ray]) * light
+        pixel = targets.pixels[ray, channel]
+        term, slope = _huber(color - pixel if pixel >= 0 else zero, loss.huber_delta)
         counts[COLOR] += term * share / np.float32(3)
         by_color[channel] = slope * share / np.float32(3)
         by_opacity -= by_color[channel] * light
     surface = rays.surfaces[ray]
     if surface > 0:
-        term, slope = _huber(shown.distances[ray] - surface, loss.huber_delta)
+        term, slope = _huber(rendered.distances[ray] - surface, loss.huber_delta)
         counts[DEPTH] += loss.depth_weight * share * term
         by_distance = loss.depth_weight * share * slope
-    opacity = shown.opacities[ray]
-    if opacity > LEAST_OPACITY:
+    opacity = rendered.opacities[ray]
+    if opacity > MIN_OPACITY:
         logarithm = np.log(opacity)
         counts[OPACITY] -= loss.opacity_weight * share * opacity * logarithm
         by_opacity -= loss.opacity_weight * share * (logarithm + one)
     else:
-        counts[OPACITY] -= loss.opacity_weight * share * LEAST_OPACITY * np.log(LEAST_OPACITY)
+        counts[OPACITY] -= loss.opacity_weight * share * MIN_OPACITY * np.log(MIN_OPACITY)
     free, spread = loss.free_space_weight * share, loss.distortion_weight * share
     places = zero  # sum of weight * place of all samples
     for n in order:

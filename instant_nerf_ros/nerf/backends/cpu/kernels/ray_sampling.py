@@ -1,69 +1,71 @@
-"""Numba kernels that draw rays from the keyframes, and take in how wrong the field was there."""
+"""Numba kernels that sample rays from the keyframes, and update the error map."""
 from collections import namedtuple
 
 import numpy as np
 
+from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit, prefetch
+from instant_nerf_ros.nerf.constants import ERROR_RATE, TILES
+from instant_nerf_ros.nerf.constants import SAMPLING_PRIOR as PRIOR
+from instant_nerf_ros.nerf.constants import TILE_COLUMNS as COLUMNS
+from instant_nerf_ros.nerf.constants import TILE_ROWS as ROWS
 
-COLUMNS, ROWS = 16, 12  # tiles of an image; these, and the next four, as in error_map.py
-TILES = COLUMNS * ROWS
-RATE, FLOOR, NOTHING = 0.1, np.float32(0.1), np.float32(0.003)
-LEAST_COSINE = np.float32(0.05)  # as in rays.py, and the next two as in keyframes.py
-MILLIMETRE, PRIOR = np.float32(0.001), 2000.0
-CHANCES = 4  # random numbers of a ray: keyframe, tile, place across and down
+ERROR_FLOOR, NO_ERROR = np.float32(constants.ERROR_FLOOR), np.float32(constants.NO_ERROR)
+MIN_COSINE, MILLIMETRE = np.float32(constants.MIN_COSINE), np.float32(constants.MILLIMETRE)
+RANDOM_NUMBERS = 4  # of a ray: keyframe, tile, place across and down
 
-# The arrays of a store of keyframes and of what it knows of them, see keyframes.py.
+# The arrays of the keyframes, their exposure and error map, see capture/keyframes.py.
 Store = namedtuple('Store', [
     'colors', 'depths', 'directions', 'T_world_camera', 'first', 'first_direction', 'widths',
-    'heights', 'gains', 'offsets', 'errors', 'draws'])
-# Drawn rays, R: those of rays.Rays, pixels uint8; keyframes, tiles and row in the pool of pixels
+    'heights', 'gains', 'offsets', 'errors', 'ray_counts'])
+# Sampled rays, R: those of rays.Rays, pixels uint8; keyframes, tiles and row in the pool of pixels
 # (R,) int64, recorded (R, 3) uint8.
-Draws = namedtuple(
-    'Draws', 'origins directions surfaces pixels keyframes tiles rows recorded')
+SampledRays = namedtuple(
+    'SampledRays', 'origins directions surfaces pixels keyframes tiles rows recorded')
 
 
 @jit
-def draw(store, chances, by_error, sums, result):
-    """Draw rays, the first ones by error, and count them: see rays.draw.
+def sample_rays(store, random, by_error, sums, result):
+    """Sample rays, the first ones by error, and count them: see rays.sample_rays.
 
-    chances (R, CHANCES) in [0, 1); sums (K,): room for those of the weights of the keyframes.
+    random (R, RANDOM_NUMBERS) in [0, 1); sums (K,): room for those of the weights of the keyframes.
     """
     total = 0.0
     for k in range(len(sums)):
-        total += 1 / (store.draws[k] + PRIOR)
+        total += 1 / (store.ray_counts[k] + PRIOR)
         sums[k] = total
-    for ray in range(len(chances)):
-        k = min(np.searchsorted(sums, chances[ray, 0] * total, 'right'), len(sums) - 1)
+    for ray in range(len(random)):
+        k = min(np.searchsorted(sums, random[ray, 0] * total, 'right'), len(sums) - 1)
         width, height = store.widths[k], store.heights[k]
-        across, down = chances[ray, 2], chances[ray, 3]
+        across, down = random[ray, 2], random[ray, 3]
         if ray < by_error:
-            tile = _draw_tile(store.errors[k], np.float32(chances[ray, 1]))
+            tile = _sample_tile(store.errors[k], np.float32(random[ray, 1]))
             across = (tile % COLUMNS + across) / COLUMNS
             down = (tile // COLUMNS + down) / ROWS
         u, v = min(int(across * width), width - 1), min(int(down * height), height - 1)
         result.keyframes[ray] = k
         result.tiles[ray] = v * ROWS // height * COLUMNS + u * COLUMNS // width
         result.rows[ray] = row = v * width + u
-        store.draws[k] += 1
+        store.ray_counts[k] += 1
         prefetch(np.uintp(store.colors.ctypes.data + 3 * (store.first[k] + row)))
         prefetch(np.uintp(store.depths.ctypes.data + 2 * (store.first[k] + row)))
         prefetch(np.uintp(store.directions.ctypes.data + 12 * (store.first_direction[k] + row)))
-    for ray in range(len(chances)):
+    for ray in range(len(random)):
         _look_up(ray, store, result)
 
 
 @jit
-def _draw_tile(errors, chance):
+def _sample_tile(errors, random):
     """Return a tile of an image with the errors (TILES,), likelier where the error is."""
     total = np.float32(0)
     for error in errors:
         total += error
-    least = FLOOR * total / np.float32(TILES) + NOTHING
-    chance *= total + np.float32(TILES) * least
+    least = ERROR_FLOOR * total / np.float32(TILES) + NO_ERROR
+    random *= total + np.float32(TILES) * least
     below = np.float32(0)
     for tile in range(TILES):
         below += errors[tile] + least
-        if below >= chance:
+        if below >= random:
             return tile
     return TILES - 1
 
@@ -82,7 +84,7 @@ def _look_up(ray, store, result):
     row += store.first[k]
     # Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
     cosine, depth = direction[2], np.float32(store.depths[row]) * MILLIMETRE
-    result.surfaces[ray] = depth / cosine if cosine > LEAST_COSINE else np.float32(0)
+    result.surfaces[ray] = depth / cosine if cosine > MIN_COSINE else np.float32(0)
     middle = np.float32(127.5)
     for channel in range(3):
         color = store.colors[row, channel]
@@ -94,8 +96,8 @@ def _look_up(ray, store, result):
 
 
 @jit
-def learn(keyframes, tiles, pixels, colors, errors, sums, counts):
-    """Take in the errors of rays: see Keyframes.learn and ErrorMap.learn.
+def update_error_map(keyframes, tiles, pixels, colors, errors, sums, counts):
+    """Take in the errors of rays: see Keyframes.update_error_map and ErrorMap.update.
 
     keyframes, tiles (R,); pixels (R, 3) uint8; colors (R, 3) in [0, 1]; errors, sums, counts
     (K, TILES), of which the last two are zero, before and after.
@@ -112,5 +114,5 @@ def learn(keyframes, tiles, pixels, colors, errors, sums, counts):
         count = counts[k, tile]
         if count > 0:
             change = sums[k, tile] / count - errors[k, tile]
-            errors[k, tile] += np.float32((1 - (1 - RATE) ** count) * change)
+            errors[k, tile] += np.float32((1 - (1 - ERROR_RATE) ** count) * change)
             sums[k, tile] = counts[k, tile] = 0

@@ -8,14 +8,14 @@ from collections import namedtuple
 
 import numpy as np
 
-from instant_nerf_ros.nerf.backends.reference import marching
+from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cpu.kernels.hash_grid import encode
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import (
     aligned_zeros,
     copy,
     exp,
+    fetch_add,
     jit,
-    take_number,
 )
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer
 from instant_nerf_ros.nerf.backends.cpu.kernels.marching import (
@@ -26,19 +26,19 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.marching import (
     clip,
 )
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import BLOCK, NO_FLOOR, RELU
-from instant_nerf_ros.nerf.backends.reference import GEOMETRY, HARMONICS
+from instant_nerf_ros.nerf.constants import GEOMETRY, HARMONICS
 
 RAYS = 32  # in a chunk
 WAVE = 8  # samples of a ray in a wave
 ROWS = 4096  # samples that a chunk has room for
-ASKED = 512  # positions that a thread takes at a time
+POSITIONS = 512  # positions that a thread takes at a time
 LINE = 16  # columns of the colours: a vector
-MIN_TRANSMITTANCE = np.float32(marching.MIN_TRANSMITTANCE)
-MAX_LOG_DENSITY = np.float32(10)
+MIN_TRANSMITTANCE = np.float32(constants.MIN_TRANSMITTANCE)
+MAX_LOG_DENSITY = np.float32(constants.MAX_LOG_DENSITY)
 
-# A field: lines and scales of the grid, and the matrices of the networks, transposed: a layer is
+# The parameters of a field: lines and scales of the grid, and the matrices of the networks, transposed: a layer is
 # inputs @ matrix. The first one of the colours is in two parts, the colours have LINE columns.
-Field = namedtuple('Field', 'lines scales hidden geometry directions features hidden2 colors')
+PackedField = namedtuple('PackedField', 'lines scales hidden geometry directions features hidden2 colors')
 # What a chunk works with. Of each sample: its ray and place, density, weight in its pixel, the
 # transmittance behind it, and the values of all layers. Of each ray: where it is, transmittance,
 # whether samples follow, samples.
@@ -69,7 +69,7 @@ def make_chunk(encoded, hidden):
 
 
 @jit
-def ask_geometry(field, positions, encoded, hidden, geometry):
+def evaluate_geometry(field, positions, encoded, hidden, geometry):
     """Write the layers of the geometry network at positions (N, 3) in [0, 1]."""
     count = len(positions)
     encode(positions, field.lines, field.scales, encoded)
@@ -111,14 +111,14 @@ def trace(first, last, rays, space, field, extent, chunk):
             _place(first + i, i, stop, stop + found, rays, extent, chunk)
             stop += found
             chunk.stops[position] = stop if follow else -stop
-        ask_geometry(
+        evaluate_geometry(
             field, chunk.positions[count:stop], chunk.encoded[count:], chunk.hidden[count:],
             chunk.geometry[count:])
-        _dim(count, stop, chunk)
+        _densities_and_transmittances(count, stop, chunk)
         start = count
         for position in range(live):
             i, stop = chunk.alive[position], abs(chunk.stops[position])
-            count = _keep_lit(i, start, stop, count, chunk)
+            count = _compact_visible(i, start, stop, count, chunk)
             if chunk.stops[position] > 0 and chunk.transmittances[i] >= MIN_TRANSMITTANCE:
                 chunk.alive[waiting] = i
                 waiting += 1
@@ -141,7 +141,7 @@ def _place(ray, i, start, stop, rays, extent, chunk):
 
 
 @jit
-def _dim(start, stop, chunk):
+def _densities_and_transmittances(start, stop, chunk):
     """Write the densities of new samples, and as weights what share of light they let by."""
     densities, kept = chunk.densities[start:stop], chunk.weights[start:stop]
     t_starts, t_ends = chunk.t_starts[start:stop], chunk.t_ends[start:stop]
@@ -153,10 +153,10 @@ def _dim(start, stop, chunk):
 
 
 @jit
-def _keep_lit(i, start, stop, count, chunk):
+def _compact_visible(i, start, stop, count, chunk):
     """Weigh new samples of a ray, and move those that light comes from to row count and on.
 
-    _dim has seen them.
+    _densities_and_transmittances has seen them.
     """
     transmittance = chunk.transmittances[i]
     for n in range(start, stop):
@@ -199,12 +199,12 @@ def order_of(i, chunk):
 
 
 @jit
-def ask(positions, field, results, chunk, turn):
-    """Write what the geometry network says at positions (N, 3); threads share the turn (1,)."""
+def evaluate(positions, field, results, chunk, counter):
+    """Write what the geometry network says at positions (N, 3); threads share the counter (1,)."""
     while True:
-        first = take_number(turn.ctypes.data) * ASKED
+        first = fetch_add(counter.ctypes.data) * POSITIONS
         if first >= len(positions):
             return
-        part = positions[first : first + ASKED]
-        ask_geometry(field, part, chunk.encoded, chunk.hidden, chunk.geometry)
+        part = positions[first : first + POSITIONS]
+        evaluate_geometry(field, part, chunk.encoded, chunk.hidden, chunk.geometry)
         results[first : first + len(part)] = chunk.geometry[: len(part)]

@@ -1,8 +1,6 @@
-"""Numba kernels of the matching of images.
-
-Each does what the function of the same name in reference_stereo.py says.
-"""
+"""Numba kernels of stereo matching: see the functions of these names in reference.stereo."""
 import numpy as np
+from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
 from instant_nerf_ros.nerf.backends.reference.stereo import WORST
@@ -10,26 +8,36 @@ from instant_nerf_ros.nerf.backends.reference.stereo import WORST
 FAR = np.float32(1e30)
 
 
+def plane_costs(
+    image: NDArray[np.float32], others: NDArray[np.float32], affine: NDArray[np.float32],
+    shift: NDArray[np.float32], inverse_depths: NDArray[np.float32], before: int,
+) -> NDArray[np.float32]:  # fmt: skip
+    """See reference.stereo.plane_costs."""
+    costs: NDArray[np.float32] = _plane_costs(
+        image, others, affine, shift, inverse_depths, before)
+    return costs
+
+
 @jit
-def costs(image, others, affine, shift, inverse_depths, before):
-    """Compare; one pixel after another, all planes at once."""
+def _plane_costs(image, others, affine, shift, inverse_depths, before):
+    """Compare one pixel after another, all planes at once."""
     height, width = image.shape
     count, planes = len(others), len(inverse_depths)
     result = np.empty((height, width, planes), np.float32)
-    sums, shown = np.empty((2, 2, planes), np.float32)  # of both sides
+    sums, counts = np.empty((2, 2, planes), np.float32)  # of both sides
     places = np.empty(planes, np.int32)
     size = np.float32(others.shape[1]), np.float32(others.shape[2])
     flat = others.reshape(count, -1)
     for row in range(height):
         for column in range(width):
             own = image[row, column]
-            sums[:], shown[:] = 0, 0
+            sums[:], counts[:] = 0, 0
             for k in range(count):
                 side = 0 if k < before else 1
                 _place(affine[k], shift[k], np.float32(column), np.float32(row), inverse_depths,
                        size, places)
-                _compare(own, flat[k], places, sums[side], shown[side])
-            _join(sums, shown, result[row, column])
+                _compare(own, flat[k], places, sums[side], counts[side])
+            _join(sums, counts, result[row, column])
     return result
 
 
@@ -53,25 +61,25 @@ def _place(affine, shift, column, row, inverse_depths, size, places):
 
 
 @jit
-def _compare(own, other, places, unlike, shown):
+def _compare(own, other, places, unlike, counts):
     """Add how unlike a pixel is what another image (H * W,) shows where it would be."""
     worst = np.float32(WORST)
     for d in range(len(places)):
         if places[d] >= 0:
             difference = abs(other[np.uint32(places[d])] - own)
             unlike[d] += difference if difference < worst else worst
-            shown[d] += np.float32(1)
+            counts[d] += np.float32(1)
 
 
 @jit
-def _join(sums, shown, cost):
+def _join(sums, counts, cost):
     """Take the better side of each plane, and the mean of all where there is none."""
     total, known = np.float32(0), np.float32(0)
     for d in range(len(cost)):
         cost[d] = FAR
         for side in range(2):
-            if shown[side, d] > 0:
-                cost[d] = min(cost[d], sums[side, d] / shown[side, d])
+            if counts[side, d] > 0:
+                cost[d] = min(cost[d], sums[side, d] / counts[side, d])
         if cost[d] < FAR:
             total += cost[d]
             known += 1
@@ -80,9 +88,17 @@ def _join(sums, shown, cost):
         cost[d] = cost[d] if cost[d] < FAR else mean
 
 
+def smooth_costs(
+    costs: NDArray[np.float32], gray: NDArray[np.uint8], step: float, jump: float, edge: float,
+) -> NDArray[np.float32]:  # fmt: skip
+    """See reference.stereo.smooth_costs."""
+    total: NDArray[np.float32] = _smooth_costs(costs, gray, step, jump, edge)
+    return total
+
+
 @jit
-def smooth(costs, gray, step, jump, edge):
-    """Sum along the paths."""
+def _smooth_costs(costs, gray, step, jump, edge):
+    """Sum the costs along paths from four sides."""
     total = np.zeros_like(costs)
     for down, right in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         _sweep(costs, gray, np.float32(step), np.float32(jump), np.float32(edge), down, right,
@@ -128,8 +144,16 @@ def _sweep(costs, gray, step, jump, edge, down, right, total):
             least[0, column] = smallest
 
 
+def best_planes(
+    total: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """See reference.stereo.best_planes."""
+    place, margin = _best_planes(total)
+    return place, margin
+
+
 @jit
-def best(total):
+def _best_planes(total):
     """Find the least of the costs."""
     height, width, planes = total.shape
     places, margins = np.zeros((2, height, width), np.float32)

@@ -3,10 +3,16 @@ from collections import namedtuple
 
 import numpy as np
 
-from instant_nerf_ros.nerf.backends.cpu.kernels.color_network import shine
+from instant_nerf_ros.nerf.backends.cpu.kernels.color_network import color_network
 from instant_nerf_ros.nerf.backends.cpu.kernels.hash_grid import FEATURES, adam, encode_backward
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, jit, take_number
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, fetch_add, jit
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer, outer
+from instant_nerf_ros.nerf.backends.cpu.kernels.pixels import (
+    VISIBLE_SAMPLES,
+    composite,
+    loss_and_gradients,
+)
+from instant_nerf_ros.nerf.backends.cpu.kernels.products import BLOCK, NO_FLOOR
 from instant_nerf_ros.nerf.backends.cpu.kernels.ray_tracing import (
     LINE,
     RAYS,
@@ -14,35 +20,33 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.ray_tracing import (
     order_of,
     trace,
 )
-from instant_nerf_ros.nerf.backends.cpu.kernels.pixels import LIT, compare, composite
-from instant_nerf_ros.nerf.backends.cpu.kernels.products import BLOCK, NO_FLOOR
-from instant_nerf_ros.nerf.backends.reference import GEOMETRY, HARMONICS
+from instant_nerf_ros.nerf.constants import GEOMETRY, HARMONICS
 
 PART = 64  # samples that go back through all layers together
 
 # What a thread has learnt: samples that light comes from, with their densities and the gradients
 # of their encodings; the gradients of the matrices, all in one vector, and each.
-Learnt = namedtuple('Learnt', 'positions densities encoded gradients matrices')
+ThreadResults = namedtuple('ThreadResults', 'positions densities encoded gradients matrices')
 # Gradients of the matrices, which lie like those of numba_light.Field but not transposed.
 Matrices = namedtuple('Matrices', 'hidden geometry directions features hidden2 colors')
 # The matrices as reference.py has them, (outputs, inputs), for the way back.
-Back = namedtuple('Back', 'hidden geometry features hidden2 colors')
+BackwardMatrices = namedtuple('BackwardMatrices', 'hidden geometry features hidden2 colors')
 # Gradients on their way back: of samples, of a part of the samples, of rays.
-Work = namedtuple('Work', 'ray densities colors hidden1 hidden2 geometry hidden directional')
+BackwardWork = namedtuple('BackwardWork', 'ray densities colors hidden1 hidden2 geometry hidden directional')
 
 
-def make_work(hidden):
+def make_backward_work(hidden):
     """Return the Work for hidden layers of a width."""
     shapes = (
         (3,), (ROWS,), (ROWS, LINE), (PART, hidden), (PART, hidden), (PART, GEOMETRY),
         (PART, hidden), (RAYS, hidden))
-    return Work(*map(aligned_zeros, shapes))
+    return BackwardWork(*map(aligned_zeros, shapes))
 
 
-def make_learnt(samples, encoded, hidden):
+def make_results(samples, encoded, hidden):
     """Return the Learnt with room for so many samples of so many encoded features."""
     shapes = (samples, 3), (samples,), (samples + BLOCK, encoded)
-    return Learnt(*map(aligned_zeros, shapes), *make_gradients(encoded, hidden))
+    return ThreadResults(*map(aligned_zeros, shapes), *make_gradients(encoded, hidden))
 
 
 def make_gradients(encoded, hidden):
@@ -57,32 +61,32 @@ def make_gradients(encoded, hidden):
 
 
 @jit
-def learn(
-    rays, wanted, space, loss, field, extent, back, shown, chunk, work, learnt, counts, turn,
+def train_step(
+    rays, targets, space, loss, field, extent, back, rendered, chunk, work, results, counts, counter,
 ):  # fmt: skip
-    """Take rays forward and back, chunk by chunk, until none is left; threads share the turn (1,).
+    """Take rays forward and back, chunk by chunk, until none is left; threads share the counter (1,).
 
     Adds to counts (COUNTS,): terms of the loss, samples lit. Rays that find no room
     in learnt are left out.
     """
     while True:
-        first, last = _take_rays(rays, turn)
+        first, last = _take_rays(rays, counter)
         if first >= last:
             return
         while first < last:
             stop, count = _trace(first, last, rays, space, field, extent, chunk)
-            if counts[LIT] + count <= len(learnt.densities):
-                shine(first, stop, count, rays, field, chunk)
-                _teach(
-                    first, stop, count, rays, wanted, loss, space.band, back, shown, chunk, work,
-                    learnt, counts)
+            if counts[VISIBLE_SAMPLES] + count <= len(results.densities):
+                color_network(first, stop, count, rays, field, chunk)
+                _loss_and_backward(
+                    first, stop, count, rays, targets, loss, space.band, back, rendered, chunk, work,
+                    results, counts)
             first = stop
 
 
 @jit
-def _take_rays(rays, turn):
+def _take_rays(rays, counter):
     """Take the next chunk of rays for a thread: return its first one and its end."""
-    first = take_number(turn.ctypes.data) * RAYS
+    first = fetch_add(counter.ctypes.data) * RAYS
     return first, min(first + RAYS, len(rays.origins))
 
 
@@ -98,25 +102,25 @@ def _trace(first, last, rays, space, field, extent, chunk):
 
 
 @jit
-def _teach(first, last, count, rays, wanted, loss, band, back, shown, chunk, work, learnt, counts):
+def _loss_and_backward(first, last, count, rays, targets, loss, band, back, rendered, chunk, work, results, counts):
     """Compare what rays show with what they should, and take the difference back."""
-    done = int(counts[LIT])
+    done = int(counts[VISIBLE_SAMPLES])
     for i in range(last - first):
         order = order_of(i, chunk)
-        composite(first + i, order, chunk, shown)
-        compare(first + i, order, rays, wanted, loss, band, shown, chunk, work, counts)
+        composite(first + i, order, chunk, rendered)
+        loss_and_gradients(first + i, order, rays, targets, loss, band, rendered, chunk, work, counts)
     work.directional[:] = 0
     for start in range(0, count, PART):
         stop = min(start + PART, count)
-        _back(start, stop, back, chunk, work, learnt.matrices, learnt.encoded[done + start :])
-    outer(work.directional, chunk.harmonics, learnt.matrices.directions, RAYS)
-    learnt.positions[done : done + count] = chunk.positions[:count]
-    learnt.densities[done : done + count] = chunk.densities[:count]
-    counts[LIT] += count
+        _backward(start, stop, back, chunk, work, results.matrices, results.encoded[done + start :])
+    outer(work.directional, chunk.harmonics, results.matrices.directions, RAYS)
+    results.positions[done : done + count] = chunk.positions[:count]
+    results.densities[done : done + count] = chunk.densities[:count]
+    counts[VISIBLE_SAMPLES] += count
 
 
 @jit
-def _back(start, stop, back, chunk, work, found, encoded):
+def _backward(start, stop, back, chunk, work, found, encoded):
     """Take the gradients of a part of the samples back through all layers."""
     count = stop - start
     colors = work.colors[start:]
@@ -151,21 +155,21 @@ def _cut(activated, gradients):
 
 
 @jit
-def update(learnt, counts, scales, lines, steps, entries, settings, turn):
+def update(results, counts, scales, lines, steps, entries, settings, counter):
     """Take the gradients of the encodings into the grid, level by level, and Adam's step.
 
     A level is one thread's, so there is no race; learnt and counts are those of all threads, and
-    threads share the turn (1,). entries (levels, entries of a level) is room for lists.
+    threads share the counter (1,). entries (levels, entries of a level) is room for lists.
     """
     while True:
-        level = len(scales) - 1 - take_number(turn.ctypes.data)  # the costly ones first
+        level = len(scales) - 1 - fetch_add(counter.ctypes.data)  # the costly ones first
         if level < 0:
             return
         count = 0
-        for part in range(len(learnt)):
-            lit = int(counts[part, LIT])
+        for part in range(len(results)):
+            visible_samples = int(counts[part, VISIBLE_SAMPLES])
             count = encode_backward(
-                learnt[part].positions[:lit], learnt[part].encoded[:lit], scales[level],
+                results[part].positions[:visible_samples], results[part].encoded[:visible_samples], scales[level],
                 level * FEATURES, lines[level], entries[level], count)
         adam(lines[level], steps[level], entries[level, :count], *settings)
 
@@ -186,15 +190,15 @@ def update_matrices(
 
 
 @jit
-def look(rays, space, field, extent, shown, chunk, turn):
-    """Write what rays show, chunk by chunk, until none is left; threads share the turn (1,)."""
+def render_rays(rays, space, field, extent, rendered, chunk, counter):
+    """Write what rays show, chunk by chunk, until none is left; threads share the counter (1,)."""
     while True:
-        first, last = _take_rays(rays, turn)
+        first, last = _take_rays(rays, counter)
         if first >= last:
             return
         while first < last:
             stop, count = _trace(first, last, rays, space, field, extent, chunk)
-            shine(first, stop, count, rays, field, chunk)
+            color_network(first, stop, count, rays, field, chunk)
             for i in range(stop - first):
-                composite(first + i, order_of(i, chunk), chunk, shown)
+                composite(first + i, order_of(i, chunk), chunk, rendered)
             first = stop

@@ -1,17 +1,14 @@
-"""Numba kernels of voxels: what samples and rays say of them.
-
-Each does what the function of the same name in reference_voxels.py says.
-"""
+"""Numba kernels of the occupancy grid: see the functions of these names in reference.voxels."""
 import math
 
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
-from instant_nerf_ros.nerf.backends.reference.voxels import (
+from instant_nerf_ros.nerf.constants import (
     EMPTY,
     FREE,
     FREE_ODDS,
-    MEMORY,
+    MAX_VOTES,
     MIN_VOTES,
     OCCUPIED,
     OCCUPIED_ODDS,
@@ -24,19 +21,22 @@ TOUCH = 1e-6  # voxel edges or less, in which a ray only touches
 
 
 @jit
-def visit(positions, densities, stored, voxels, grid_origin, voxel_size, decay, threshold):
-    """Note densities in voxels; serial, since several positions may share one."""
-    nx, ny, nz = stored.shape
+def update_density(
+    positions, densities, density, density_state, grid_origin, voxel_size, decay, threshold,
+):  # fmt: skip
+    """Update voxels; serial, since several positions may share one."""
+    nx, ny, nz = density.shape
     for n in range(len(positions)):
         x = (positions[n, 0] - grid_origin[0]) / voxel_size
         y = (positions[n, 1] - grid_origin[1]) / voxel_size
         z = (positions[n, 2] - grid_origin[2]) / voxel_size
         if x >= 0 and y >= 0 and z >= 0 and x < nx and y < ny and z < nz:
             i, j, k = int(x), int(y), int(z)
-            old = 2 * threshold if voxels[i, j, k] == UNVISITED else stored[i, j, k]
+            unvisited = density_state[i, j, k] == UNVISITED
+            old = 2 * threshold if unvisited else density[i, j, k]
             new = max(decay * old, densities[n])
-            stored[i, j, k] = new
-            voxels[i, j, k] = EMPTY if new < threshold else SOLID
+            density[i, j, k] = new
+            density_state[i, j, k] = EMPTY if new < threshold else SOLID
 
 
 @jit
@@ -50,44 +50,44 @@ def _next_face(start, along):
 
 
 @jit
-def state(hits, passes):
-    """Return the state of a voxel with that many hits and passes."""
-    hits, passes = np.int32(hits), np.int32(passes)
-    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= passes:
+def state(hits, misses):
+    """Return the state of a voxel with these votes."""
+    hits, misses = np.int32(hits), np.int32(misses)
+    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= misses:
         return OCCUPIED
-    if passes >= MIN_VOTES and FREE_ODDS * hits < passes:
+    if misses >= MIN_VOTES and FREE_ODDS * hits < misses:
         return FREE
     return UNKNOWN
 
 
 @jit
-def _vote(counts, hits, passes, stamps, cell, stamp, measured):
-    if hits[cell] + passes[cell] >= MEMORY:
+def _vote(counts, hits, misses, last_keyframe, cell, keyframe, measured):
+    if hits[cell] + misses[cell] >= MAX_VOTES:
         hits[cell] //= 2
-        passes[cell] //= 2
-    if measured or stamps[cell]:
+        misses[cell] //= 2
+    if measured or last_keyframe[cell]:
         counts[cell] += 1
-    stamps[cell] = stamp
+    last_keyframe[cell] = keyframe
 
 
 @jit
-def carve(
-    origins, directions, distances, reaches, measured, pixels, stamp,
-    hits, passes, stamps, colors, voxels, grid_origin, voxel_size,
+def integrate_rays(
+    origins, directions, distances, clear_distances, measured, pixels, keyframe,
+    hits, misses, last_keyframe, colors, density_state, grid_origin, voxel_size,
 ):  # fmt: skip
     """Let rays vote, those that end first; serial, since they share voxels."""
     for ray in range(len(origins)):
-        _end(origins[ray], directions[ray], distances[ray], measured, pixels[ray], stamp,
-             hits, passes, stamps, colors, grid_origin, voxel_size)
+        _end(origins[ray], directions[ray], distances[ray], measured, pixels[ray], keyframe,
+             hits, misses, last_keyframe, colors, grid_origin, voxel_size)
     for ray in range(len(origins)):
-        _cross(origins[ray], directions[ray], reaches[ray], measured, stamp,
-               hits, passes, stamps, voxels, grid_origin, voxel_size)
+        _cross(origins[ray], directions[ray], clear_distances[ray], measured, keyframe,
+               hits, misses, last_keyframe, density_state, grid_origin, voxel_size)
 
 
 @jit
 def _end(
-    origin, direction, distance, measured, pixel, stamp,
-    hits, passes, stamps, colors, grid_origin, voxel_size,
+    origin, direction, distance, measured, pixel, keyframe,
+    hits, misses, last_keyframe, colors, grid_origin, voxel_size,
 ):  # fmt: skip
     """Count a hit where a ray ends."""
     nx, ny, nz = hits.shape
@@ -97,9 +97,9 @@ def _end(
     z = math.floor((np.float64(origin[2]) + direction[2] * distance - grid_origin[2]) / voxel_size)
     if distance <= 0 or not (0 <= x < nx and 0 <= y < ny and 0 <= z < nz):
         return
-    if stamps[x, y, z] == stamp:
+    if last_keyframe[x, y, z] == keyframe:
         return
-    _vote(hits, hits, passes, stamps, (x, y, z), stamp, measured)
+    _vote(hits, hits, misses, last_keyframe, (x, y, z), keyframe, measured)
     red, green, blue = colors[x, y, z]
     for channel in range(3):
         value = np.int32(pixel[channel])
@@ -112,10 +112,10 @@ def _end(
 
 @jit
 def _cross(
-    origin, direction, reach, measured, stamp,
-    hits, passes, stamps, voxels, grid_origin, voxel_size,
+    origin, direction, clear_distance, measured, keyframe,
+    hits, misses, last_keyframe, density_state, grid_origin, voxel_size,
 ):  # fmt: skip
-    """Count passes, walking from voxel to voxel (Amanatides and Woo 1987)."""
+    """Count misses, walking from voxel to voxel (Amanatides and Woo 1987)."""
     nx, ny, nz = hits.shape
     sx = (np.float64(origin[0]) - grid_origin[0]) / voxel_size
     sy = (np.float64(origin[1]) - grid_origin[1]) / voxel_size
@@ -128,13 +128,13 @@ def _cross(
     ty, step_y = _next_face(sy, ay)
     tz, step_z = _next_face(sz, az)
     t = 0.0
-    while t < reach:
+    while t < clear_distance:
         leave = min(tx, ty, tz)
-        if (0 <= x < nx and 0 <= y < ny and 0 <= z < nz and stamps[x, y, z] != stamp
-                and min(leave, np.float64(reach)) - t > TOUCH):
-            _vote(passes, hits, passes, stamps, (x, y, z), stamp, measured)
-            if measured and state(hits[x, y, z], passes[x, y, z]) == FREE:
-                voxels[x, y, z] = EMPTY
+        if (0 <= x < nx and 0 <= y < ny and 0 <= z < nz and last_keyframe[x, y, z] != keyframe
+                and min(leave, np.float64(clear_distance)) - t > TOUCH):
+            _vote(misses, hits, misses, last_keyframe, (x, y, z), keyframe, measured)
+            if measured and state(hits[x, y, z], misses[x, y, z]) == FREE:
+                density_state[x, y, z] = EMPTY
         t = leave
         if tx == leave:
             tx += step_x
@@ -148,9 +148,9 @@ def _cross(
 
 
 @jit
-def states(hits, passes, result):
+def states(hits, misses, result):
     """Write the state of every voxel, all arrays (nx, ny, nz)."""
     for x in range(hits.shape[0]):
         for y in range(hits.shape[1]):
             for z in range(hits.shape[2]):
-                result[x, y, z] = state(hits[x, y, z], passes[x, y, z])
+                result[x, y, z] = state(hits[x, y, z], misses[x, y, z])

@@ -2,7 +2,10 @@
 import triton
 import triton.language as tl
 
-FEATURES = tl.constexpr(4)
+from instant_nerf_ros.nerf import constants
+
+FEATURES = tl.constexpr(constants.FEATURES)
+PRIME_Y, PRIME_Z = tl.constexpr(constants.PRIMES[1]), tl.constexpr(constants.PRIMES[2])
 
 
 @triton.jit
@@ -22,18 +25,18 @@ def _corner(i, j, k, u, v, w, mask, CORNER: tl.constexpr):
         j, v = j + 1, 1 - v
     if CORNER & 4:
         k, w = k + 1, 1 - w
-    index = (i ^ (j * 2654435761) ^ (k * 805459861)) & mask
+    index = (i ^ (j * PRIME_Y) ^ (k * PRIME_Z)) & mask
     return index.to(tl.int32), (1 - u) * (1 - v) * (1 - w)
 
 
 @triton.jit
 def encode(
-    x, y, z, wanted, table, scales, entries, LEVELS: tl.constexpr, SLOTS: tl.constexpr,
+    x, y, z, evaluated, table, scales, entries, LEVELS: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
     """Interpolate the half-precision table at positions (B,): return (B, 4 SLOTS) float32.
 
     SLOTS is LEVELS or more, a power of two; columns without a level, and rows that are not
-    wanted, are zero. All levels of a position are asked for at once: 64 reads of eight bytes, so
+    wanted, are zero. All levels of a position are loaded for at once: 64 reads of eight bytes, so
     that their latencies overlap.
     """
     level = tl.arange(0, SLOTS)
@@ -43,22 +46,22 @@ def encode(
     k, w = _cell(z[:, None], scale)
     mask = (entries - 1).to(tl.uint32)
     feature = tl.arange(0, FEATURES)[None, None, :]
-    asked = (wanted[:, None] & (level < LEVELS)[None, :])[:, :, None]
+    loaded = (evaluated[:, None] & (level < LEVELS)[None, :])[:, :, None]
     encoded = tl.zeros((x.shape[0], SLOTS, FEATURES), tl.float32)
     for corner in tl.static_range(8):
         index, weight = _corner(i, j, k, u, v, w, mask, corner)
         first = (level[None, :] * entries + index) * FEATURES
-        values = tl.load(table + (first[:, :, None] + feature), mask=asked, other=0.0)
+        values = tl.load(table + (first[:, :, None] + feature), mask=loaded, other=0.0)
         encoded += weight[:, :, None] * values
     return tl.reshape(encoded, (x.shape[0], SLOTS * FEATURES))
 
 
 @triton.jit
 def scatter(
-    positions, gradients, count, capacity, scales, slopes, entries, extent,
+    positions, encoding_gradients, count, capacity, scales, table_gradients, entries, extent,
     COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Add the gradients (N, COLUMNS) of encodings, half, to the slopes of the table, half.
+    """Add the gradients (N, COLUMNS) of encodings, half, to those of the table, half.
 
     Programs: blocks of samples x levels. The four features of an entry lie side by side, so that
     they are two packed additions (f16x2), or a single one on the newest devices.
@@ -75,12 +78,12 @@ def scatter(
         k, w = _cell(tl.load(positions + n * 3 + 2, mask=there, other=0.0) / extent + 0.5, scale)
         feature = tl.arange(0, FEATURES)[None, :]
         gradient = tl.load(
-            gradients + (n[:, None] * COLUMNS + level * FEATURES + feature),
+            encoding_gradients + (n[:, None] * COLUMNS + level * FEATURES + feature),
             mask=there[:, None], other=0.0).to(tl.float32)
         mask = (entries - 1).to(tl.uint32)
         for corner in tl.static_range(8):
             index, weight = _corner(i, j, k, u, v, w, mask, corner)
             place = (level * entries + index) * FEATURES
             tl.atomic_add(
-                slopes + (place[:, None] + feature), (weight[:, None] * gradient).to(tl.float16),
-                mask=there[:, None], sem='relaxed')
+                table_gradients + (place[:, None] + feature),
+                (weight[:, None] * gradient).to(tl.float16), mask=there[:, None], sem='relaxed')

@@ -6,8 +6,11 @@ least 16; what is beyond the real width of a layer is zero.
 import triton
 import triton.language as tl
 
-HARMONICS = tl.constexpr(16)
-GEOMETRY = tl.constexpr(16)
+from instant_nerf_ros.nerf import constants
+
+HARMONICS = tl.constexpr(constants.HARMONICS)
+GEOMETRY = tl.constexpr(constants.GEOMETRY)
+MAX_LOG_DENSITY = tl.constexpr(constants.MAX_LOG_DENSITY)
 
 
 @triton.jit
@@ -25,11 +28,11 @@ def weights(
 
 
 @triton.jit
-def add_slopes(slopes, sums, outputs, inputs, stride):
+def add_gradients(gradients, sums, outputs, inputs, stride):
     """Add the gradient (OUTPUTS, INPUTS) of a matrix to its slopes (outputs, inputs)."""
     o, i = tl.arange(0, sums.shape[0])[:, None], tl.arange(0, sums.shape[1])[None, :]
     tl.atomic_add(
-        slopes + (o * stride + i), sums, mask=(o < outputs) & (i < inputs), sem='relaxed')
+        gradients + (o * stride + i), sums, mask=(o < outputs) & (i < inputs), sem='relaxed')
 
 
 @triton.jit
@@ -48,7 +51,7 @@ def column(matrix, COLUMN: tl.constexpr):
 @triton.jit
 def density_of(logarithm):
     """Return the density that a field's first output stands for; NaN stays NaN."""
-    return tl.where(logarithm == logarithm, tl.exp(tl.minimum(logarithm, 10.0)), logarithm)
+    return tl.where(logarithm == logarithm, tl.exp(tl.minimum(logarithm, MAX_LOG_DENSITY)), logarithm)
 
 
 @triton.jit
@@ -76,7 +79,7 @@ def harmonics(x, y, z):
 
 
 @triton.jit
-def shine(directional, geometry, first_d, first_g, second, last):
+def color_network(directional, geometry, first_d, first_g, second, last):
     """Return the colours (B, 16), of which three are real, and the two layers before them."""
     hidden1 = relu(tl.dot(directional, first_d, tl.dot(geometry, first_g)))
     hidden2 = relu(tl.dot(hidden1, second))

@@ -2,8 +2,11 @@
 import triton
 import triton.language as tl
 
-UNVISITED, EMPTY, SOLID = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
-MOST_SAMPLES = tl.constexpr(1024)  # of a ray before its surface, as instant-ngp has it
+from instant_nerf_ros.nerf import constants
+
+UNVISITED, EMPTY, SOLID = map(
+    tl.constexpr, (constants.UNVISITED, constants.EMPTY, constants.SOLID))
+MAX_SAMPLES = tl.constexpr(constants.MAX_SAMPLES)
 
 
 @triton.jit
@@ -29,7 +32,7 @@ def clip(ox, oy, oz, dx, dy, dz, corner, nx, ny, nz, voxel_size, near, far):
 @triton.jit
 def advance(
     alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
-    voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
+    density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
     VISITED_ONLY: tl.constexpr,
 ):  # fmt: skip
     """Find the next sample of each ray (B,), as reference.march has them in a row.
@@ -51,7 +54,7 @@ def advance(
         x, y, z = x0 + middle * ax, y0 + middle * ay, z0 + middle * az
         inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
         cell = (x.to(tl.int32) * ny + y.to(tl.int32)) * nz + z.to(tl.int32)
-        voxel = tl.load(voxels + cell, mask=seeking & inside, other=1)
+        voxel = tl.load(density_state + cell, mask=seeking & inside, other=1)
         hit = seeking & inside & (voxel == SOLID)
         if not VISITED_ONLY:
             hit = hit | (seeking & inside & (voxel == UNVISITED))
@@ -73,7 +76,7 @@ def advance(
 @triton.jit(do_not_specialize=['rays', 'nx', 'ny', 'nz'])
 def place(
     origins, directions, near, far, limits, jitter, surfaces, rays,
-    voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
+    density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
     counts, offsets, t_starts, t_ends,
     VISITED_ONLY: tl.constexpr, WRITE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -99,7 +102,7 @@ def place(
         n = first + number + around
         found, t_start, t_end, t, number, around = advance(
             alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
-            voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
+            density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
             VISITED_ONLY)
         if WRITE:
             tl.store(t_starts + n, t_start, mask=found)

@@ -9,10 +9,10 @@ import triton.language as tl
 
 from instant_nerf_ros.nerf.backends.cuda.kernels.hash_grid import encode
 from instant_nerf_ros.nerf.backends.cuda.kernels.layers import (
-    add_slopes,
+    add_gradients,
+    color_network,
     harmonics,
     relu,
-    shine,
     weights,
 )
 from instant_nerf_ros.nerf.backends.cuda.kernels.ray_tracing import SAMPLE
@@ -45,9 +45,9 @@ def color(
         n = begin + tl.arange(0, BLOCK)
         there = n < total
         directional, geometry = _inputs(n, there, links, directions, geometries)
-        shown, _, _ = shine(directional, geometry, first_d, first_g, to_second, to_colors)
+        rendered, _, _ = color_network(directional, geometry, first_d, first_g, to_second, to_colors)
         c = tl.arange(0, 16)[None, :]
-        tl.store(samples + (n[:, None] * SAMPLE + 5 + c), shown, mask=there[:, None] & (c < 3))
+        tl.store(samples + (n[:, None] * SAMPLE + 5 + c), rendered, mask=there[:, None] & (c < 3))
 
 
 @triton.jit
@@ -59,8 +59,8 @@ def _half(gradient):
 
 @triton.jit
 def color_back(
-    links, directions, geometries, first, second, last, slopes, count, capacity,
-    first_slopes, second_slopes, last_slopes,
+    links, directions, geometries, first, second, last, gradients, count, capacity,
+    first_gradients, second_gradients, last_gradients,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Take slopes (N, 4) back: gradients of the matrices are added, geometries replaced by theirs.
@@ -79,28 +79,28 @@ def color_back(
         n = begin + tl.arange(0, BLOCK)
         there = n < total
         directional, geometry = _inputs(n, there, links, directions, geometries)
-        _, hidden1, hidden2 = shine(directional, geometry, first_d, first_g, to_second, to_colors)
+        _, hidden1, hidden2 = color_network(directional, geometry, first_d, first_g, to_second, to_colors)
         c = tl.arange(0, 16)[None, :]
         slope = _half(tl.load(
-            slopes + (n[:, None] * 4 + c), mask=there[:, None] & (c < 3), other=0.0))
+            gradients + (n[:, None] * 4 + c), mask=there[:, None] & (c < 3), other=0.0))
         sum_last = tl.dot(tl.trans(slope), hidden2, sum_last)
         back2 = _half(tl.where(hidden2 > 0, tl.dot(slope, tl.trans(to_colors)), 0.0))
         sum_second = tl.dot(tl.trans(back2), hidden1, sum_second)
         back1 = _half(tl.where(hidden1 > 0, tl.dot(back2, tl.trans(to_second)), 0.0))
         sum_d = tl.dot(tl.trans(back1), directional, sum_d)
         sum_g = tl.dot(tl.trans(back1), geometry, sum_g)
-        by_log = tl.load(slopes + n * 4 + 3, mask=there, other=0.0)[:, None]
+        by_log = tl.load(gradients + n * 4 + 3, mask=there, other=0.0)[:, None]
         by_geometry = tl.dot(back1, tl.trans(first_g)) + tl.where(c == 0, by_log, 0.0)
         tl.store(geometries + (n[:, None] * 16 + c), _half(by_geometry), mask=there[:, None])
-    add_slopes(first_slopes, sum_d, HIDDEN, 16, 32)
-    add_slopes(first_slopes + 16, sum_g, HIDDEN, 16, 32)
-    add_slopes(second_slopes, sum_second, HIDDEN, HIDDEN, HIDDEN)
-    add_slopes(last_slopes, sum_last, 3, HIDDEN, HIDDEN)
+    add_gradients(first_gradients, sum_d, HIDDEN, 16, 32)
+    add_gradients(first_gradients + 16, sum_g, HIDDEN, 16, 32)
+    add_gradients(second_gradients, sum_second, HIDDEN, HIDDEN, HIDDEN)
+    add_gradients(last_gradients, sum_last, 3, HIDDEN, HIDDEN)
 
 
 @triton.jit
 def geometry_back(
-    encodings, geometries, hidden, output, count, capacity, hidden_slopes, output_slopes,
+    encodings, geometries, hidden, output, count, capacity, hidden_gradients, output_gradients,
     ENCODED: tl.constexpr, COLUMNS: tl.constexpr, HIDDEN: tl.constexpr, WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -126,12 +126,12 @@ def geometry_back(
         sum_hidden = tl.dot(tl.trans(back), encoding, sum_hidden)
         by_encoding = _half(tl.dot(back, tl.trans(to_hidden)))
         tl.store(encodings + (n[:, None] * COLUMNS + c), by_encoding, mask=there)
-    add_slopes(hidden_slopes, sum_hidden, HIDDEN, ENCODED, ENCODED)
-    add_slopes(output_slopes, sum_output, 16, HIDDEN, HIDDEN)
+    add_gradients(hidden_gradients, sum_hidden, HIDDEN, ENCODED, ENCODED)
+    add_gradients(output_gradients, sum_output, 16, HIDDEN, HIDDEN)
 
 
 @triton.jit(do_not_specialize=['number'])
-def ask(
+def evaluate(
     positions, number, table, scales, entries, hidden, output, results,
     LEVELS: tl.constexpr, SLOTS: tl.constexpr, HIDDEN: tl.constexpr, WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,

@@ -2,9 +2,10 @@
 import triton
 import triton.language as tl
 
+from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cuda.kernels.ray_tracing import LEFT_OUT, SAMPLE
 
-LEAST_OPACITY = tl.constexpr(1e-3)  # as in loss.py
+MIN_OPACITY = tl.constexpr(constants.MIN_OPACITY)
 
 
 @triton.jit
@@ -25,9 +26,9 @@ def _place(start, stop):
 
 
 @triton.jit(do_not_specialize=['rays'])
-def compare(
+def loss_and_gradients(
     pixels, background, surfaces, rays, samples, links, ends, colors, distances, opacities,
-    slopes, terms, measurements, huber_delta, distortion_weight, opacity_weight, depth_weight,
+    gradients, terms, measurements, huber_delta, distortion_weight, opacity_weight, depth_weight,
     free_weight, band, gain, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write what rays (R,) show, the terms of the loss, and the gradients of the samples.
@@ -41,9 +42,9 @@ def compare(
     there = ray < rays
     share = 1.0 / rays
     opacity = tl.load(opacities + ray, mask=there, other=0.0)
-    taught = there & (opacity != LEFT_OUT)
-    opacity = tl.where(taught, opacity, 0.0)
-    distance = tl.where(taught, tl.load(distances + ray, mask=there, other=0.0), 0.0)
+    trained = there & (opacity != LEFT_OUT)
+    opacity = tl.where(trained, opacity, 0.0)
+    distance = tl.where(trained, tl.load(distances + ray, mask=there, other=0.0), 0.0)
     surface = tl.load(surfaces + ray, mask=there, other=0.0)
     last = tl.load(ends + ray, mask=there, other=-1)
     red, green, blue = tl.zeros_like(opacity), tl.zeros_like(opacity), tl.zeros_like(opacity)
@@ -51,7 +52,7 @@ def compare(
     n = last
     while tl.max(n, 0) >= 0:
         here = n >= 0
-        weight = tl.load(samples + n * SAMPLE + 3, mask=here & taught, other=0.0)
+        weight = tl.load(samples + n * SAMPLE + 3, mask=here & trained, other=0.0)
         start = tl.load(samples + n * SAMPLE, mask=here, other=0.0)
         stop = tl.load(samples + n * SAMPLE + 1, mask=here, other=0.0)
         places += weight * _place(start, stop)
@@ -65,33 +66,33 @@ def compare(
     tl.store(distances + ray, distance, mask=there)
     tl.store(opacities + ray, opacity, mask=there)
 
-    light0 = tl.load(background + ray * 3, mask=there, other=0.0)
-    light1 = tl.load(background + ray * 3 + 1, mask=there, other=0.0)
-    light2 = tl.load(background + ray * 3 + 2, mask=there, other=0.0)
-    wanted0 = tl.load(pixels + ray * 3, mask=there, other=0).to(tl.float32) / 255
-    wanted1 = tl.load(pixels + ray * 3 + 1, mask=there, other=0).to(tl.float32) / 255
-    wanted2 = tl.load(pixels + ray * 3 + 2, mask=there, other=0).to(tl.float32) / 255
-    error0 = tl.where(wanted0 < 0, 0.0, red + (1 - opacity) * light0 - wanted0)
+    behind0 = tl.load(background + ray * 3, mask=there, other=0.0)
+    behind1 = tl.load(background + ray * 3 + 1, mask=there, other=0.0)
+    behind2 = tl.load(background + ray * 3 + 2, mask=there, other=0.0)
+    target0 = tl.load(pixels + ray * 3, mask=there, other=0).to(tl.float32) / 255
+    target1 = tl.load(pixels + ray * 3 + 1, mask=there, other=0).to(tl.float32) / 255
+    target2 = tl.load(pixels + ray * 3 + 2, mask=there, other=0).to(tl.float32) / 255
+    error0 = tl.where(target0 < 0, 0.0, red + (1 - opacity) * behind0 - target0)
     term0, slope0 = _huber(error0, huber_delta)
-    error1 = tl.where(wanted1 < 0, 0.0, green + (1 - opacity) * light1 - wanted1)
+    error1 = tl.where(target1 < 0, 0.0, green + (1 - opacity) * behind1 - target1)
     term1, slope1 = _huber(error1, huber_delta)
-    error2 = tl.where(wanted2 < 0, 0.0, blue + (1 - opacity) * light2 - wanted2)
+    error2 = tl.where(target2 < 0, 0.0, blue + (1 - opacity) * behind2 - target2)
     term2, slope2 = _huber(error2, huber_delta)
-    term = tl.where(taught, term0 + term1 + term2, 0.0)
+    term = tl.where(trained, term0 + term1 + term2, 0.0)
     tl.atomic_add(terms, tl.sum(term, 0) * share / 3, sem='relaxed')
     slope0, slope1, slope2 = slope0 * gain / 3, slope1 * gain / 3, slope2 * gain / 3
-    by_opacity = -(slope0 * light0 + slope1 * light1 + slope2 * light2)
+    by_opacity = -(slope0 * behind0 + slope1 * behind1 + slope2 * behind2)
     tl.atomic_add(measurements, tl.sum((surface > 0).to(tl.int32), 0), sem='relaxed')
-    measured = taught & (surface > 0)
+    measured = trained & (surface > 0)
     term, slope = _huber(distance - surface, huber_delta)
     term = tl.where(measured, term * depth_weight, 0.0)
     tl.atomic_add(terms + 3, tl.sum(term, 0) * share, sem='relaxed')
     by_distance = tl.where(measured, slope * depth_weight * gain, 0.0)
 
-    solid = taught & (opacity > LEAST_OPACITY)
-    bounded = tl.where(solid, opacity, LEAST_OPACITY)
+    solid = trained & (opacity > MIN_OPACITY)
+    bounded = tl.where(solid, opacity, MIN_OPACITY)
     logarithm = tl.log(bounded)
-    term = tl.where(taught, -opacity_weight * bounded * logarithm, 0.0)
+    term = tl.where(trained, -opacity_weight * bounded * logarithm, 0.0)
     tl.atomic_add(terms + 2, tl.sum(term, 0) * share, sem='relaxed')
     by_opacity -= tl.where(solid, opacity_weight * gain * (logarithm + 1), 0.0)
 
@@ -110,7 +111,7 @@ def compare(
         color2 = tl.load(samples + n * SAMPLE + 7, mask=here, other=0.0)
         by_weight = (by_opacity + by_distance * (start + stop) * 0.5
                      + slope0 * color0 + slope1 * color1 + slope2 * color2)
-        early = here & taught & (stop < surface - band)
+        early = here & trained & (stop < surface - band)
         free += tl.where(early, weight * weight, 0.0)
         by_weight += tl.where(early, 2 * free_weight * gain * weight, 0.0)
         place = _place(start, stop)
@@ -129,11 +130,11 @@ def compare(
         change0 = weight * slope0 * color0 * (1 - color0)
         change1 = weight * slope1 * color1 * (1 - color1)
         change2 = weight * slope2 * color2 * (1 - color2)
-        tl.store(slopes + n * 4, tl.where(taught, change0, 0.0), mask=here)
-        tl.store(slopes + n * 4 + 1, tl.where(taught, change1, 0.0), mask=here)
-        tl.store(slopes + n * 4 + 2, tl.where(taught, change2, 0.0), mask=here)
-        tl.store(slopes + n * 4 + 3, tl.where(taught, by_log, 0.0), mask=here)
+        tl.store(gradients + n * 4, tl.where(trained, change0, 0.0), mask=here)
+        tl.store(gradients + n * 4 + 1, tl.where(trained, change1, 0.0), mask=here)
+        tl.store(gradients + n * 4 + 2, tl.where(trained, change2, 0.0), mask=here)
+        tl.store(gradients + n * 4 + 3, tl.where(trained, by_log, 0.0), mask=here)
         n = tl.load(links + n * 2 + 1, mask=here, other=-1)
-    spread = tl.where(taught, spread, 0.0)
+    spread = tl.where(trained, spread, 0.0)
     tl.atomic_add(terms + 1, tl.sum(spread, 0) * distortion_weight * share, sem='relaxed')
     tl.atomic_add(terms + 4, tl.sum(free, 0) * free_weight * share, sem='relaxed')

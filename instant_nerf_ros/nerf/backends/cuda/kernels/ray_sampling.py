@@ -4,14 +4,16 @@ import math
 import triton
 import triton.language as tl
 
-COLUMNS, ROWS = tl.constexpr(16), tl.constexpr(12)  # tiles of an image, as in error_map.py
-TILES = tl.constexpr(192)
-LANES = tl.constexpr(256)  # that have them
-RATE, FLOOR, NOTHING = tl.constexpr(0.1), tl.constexpr(0.1), tl.constexpr(0.003)  # as there
-TILE_BITS = tl.constexpr(8)  # halvings that find one of so many tiles
-LEAST_COSINE = tl.constexpr(0.05)  # as in rays.py
-MILLIMETRE = tl.constexpr(0.001)
-LOG2_KEPT = tl.constexpr(math.log2(1 - 0.1))
+from instant_nerf_ros.nerf import constants
+
+COLUMNS, ROWS = tl.constexpr(constants.TILE_COLUMNS), tl.constexpr(constants.TILE_ROWS)
+TILES = tl.constexpr(constants.TILES)
+LANES = tl.constexpr(triton.next_power_of_2(constants.TILES))
+TILE_BITS = tl.constexpr(constants.TILES.bit_length())  # halvings that find one of so many tiles
+ERROR_FLOOR, NO_ERROR = tl.constexpr(constants.ERROR_FLOOR), tl.constexpr(constants.NO_ERROR)
+MIN_COSINE = tl.constexpr(constants.MIN_COSINE)
+MILLIMETRE = tl.constexpr(constants.MILLIMETRE)
+LOG2_KEPT = tl.constexpr(math.log2(1 - constants.ERROR_RATE))
 
 
 @triton.jit
@@ -26,7 +28,7 @@ def _find(sums, first, last, share, bits):
 
 
 @triton.jit(do_not_specialize=['rays', 'by_error', 'seed', 'count', 'bits'])
-def draw(
+def sample_rays(
     seed, rays, by_error, count, bits, weights, errors, images, widths, heights, rows, poses,
     gains, offsets, directions,
     origins, along, surfaces, pixels, chosen, tiles, recorded, BLOCK: tl.constexpr,
@@ -59,7 +61,7 @@ def draw(
     address = tl.load(images + k)
     depth = tl.load(address.to(tl.pointer_type(tl.uint16)) + pixel, mask=there, other=0)
     depth = depth.to(tl.float32) * MILLIMETRE
-    surface = tl.where(z > LEAST_COSINE, depth / tl.maximum(z, LEAST_COSINE), 0.0)
+    surface = tl.where(z > MIN_COSINE, depth / tl.maximum(z, MIN_COSINE), 0.0)
     tl.store(surfaces + n, surface, mask=there)
     pose = poses + k * 12
     for axis in tl.static_range(3):
@@ -81,7 +83,7 @@ def draw(
 
 
 @triton.jit(do_not_specialize=['rays'])
-def note(colors, pixels, chosen, tiles, rays, sums, BLOCK: tl.constexpr):
+def accumulate_errors(colors, pixels, chosen, tiles, rays, sums, BLOCK: tl.constexpr):
     """Add the errors of rays (R,), and their numbers, to those of their tiles (K, TILES, 2)."""
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = n < rays
@@ -97,7 +99,7 @@ def note(colors, pixels, chosen, tiles, rays, sums, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def settle(sums, errors, shares):
+def update_error_map(sums, errors, shares):
     """Take the sums of a keyframe into its errors (TILES,), and forget them; see ErrorMap.learn.
 
     shares (TILES,) become the cumulative weights with which its tiles are drawn.
@@ -115,5 +117,5 @@ def settle(sums, errors, shares):
     error += (1 - tl.exp2(count * LOG2_KEPT)) * (found / tl.maximum(count, 1.0) - error)
     error = tl.where(there, error, 0.0)
     tl.store(errors + place, error, mask=there)
-    weight = error + (FLOOR / TILES * tl.sum(error, 0) + NOTHING)
+    weight = error + (ERROR_FLOOR / TILES * tl.sum(error, 0) + NO_ERROR)
     tl.store(shares + place, tl.cumsum(weight, 0), mask=there)

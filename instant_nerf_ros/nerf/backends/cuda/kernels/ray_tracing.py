@@ -8,18 +8,19 @@ samples of a ray are a list, from the last one to the first.
 import triton
 import triton.language as tl
 
+from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cuda.kernels.hash_grid import encode
 from instant_nerf_ros.nerf.backends.cuda.kernels.layers import (
+    color_network,
     column,
     density_of,
     harmonics,
     relu,
-    shine,
     weights,
 )
-from instant_nerf_ros.nerf.backends.cuda.kernels.marching import MOST_SAMPLES, advance, clip
+from instant_nerf_ros.nerf.backends.cuda.kernels.marching import MAX_SAMPLES, advance, clip
 
-MIN_TRANSMITTANCE = tl.constexpr(1e-3)
+MIN_TRANSMITTANCE = tl.constexpr(constants.MIN_TRANSMITTANCE)
 # Columns of a sample: start, end, density, weight, transmittance behind it, colour. Eight floats
 # are one sector of memory: a walk along a list reads one per sample.
 SAMPLE = tl.constexpr(8)
@@ -29,16 +30,16 @@ LEFT_OUT = tl.constexpr(-1.0)  # opacity of a ray whose samples found no room
 @triton.jit(do_not_specialize=['rays', 'nx', 'ny', 'nz'])
 def trace(
     origins, directions, jitter, surfaces, rays,
-    voxels, corner, nx, ny, nz, voxel_size, near, far, min_step, cone, band, band_samples,
+    density_state, corner, nx, ny, nz, voxel_size, near, far, min_step, cone, band, band_samples,
     table, scales, entries, hidden, output, first, second, last, extent,
     turn, count, capacity, samples, links, positions, encodings, geometries,
     colors, distances, opacities, medians, ends,
     LEVELS: tl.constexpr, SLOTS: tl.constexpr, HIDDEN: tl.constexpr, WIDTH: tl.constexpr,
-    LOOK: tl.constexpr, BLOCK: tl.constexpr,
+    RENDER_ONLY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Trace rays (R,); turn (1,) and count (1,) int32 are zero at first.
 
-    With LOOK the colours are found too, where the field was asked before, and pixels are all that
+    With RENDER_ONLY the colours are found too, where the field was asked before, and pixels are all that
     is left of the samples. Else sample n, of those that light comes from, is written: samples
     (N, SAMPLE), links (N, 2): its ray and the one before it, positions (N, 3) in metres,
     encodings and geometries, half; and for each ray the last of its samples, or -1.
@@ -46,7 +47,7 @@ def trace(
     encoded_width: tl.constexpr = SLOTS * 4
     to_hidden = weights(hidden, HIDDEN, LEVELS * 4, LEVELS * 4, WIDTH, encoded_width, True)
     to_geometry = weights(output, 16, HIDDEN, HIDDEN, 16, WIDTH, True)
-    if LOOK:
+    if RENDER_ONLY:
         first_d = weights(first, HIDDEN, 16, 32, WIDTH, 16, True)
         first_g = weights(first + 16, HIDDEN, 16, 32, WIDTH, 16, True)
         to_second = weights(second, HIDDEN, HIDDEN, HIDDEN, WIDTH, WIDTH, True)
@@ -63,8 +64,8 @@ def trace(
     while busy > 0:
         # Lanes without a ray take the next ones.
         free = alive == 0
-        wanted = tl.sum(free.to(tl.int32), 0)
-        begin = tl.atomic_add(turn, wanted, sem='relaxed')
+        free_count = tl.sum(free.to(tl.int32), 0)
+        begin = tl.atomic_add(turn, free_count, sem='relaxed')
         mine = begin + tl.cumsum(free.to(tl.int32), 0) - 1
         new = free & (mine < rays)
         ray = tl.where(new, mine, ray)
@@ -89,8 +90,8 @@ def trace(
 
         found, t_start, t_end, t, number, around = advance(
             alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
-            voxels, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
-            MOST_SAMPLES, LOOK)
+            density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
+            MAX_SAMPLES, RENDER_ONLY)
         ended = alive & (found == 0)
         middle = (t_start + t_end) * 0.5
         x, y, z = ox + middle * dx, oy + middle * dy, oz + middle * dz
@@ -107,38 +108,38 @@ def trace(
         opacity += weight
         distance += weight * middle
         transmittance = tl.where(found, transmittance * kept, transmittance)
-        if LOOK:
-            shown, _, _ = shine(
+        if RENDER_ONLY:
+            rendered, _, _ = color_network(
                 harmonics(dx, dy, dz), geometry.to(tl.float16),
                 first_d, first_g, to_second, to_colors)
-            red = tl.where(new, 0.0, red) + tl.where(found, weight * column(shown, 0), 0.0)
-            green = tl.where(new, 0.0, green) + tl.where(found, weight * column(shown, 1), 0.0)
-            blue = tl.where(new, 0.0, blue) + tl.where(found, weight * column(shown, 2), 0.0)
+            red = tl.where(new, 0.0, red) + tl.where(found, weight * column(rendered, 0), 0.0)
+            green = tl.where(new, 0.0, green) + tl.where(found, weight * column(rendered, 1), 0.0)
+            blue = tl.where(new, 0.0, blue) + tl.where(found, weight * column(rendered, 2), 0.0)
         else:
             place = tl.atomic_add(count, tl.sum(found.to(tl.int32), 0), sem='relaxed')
             n = place + tl.cumsum(found.to(tl.int32), 0) - 1
-            room = found & (n < capacity)
-            tl.store(samples + n * SAMPLE, t_start, mask=room)
-            tl.store(samples + n * SAMPLE + 1, t_end, mask=room)
-            tl.store(samples + n * SAMPLE + 2, density, mask=room)
-            tl.store(samples + n * SAMPLE + 3, weight, mask=room)
-            tl.store(samples + n * SAMPLE + 4, transmittance, mask=room)
-            tl.store(links + n * 2, ray, mask=room)
-            tl.store(links + n * 2 + 1, previous, mask=room)
-            tl.store(positions + n * 3, x, mask=room)
-            tl.store(positions + n * 3 + 1, y, mask=room)
-            tl.store(positions + n * 3 + 2, z, mask=room)
+            stored = found & (n < capacity)
+            tl.store(samples + n * SAMPLE, t_start, mask=stored)
+            tl.store(samples + n * SAMPLE + 1, t_end, mask=stored)
+            tl.store(samples + n * SAMPLE + 2, density, mask=stored)
+            tl.store(samples + n * SAMPLE + 3, weight, mask=stored)
+            tl.store(samples + n * SAMPLE + 4, transmittance, mask=stored)
+            tl.store(links + n * 2, ray, mask=stored)
+            tl.store(links + n * 2 + 1, previous, mask=stored)
+            tl.store(positions + n * 3, x, mask=stored)
+            tl.store(positions + n * 3 + 1, y, mask=stored)
+            tl.store(positions + n * 3 + 2, z, mask=stored)
             c = tl.arange(0, encoded_width)[None, :]
-            tl.store(encodings + (n[:, None] * encoded_width + c), encoding, mask=room[:, None])
+            tl.store(encodings + (n[:, None] * encoded_width + c), encoding, mask=stored[:, None])
             c = tl.arange(0, 16)[None, :]
             tl.store(geometries + (n[:, None] * 16 + c), geometry.to(tl.float16),
-                     mask=room[:, None])  # fmt: skip
-            previous = tl.where(room, n, previous)
+                     mask=stored[:, None])  # fmt: skip
+            previous = tl.where(stored, n, previous)
             full = found & (n >= capacity)
             opacity = tl.where(full, LEFT_OUT, opacity)
             ended = ended | full
         ended = ended | (found & (transmittance < MIN_TRANSMITTANCE))
-        if LOOK:
+        if RENDER_ONLY:
             tl.store(colors + ray * 3, red, mask=ended)
             tl.store(colors + ray * 3 + 1, green, mask=ended)
             tl.store(colors + ray * 3 + 2, blue, mask=ended)
@@ -148,4 +149,4 @@ def trace(
         tl.store(opacities + ray, opacity, mask=ended)
         tl.store(medians + ray, median, mask=ended)
         alive = alive & (ended == 0)
-        busy = tl.max(alive.to(tl.int32), 0) | (begin + wanted < rays).to(tl.int32)
+        busy = tl.max(alive.to(tl.int32), 0) | (begin + free_count < rays).to(tl.int32)

@@ -1,16 +1,17 @@
 """Triton kernels of voxels: what samples and rays say of them, many at a time.
 
 Where several meet in a voxel, they come after one another in some order, as in
-reference_voxels.py: what is stored is exchanged only if nobody else has changed it meanwhile. Of
+reference_voxels.py: what is density is exchanged only if nobody else has changed it meanwhile. Of
 the rays of a keyframe that meet in a voxel, the one that leaves the stamp votes.
 """
 import triton
 import triton.language as tl
 
-from instant_nerf_ros.nerf.backends.reference import voxels as rule
+from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cuda.kernels.marching import EMPTY, SOLID, UNVISITED
 
-MIN_VOTES, MEMORY, FREE_ODDS = map(tl.constexpr, (rule.MIN_VOTES, rule.MEMORY, rule.FREE_ODDS))
+MIN_VOTES, MAX_VOTES, FREE_ODDS = map(
+    tl.constexpr, (constants.MIN_VOTES, constants.MAX_VOTES, constants.FREE_ODDS))
 TOUCH = tl.constexpr(1e-5)  # metres or less, in which a ray only touches: float32 has no more
 
 
@@ -26,89 +27,89 @@ def _voxel_of(positions, n, there, corner, nx, ny, nz, voxel_size):
 
 
 @triton.jit(do_not_specialize=['number', 'nx', 'ny', 'nz'])
-def visit(
-    positions, densities, stride, number, stored, voxels, corner, nx, ny, nz, voxel_size, decay,
+def update_density(
+    positions, densities, stride, number, density, density_state, corner, nx, ny, nz, voxel_size, decay,
     threshold, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Note densities (N,), stride apart, in the stored ones (as int32 bits) of the voxels."""
+    """Note densities (N,), stride apart, in the density ones (as int32 bits) of the voxels."""
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = n < number
     cell, waiting = _voxel_of(positions, n, there, corner, nx, ny, nz, voxel_size)
     density = tl.load(densities + n * stride, mask=there, other=0.0)
-    unseen = tl.load(voxels + cell, mask=waiting, other=0) == UNVISITED
+    unseen = tl.load(density_state + cell, mask=waiting, other=0) == UNVISITED
     fog = 2 * tl.load(threshold)
-    bits = tl.load(stored + cell, mask=waiting, other=0)
+    bits = tl.load(density + cell, mask=waiting, other=0)
     while tl.max(waiting.to(tl.int32), 0) > 0:
         old = bits.to(tl.float32, bitcast=True)
         # What is not zero has been visited since.
         old = tl.where(unseen & (bits == 0), fog, old)
         new = tl.maximum(decay * old, density).to(tl.int32, bitcast=True)
-        # A lane that is done exchanges nothing: what it compares with is never stored.
+        # A lane that is done exchanges nothing: what it compares with is never density.
         expected = tl.where(waiting, bits, -1)
-        found = tl.atomic_cas(stored + cell, expected, new, sem='relaxed')
+        found = tl.atomic_cas(density + cell, expected, new, sem='relaxed')
         waiting = waiting & (found != bits)
         bits = found  # to load it again could bring what a cache has of it, for ever
 
 
 @triton.jit(do_not_specialize=['number', 'nx', 'ny', 'nz'])
-def judge(
-    positions, number, stored, voxels, corner, nx, ny, nz, voxel_size, threshold,
+def update_state(
+    positions, number, density, density_state, corner, nx, ny, nz, voxel_size, threshold,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Call voxels that were visited EMPTY or SOLID."""
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     cell, inside = _voxel_of(positions, n, n < number, corner, nx, ny, nz, voxel_size)
-    density = tl.load(stored + cell, mask=inside, other=0.0)
+    density = tl.load(density + cell, mask=inside, other=0.0)
     voxel = tl.where(density < tl.load(threshold), EMPTY, SOLID)
-    tl.store(voxels + cell, voxel.to(tl.uint8), mask=inside)
+    tl.store(density_state + cell, voxel.to(tl.uint8), mask=inside)
 
 
 @triton.jit
-def _claim(cell, here, stamps, stamp, aside):
+def _claim_vote(cell, here, last_keyframe, keyframe, unused):
     """Return which lanes are the first of this stamp in their voxels, and leave it there.
 
     Four stamps share a word, the smallest that can be exchanged if nobody else has changed it.
-    Lanes that claim nothing exchange something that lies aside, each its own.
+    Lanes that claim nothing exchange something that lies unused, each its own.
     """
-    word = (stamps.to(tl.pointer_type(tl.int32))) + cell // 4
+    word = (last_keyframe.to(tl.pointer_type(tl.int32))) + cell // 4
     shift = (cell % 4) * 8
     won = here & (cell < 0)  # none
     old = tl.load(word, mask=here, other=0)
-    waiting = here & (((old >> shift) & 255) != stamp)
+    waiting = here & (((old >> shift) & 255) != keyframe)
     while tl.max(waiting.to(tl.int32), 0) > 0:
-        new = (old & ~(255 << shift)) | (stamp << shift)
+        new = (old & ~(255 << shift)) | (keyframe << shift)
         found = tl.atomic_cas(
-            tl.where(waiting, word, aside), old, tl.where(waiting, new, old), sem='relaxed')
+            tl.where(waiting, word, unused), old, tl.where(waiting, new, old), sem='relaxed')
         won = won | (waiting & (found == old))
         # What was found says more than another load, which might be of a cache, for ever.
-        waiting = waiting & (found != old) & (((found >> shift) & 255) != stamp)
+        waiting = waiting & (found != old) & (((found >> shift) & 255) != keyframe)
         old = found
     return won
 
 
 @triton.jit
-def _weight(cell, here, stamps, MEASURED: tl.constexpr):  # noqa: N803
+def _weight(cell, here, last_keyframe, MEASURED: tl.constexpr):  # noqa: N803
     """Return what a vote counts: nothing, if it is not measured and the first on its voxel."""
     if MEASURED:
         return tl.full(cell.shape, 1, tl.int32)
-    return (tl.load(stamps + cell, mask=here, other=0) != 0).to(tl.int32)
+    return (tl.load(last_keyframe + cell, mask=here, other=0) != 0).to(tl.int32)
 
 
 @triton.jit
-def _votes(cell, mine, hits, passes):
+def _votes(cell, mine, hits, misses):
     """Return the hits and passes of voxels, halved where there are many: old votes fade."""
     hit = tl.load(hits + cell, mask=mine, other=0).to(tl.int32)
-    passed = tl.load(passes + cell, mask=mine, other=0).to(tl.int32)
-    full = hit + passed >= MEMORY
-    return tl.where(full, hit // 2, hit), tl.where(full, passed // 2, passed)
+    miss = tl.load(misses + cell, mask=mine, other=0).to(tl.int32)
+    full = hit + miss >= MAX_VOTES
+    return tl.where(full, hit // 2, hit), tl.where(full, miss // 2, miss)
 
 
 @triton.jit(do_not_specialize=['rays', 'stamp', 'nx', 'ny', 'nz'])
-def end(
-    origins, directions, distances, pixels, rays, stamp, hits, passes, stamps, colors, aside,
+def count_hits(
+    origins, directions, distances, pixels, rays, keyframe, hits, misses, last_keyframe, colors, unused,
     corner, nx, ny, nz, voxel_size, MEASURED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Count a hit where rays end; aside (BLOCK,) int32 is room."""
+    """Count a hit where rays end; unused (BLOCK,) int32 is room."""
     lane = tl.arange(0, BLOCK)
     ray = tl.program_id(0) * BLOCK + lane
     there = ray < rays
@@ -121,11 +122,11 @@ def end(
     inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
     here = there & (distance > 0) & inside
     cell = tl.where(here, (x * ny + y) * nz + z, 0)
-    vote = _weight(cell, here, stamps, MEASURED)
-    mine = _claim(cell, here, stamps, stamp, aside + lane)
-    hit, passed = _votes(cell, mine, hits, passes)
+    vote = _weight(cell, here, last_keyframe, MEASURED)
+    mine = _claim_vote(cell, here, last_keyframe, keyframe, unused + lane)
+    hit, miss = _votes(cell, mine, hits, misses)
     tl.store(hits + cell, (hit + vote).to(tl.uint8), mask=mine)
-    tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
+    tl.store(misses + cell, miss.to(tl.uint8), mask=mine)
     known = hit < 0
     place = colors + cell.to(tl.int64) * 3  # of a thousand million voxels
     for channel in tl.static_range(3):
@@ -160,38 +161,38 @@ def _face(start, along):
 
 
 @triton.jit(do_not_specialize=['rays', 'stamp', 'nx', 'ny', 'nz'])
-def cross(
-    origins, directions, reaches, rays, stamp, hits, passes, stamps, voxels, aside,
+def count_misses(
+    origins, directions, clear_distances, rays, keyframe, hits, misses, last_keyframe, density_state, unused,
     corner, nx, ny, nz, voxel_size, MEASURED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Count passes, walking from voxel to voxel (Amanatides and Woo 1987)."""
     lane = tl.arange(0, BLOCK)
     ray = tl.program_id(0) * BLOCK + lane
     there = ray < rays
-    reach = tl.load(reaches + ray, mask=there, other=0.0)
+    clear_distance = tl.load(clear_distances + ray, mask=there, other=0.0)
     sx, sy, sz = _start(origins, ray, there, corner, voxel_size)
     ax, ay, az = _start(directions, ray, there, corner + 3, voxel_size)
     x, y, z = tl.floor(sx).to(tl.int32), tl.floor(sy).to(tl.int32), tl.floor(sz).to(tl.int32)
     tx, every_x, way_x = _face(sx, ax)
     ty, every_y, way_y = _face(sy, ay)
     tz, every_z, way_z = _face(sz, az)
-    t = tl.zeros_like(reach)
-    walking = there & (t < reach)
+    t = tl.zeros_like(clear_distance)
+    walking = there & (t < clear_distance)
     while tl.max(walking.to(tl.int32), 0) > 0:
         leave = tl.minimum(tx, tl.minimum(ty, tz))
         inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
-        here = walking & inside & (tl.minimum(leave, reach) - t > TOUCH)
+        here = walking & inside & (tl.minimum(leave, clear_distance) - t > TOUCH)
         cell = tl.where(here, (x * ny + y) * nz + z, 0)
-        vote = _weight(cell, here, stamps, MEASURED)
-        mine = _claim(cell, here, stamps, stamp, aside + lane)
-        hit, passed = _votes(cell, mine, hits, passes)
-        passed += vote
+        vote = _weight(cell, here, last_keyframe, MEASURED)
+        mine = _claim_vote(cell, here, last_keyframe, keyframe, unused + lane)
+        hit, miss = _votes(cell, mine, hits, misses)
+        miss += vote
         tl.store(hits + cell, hit.to(tl.uint8), mask=mine)
-        tl.store(passes + cell, passed.to(tl.uint8), mask=mine)
+        tl.store(misses + cell, miss.to(tl.uint8), mask=mine)
         if MEASURED:
-            free = (passed >= MIN_VOTES) & (FREE_ODDS * hit < passed)
+            free = (miss >= MIN_VOTES) & (FREE_ODDS * hit < miss)
             empty = (tl.zeros_like(cell) + EMPTY).to(tl.uint8)
-            tl.store(voxels + cell, empty, mask=mine & free)
+            tl.store(density_state + cell, empty, mask=mine & free)
         t = leave
         along_x = tx == leave
         along_y = (ty == leave) & (along_x == 0)
@@ -199,4 +200,4 @@ def cross(
         x, tx = tl.where(along_x, x + way_x, x), tl.where(along_x, tx + every_x, tx)
         y, ty = tl.where(along_y, y + way_y, y), tl.where(along_y, ty + every_y, ty)
         z, tz = tl.where(along_z, z + way_z, z), tl.where(along_z, tz + every_z, tz)
-        walking = walking & (t < reach)
+        walking = walking & (t < clear_distance)

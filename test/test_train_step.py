@@ -11,15 +11,15 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import Config, backends, replace
-from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.backends.cpu import train_step
 from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid, ray_tracing
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import BFLOAT16
 from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
-from instant_nerf_ros.nerf.field.radiance_field import Field
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 from instant_nerf_ros.nerf.capture.rays import NO_COLOR, Rays
-from instant_nerf_ros.nerf.field.render import look
+from instant_nerf_ros.nerf.field import train_step
+from instant_nerf_ros.nerf.field.radiance_field import Field
+from instant_nerf_ros.nerf.field.render import render_rays
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 
 CONFIG = replace(Config(), {
     'field.levels': 5, 'field.log2_table': 10, 'field.hidden': 24, 'field.finest_cell': 0.1,
@@ -72,7 +72,7 @@ class Twins:
         """Return the lessons of both."""
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
-        return [train_step.learn(field, rays, grid, self.config, engine, jitter, background, stride,
+        return [train_step.train_step(field, rays, grid, self.config, engine, jitter, background, stride,
                              self.config.sampling.samples_per_step)
                 for field, grid, engine in zip(self.fields, self.grids, self.engines)]
 
@@ -193,8 +193,8 @@ def test_a_view_of_the_processor_is_that_of_the_reference(density):
         grid.voxels.copy_(voxels)
     rays = random_rays(random, 400, 0.0)
     views = [
-        twins.engines[0].look(twins.fields[0], rays, twins.grids[0], CONFIG.sampling, 1.5),
-        look(twins.fields[1], rays, twins.grids[1], CONFIG.sampling, twins.engines[1], 1.5)]
+        twins.engines[0].render_rays(twins.fields[0], rays, twins.grids[0], CONFIG.sampling, 1.5),
+        render_rays(twins.fields[1], rays, twins.grids[1], CONFIG.sampling, twins.engines[1], 1.5)]
     assert views[1][0].any()
     for actual, expected in zip(*views):
         error = (actual - expected.detach()).abs().reshape(len(rays), -1).amax(-1)

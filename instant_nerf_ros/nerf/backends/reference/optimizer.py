@@ -1,0 +1,60 @@
+"""The optimizer in plain PyTorch."""
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from instant_nerf_ros.nerf.backends.protocol import Color, Geometry
+from instant_nerf_ros.nerf.backends.reference.networks import ColorNetwork, GeometryNetwork
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015) that does not change grid entries without a gradient.
+
+    Each entry of the grid counts its own updates for the bias correction, so that places sampled
+    late learn as fast as those sampled early.
+    """
+
+    def __init__(
+        self, geometry: Geometry, color: Color, beta1: float, beta2: float, epsilon: float,
+        weight_decay: float,
+    ) -> None:  # fmt: skip
+        geometry, color = cast(GeometryNetwork, geometry), cast(ColorNetwork, color)
+        self.table = geometry.table
+        self.matrices = [geometry.hidden, geometry.output, *color.parameters()]
+        self.beta1, self.beta2 = beta1, beta2
+        self.epsilon, self.weight_decay = epsilon, weight_decay
+        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.matrices]
+        self.table_moments = torch.zeros_like(self.table), torch.zeros_like(self.table)
+        self.table_steps = torch.zeros(*self.table.shape[:2], 1)
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Update all parameters from their gradients."""
+        self.steps += 1
+        for parameter, moments in zip(self.matrices, self.moments):
+            if parameter.grad is not None:
+                gradient = parameter.grad + self.weight_decay * parameter
+                parameter -= learning_rate * self._change(gradient, moments, self.steps)
+        if self.table.grad is None:
+            return
+        touched = (self.table.grad != 0).any(-1)
+        self.table_steps[touched] += 1
+        first, second = (moment[touched] for moment in self.table_moments)
+        moments = first, second
+        change = self._change(self.table.grad[touched], moments, self.table_steps[touched])
+        self.table[touched] -= learning_rate * change
+        for moment, updated in zip(self.table_moments, moments):
+            moment[touched] = updated
+
+    def _change(
+        self, gradient: Tensor, moments: tuple[Tensor, Tensor], steps: Tensor | int,
+    ) -> Tensor:  # fmt: skip
+        first, second = moments
+        first.lerp_(gradient, 1 - self.beta1)
+        second.lerp_(gradient * gradient, 1 - self.beta2)
+        corrected = second / (1 - self.beta2**steps)
+        return first / (1 - self.beta1**steps) / (corrected.sqrt() + self.epsilon)

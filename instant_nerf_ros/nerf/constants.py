@@ -1,0 +1,41 @@
+"""Constants that several backends share: what one kernel writes another one reads.
+
+A constant that only one module uses is in that module.
+"""
+
+# The field (Mueller et al. 2022, as tiny-cuda-nn has it today).
+FEATURES = 4  # of an entry of the hash table, on each level
+GEOMETRY = 16  # outputs of the geometry network: the log density, then features for the colour
+HARMONICS = 16  # real spherical harmonics up to degree 3
+PRIMES = 1, 2654435761, 805459861  # spatial hash, Mueller et al. 2022, eq. 4
+MAX_LOG_DENSITY = 10.0  # exp(10) per metre is opaque within a millimetre
+SAMPLES_PER_STEP = 2**13  # of a training step on a processor, unless the settings give a number
+
+# Ray marching and volume rendering.
+MAX_SAMPLES = 1024  # of a ray in front of its measured surface, as in instant-ngp
+MIN_TRANSMITTANCE = 1e-3  # samples behind this transmittance have no weight
+
+# The loss: names of its terms, in the order in which kernels write them.
+COLOR_TERMS = 'color', 'distortion', 'opacity'  # of any ray
+DEPTH_TERMS = 'depth', 'free_space'  # of rays with a measured distance
+LOSS_TERMS = COLOR_TERMS + DEPTH_TERMS
+MIN_OPACITY = 1e-3  # lower opacities count as this much in the entropy term
+
+# Keyframes and their error maps.
+MILLIMETRE = 0.001  # unit of the stored depths [m]
+MIN_COSINE = 0.05  # between a ray with depth and the optical axis
+SAMPLING_PRIOR = 2000.0  # rays that a new keyframe counts as having had, see sampling_weights
+TILE_COLUMNS, TILE_ROWS = 16, 12  # tiles of an image in the error map
+TILES = TILE_COLUMNS * TILE_ROWS
+ERROR_RATE = 0.1  # share by which one ray moves the error of its tile
+ERROR_FLOOR = 0.1  # least error of a tile, as a share of the mean error of its keyframe
+NO_ERROR = 0.003  # an error below one step of 8 bits
+
+# Density state of a voxel: whether training and rendering sample it.
+UNVISITED, EMPTY, SOLID = 0, 1, 2
+
+# Occupancy state of a voxel, as in nav_msgs/OccupancyGrid.
+OCCUPIED, FREE, UNKNOWN = 100, 0, -1
+MIN_VOTES = 2  # of keyframes, for a state other than unknown
+OCCUPIED_ODDS, FREE_ODDS = 3, 8  # misses per hit: up to 3 is occupied, more than 8 is free
+MAX_VOTES = 16  # in a voxel; with more, the older ones fade

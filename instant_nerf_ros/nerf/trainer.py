@@ -1,0 +1,119 @@
+"""Trainer: the training steps of the field, on the rays of keyframes and range sensors."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from instant_nerf_ros.nerf.capture.batches import sample_batch, update_error_map
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.ranges import Ranges
+from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
+from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+from instant_nerf_ros.nerf.field.train_step import StepResult
+from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probe_density
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.schedule import Schedule
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend
+
+PROBE_EVERY = 4  # steps between updates of the density of skipped voxels
+
+
+class Trainer:
+    """Owns the field, its optimizer and the schedule of the steps."""
+
+    def __init__(
+        self, config: Config, backend: Backend, keyframes: Keyframes, ranges: Ranges,
+        pseudo_depth: Ranges, random: np.random.Generator,
+    ) -> None:  # fmt: skip
+        """Train on keyframes, ranges and pseudo depth, as they are at each step."""
+        self.config, self.backend = config, backend
+        self.keyframes, self.ranges, self.pseudo_depth = keyframes, ranges, pseudo_depth
+        self.random = random
+        self.generator = torch.Generator(backend.DEVICE).manual_seed(config.seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.field = RadianceField(config.field, backend)
+        optimizer = config.optimizer
+        self.optimizer = backend.Adam(
+            self.field.geometry, self.field.color, optimizer.beta1, optimizer.beta2,
+            optimizer.epsilon, optimizer.weight_decay)
+        self.schedule = Schedule()
+        self.steps = self.discarded = 0  # discarded steps changed nothing: loss not finite
+        self._next: tuple[Rays, RaySources] | None = None  # batch of the next step, if sampled
+
+    def set_config(self, config: Config) -> None:
+        """Use other settings of sampling, loss and learning rate from the next step on."""
+        self.config = config
+
+    def data_added(self) -> None:
+        """Train at the full rate again, and include what is new in the next step."""
+        self.schedule.data_added()
+        self._next = None
+
+    def restore(self, steps: int, rays: int, stride: float, age: int) -> None:
+        """Continue at a step; see Schedule for the other arguments."""
+        self.steps = steps
+        self.schedule.restore(rays, stride, age)
+
+    def step(self, occupancy: OccupancyGrid) -> dict[str, float]:
+        """Take a step, and return the terms of the loss by name and their sum as 'loss'.
+
+        Raises RuntimeError if there is no keyframe, or if the backend fails.
+        """
+        batch, sources = self._next or self._sample_batch()
+        self._next = None
+        budget, count = self.schedule.budget(self.config.sampling, self.backend), len(batch)
+        try:
+            result = self.backend.train_step(
+                self.field, batch, occupancy, self.config, self._uniform(count),
+                self._uniform(count, 3), self.schedule.stride, budget)
+        except RuntimeError as error:  # tinycudann has no type for exhausted memory
+            self.schedule.reduce_budget(budget, error)
+            return self.step(occupancy)
+        self.schedule.step_done(count, len(result.positions), result.loss, budget)
+        if np.isfinite(result.loss):
+            self._apply(batch, sources, result, occupancy)
+        else:
+            self.discarded += 1
+        self.steps += 1
+        return {'loss': result.loss, **result.terms}
+
+    def _apply(
+        self, batch: Rays, sources: RaySources, result: StepResult, occupancy: OccupancyGrid,
+    ) -> None:  # fmt: skip
+        """Update parameters, occupancy grid and error map with the result of a step."""
+        rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
+
+        def optimize() -> None:
+            self.optimizer.step(rate)
+
+        def update_and_sample() -> None:  # what needs no evaluation of the field
+            occupancy.update_density(result.positions, result.densities)
+            update_error_map(
+                self.keyframes, self.backend, sources, batch.pixels, result.colors,
+                result.opacities)
+            self._next = self._sample_batch()
+
+        self.backend.run_concurrently(optimize, update_and_sample)
+        if self.steps % PROBE_EVERY == 0:
+            probe_density(
+                self.field, batch, self._uniform(len(batch)), result.medians, occupancy)
+        turn, remainder = divmod(self.steps, self.schedule.vote_every)
+        if not remainder:
+            integrate_rendered(
+                self.keyframes, turn % len(self.keyframes), occupancy, self.random, self.field,
+                self.config.sampling, self.schedule.stride)
+
+    def _sample_batch(self) -> tuple[Rays, RaySources]:
+        return sample_batch(
+            self.keyframes, self.ranges, self.pseudo_depth, self.backend, self.schedule.rays,
+            self.random, self.config.sampling.error_share)
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.backend.DEVICE)
