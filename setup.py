@@ -14,6 +14,7 @@ setup(
     maintainer_email='instant-nerf-ros@example.com',
     license='Apache-2.0',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
+    package_data={NAME: ['py.typed']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),

@@ -1,16 +1,21 @@
-"""How well a grid of three states agrees with another, as named figures."""
+"""Agreement of a grid of occupied, free and unknown cells with the ground truth."""
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import spatial
 
-from instant_nerf_ros.data.metrics import FREE, OCCUPIED, UNKNOWN, grown
+from instant_nerf_ros.data.metrics import FREE, OCCUPIED, UNKNOWN, dilate
 
 STATES = {'occupied': OCCUPIED, 'free': FREE, 'unknown': UNKNOWN}
+NEAR = 0.10  # m
 
 
-def aligned(states, origin, truth):
-    """Return the part of a grid (2D or 3D) that a truth covers, unknown where it does not reach.
+def aligned(
+    states: NDArray[np.int8], origin: ArrayLike,
+    truth: tuple[NDArray[np.int8], ArrayLike, float],
+) -> NDArray[np.int8]:  # fmt: skip
+    """Return a grid (2D or 3D) on the cells of the ground truth, unknown outside the grid.
 
-    truth: its states, origin [m] and voxel size [m]; both are on one lattice.
+    truth: states, origin [m] and voxel size [m]; both grids are on one lattice.
     """
     true_states, true_origin, size = truth
     shape = np.array(true_states.shape)
@@ -23,47 +28,49 @@ def aligned(states, origin, truth):
     return part
 
 
-def agreement(ours, truth):
-    """Return precision, recall and IoU of each state, and shares within one voxel [%].
+def agreement(states: NDArray[np.int8], truth: NDArray[np.int8]) -> dict[str, float | None]:
+    """Return precision, recall and IoU of each state, and fractions within one voxel [%].
 
-    A truth from other images cannot judge what it does not know: occupied and free are judged
-    where it does, unknown everywhere.
+    A ground truth from other images has unknown cells itself: occupied and free are evaluated
+    where it is known, unknown everywhere.
     """
     figures = {}
     for name, state in STATES.items():
-        judged = np.full(truth.shape, True) if state == UNKNOWN else truth != UNKNOWN
-        mine, true = (ours == state) & judged, truth == state
-        both = (mine & true).sum()
-        figures[f'{name}: precision [%]'] = share(both, mine.sum())
-        figures[f'{name}: recall [%]'] = share(both, true.sum())
-        figures[f'{name}: IoU [%]'] = share(both, (mine | true).sum())
-    mine, true, free = ours == OCCUPIED, truth == OCCUPIED, ours == FREE
-    judged = mine & grown(truth != UNKNOWN)
+        evaluated = np.full(truth.shape, True) if state == UNKNOWN else truth != UNKNOWN
+        ours, true = (states == state) & evaluated, truth == state
+        both = (ours & true).sum()
+        figures[f'{name}: precision [%]'] = percentage(both, ours.sum())
+        figures[f'{name}: recall [%]'] = percentage(both, true.sum())
+        figures[f'{name}: IoU [%]'] = percentage(both, (ours | true).sum())
+    ours, true, free = states == OCCUPIED, truth == OCCUPIED, states == FREE
+    evaluated = ours & dilate(truth != UNKNOWN)
     return figures | {
-        'occupied found, within a voxel [%]': share((true & grown(mine)).sum(), true.sum()),
-        'occupied correct, within a voxel [%]': share(
-            (judged & grown(true)).sum(), judged.sum()),
-        'free that is occupied [%]': share(
+        'occupied found, within a voxel [%]': percentage((true & dilate(ours)).sum(), true.sum()),
+        'occupied correct, within a voxel [%]': percentage(
+            (evaluated & dilate(true)).sum(), evaluated.sum()),
+        'free that is occupied [%]': percentage(
             (free & true).sum(), (free & (truth != UNKNOWN)).sum()),
-        'occupied called free [%]': share((free & true).sum(), true.sum()),
+        'occupied called free [%]': percentage((free & true).sum(), true.sum()),
     }
 
 
-def distances(ours, truth, size):
-    """Return the mean distances [cm] between occupied voxels both ways, and shares [%].
+def distances(
+    states: NDArray[np.int8], truth: NDArray[np.int8], size: float,
+) -> dict[str, float | None]:  # fmt: skip
+    """Return mean distances between occupied voxels in both directions [cm], and fractions [%].
 
-    All are None where there are none.
+    All are None if a grid has no occupied voxel. size: of a voxel [m].
     """
     names = ('from the map to the truth [cm]', 'from the truth to the map [cm]',
              'of the map within 10 cm [%]', 'of the truth within 10 cm [%]')
-    points = [np.argwhere(states == OCCUPIED) * size for states in (ours, truth)]
+    points = [np.argwhere(grid == OCCUPIED) * size for grid in (states, truth)]
     if not all(map(len, points)):
         return dict.fromkeys(names)
-    ways = [spatial.cKDTree(to).query(of)[0] for of, to in (points, points[::-1])]
-    return dict(zip(names, [100 * way.mean() for way in ways]
-                    + [100 * (way <= 0.10 + 1e-6).mean() for way in ways]))
+    nearest = [spatial.cKDTree(to).query(of)[0] for of, to in (points, points[::-1])]
+    return dict(zip(names, [100 * lengths.mean() for lengths in nearest]
+                    + [100 * (lengths <= NEAR + 1e-6).mean() for lengths in nearest]))
 
 
-def share(part, whole):
-    """Return a share in percent, None of nothing."""
+def percentage(part: float, whole: float) -> float | None:
+    """Return part / whole [%], None if whole is zero."""
     return 100 * part / whole if whole else None

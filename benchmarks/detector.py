@@ -1,4 +1,4 @@
-"""Worker: images through layers like those of a detection network; answers images per second."""
+"""Worker: runs layers like those of a detection network; returns images per second."""
 import time
 
 import torch
@@ -10,31 +10,31 @@ CHANNELS = 3, 32, 64, 128, 256, 512  # each layer halves the image
 SECONDS = 3.0
 
 
-def make():
-    """Return a function that takes one image through the network, and waits for it."""
-    device, kind = ('cuda', torch.half) if torch.cuda.is_available() else ('cpu', torch.float32)
+def make_network():
+    """Return a function that runs the network on one image and waits for the result."""
+    device, dtype = ('cuda', torch.half) if torch.cuda.is_available() else ('cpu', torch.float32)
     layers = []
     for inputs, outputs in zip(CHANNELS, CHANNELS[1:]):
         layers += [
             nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.SiLU(),
             nn.Conv2d(outputs, outputs, 3, padding=1), nn.SiLU()]
-    network = nn.Sequential(*layers).to(device, kind)
-    image = torch.rand(1, 3, *SIZE).to(device, kind)
+    network = nn.Sequential(*layers).to(device, dtype)
+    image = torch.rand(1, 3, *SIZE).to(device, dtype)
 
     @torch.inference_mode()
-    def see():
+    def run():
         network(image).sum().item()
-    return see
+    return run
 
 
 def main():
-    """Answer until standard input ends."""
-    see = make()
+    """Serve until standard input ends."""
+    run = make_network()
 
     def measure():
         begin, images = time.perf_counter(), 0
         while time.perf_counter() - begin < SECONDS:
-            see()
+            run()
             images += 1
         return images / (time.perf_counter() - begin)
     serve(measure)

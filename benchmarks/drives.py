@@ -1,61 +1,68 @@
-"""Paths of a robot, planned on a map and followed in the truth."""
+"""Drives of a robot: paths planned on a map, and followed among the true obstacles."""
 import math
+from pathlib import Path
 
 import numpy as np
-from agreement import share
-from environments import ask
+from agreement import percentage
+from environments import run_script
+from ground_truth import GroundTruth
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from instant_nerf_ros.data.metrics import FREE
 
 RADIUS = 0.18  # m, of the robot
 PAIRS = 200
-FINE = 20  # parts of the edge of a cell, to tell where the middle of the robot may be
-STEP = 0.005  # m, between the places of a path at which the robot may touch something
-TOLERANCE = 1e-3  # m: how much nearer it may come between two places that the planner checked
+SUBCELLS = 20  # along the edge of a cell, for the positions of the robot
+STEP = 0.005  # m, between the positions of a path that are tested for collisions
+TOLERANCE = 1e-3  # m: how much nearer it may come between two positions that the planner checked
+
+PlannedPath = NDArray[np.float64] | None  # (N, 2) m, None: the planner found none
 
 
-class Room:
-    """Where the middle of the robot may be on a map: what is not free, and beyond, is no way."""
+class ConfigurationSpace:
+    """The positions where the center of the robot may be on a map: where all around is free."""
 
-    def __init__(self, plan, truth, margin):
-        """Take a map (nx, ny) where the truth is, and what the planner keeps beside RADIUS [m]."""
-        fine = np.pad(plan == FREE, 1).repeat(FINE, axis=0).repeat(FINE, axis=1)
-        self.size = truth.size / FINE
-        self.origin = truth.origin[:2] - truth.size
-        # From anywhere in a fine cell to anywhere in another is a diagonal less than from
-        # middle to middle.
+    def __init__(self, cells: NDArray[np.int8], truth: GroundTruth, margin: float) -> None:
+        """Cells (nx, ny): a map on the cells of the ground truth; margin beyond RADIUS [m]."""
+        fine = np.pad(cells == FREE, 1).repeat(SUBCELLS, axis=0).repeat(SUBCELLS, axis=1)
+        self.size = truth.voxel_size / SUBCELLS
+        self.origin = truth.origin[:2] - truth.voxel_size
+        # From anywhere in a subcell to anywhere in another, the distance may be a diagonal less
+        # than between their centers.
         distance = ndimage.distance_transform_edt(fine) * self.size - math.sqrt(2) * self.size
         self.fits = distance >= RADIUS + margin
-        self._part, _ = ndimage.label(self.fits, np.ones((3, 3)))
+        self._component, _ = ndimage.label(self.fits, np.ones((3, 3)))
 
-    def places(self, count):
-        """Return random places (count, 2) [m] where the robot fits."""
+    def random_positions(self, count: int) -> NDArray[np.float64]:
+        """Return random positions (count, 2) [m] where the robot fits."""
         cells, random = np.argwhere(self.fits), np.random.default_rng(0)
         return self.origin + self.size * (cells[random.integers(len(cells), size=count)] + 0.5)
 
-    def paths(self, ends, python):
-        """Return a path (N, 2) [m] for each pair of ends (P, 2, 2) [m], None where there is none.
+    def plan(self, pairs: NDArray[np.float64], python: Path) -> list[PlannedPath]:
+        """Return a path for each pair of start and goal (P, 2, 2) [m].
 
-        The planner is not asked about places that nothing connects: it would search to no end.
+        The planner is only called if start and goal are connected: its search would not end.
         """
-        index = np.floor((ends - self.origin) / self.size).astype(int)
-        start, goal = self._part[tuple(np.moveaxis(index, -1, 0))].T
-        joined = np.flatnonzero((start == goal) & (start > 0))
-        paths = [None] * len(ends)
-        for number, path in zip(joined, ask(python, 'planner.py', {
+        index = np.floor((pairs - self.origin) / self.size).astype(int)
+        start, goal = self._component[tuple(np.moveaxis(index, -1, 0))].T
+        connected = np.flatnonzero((start == goal) & (start > 0))
+        paths: list[PlannedPath] = [None] * len(pairs)
+        for number, path in zip(connected, run_script(python, 'planner.py', {
                 'fits': self.fits, 'origin': self.origin, 'size': self.size,
-                'pairs': ends[joined]})):
+                'pairs': pairs[connected]})):
             paths[number] = path
         return paths
 
 
-def judge(paths, possible, boxes):
-    """Return the figures of paths on a map, where `possible` are those on the truth.
+def evaluate(
+    paths: list[PlannedPath], possible: list[PlannedPath], boxes: NDArray[np.float64],
+) -> dict[str, float | None]:  # fmt: skip
+    """Return the figures of paths on a map, where `possible` are those on the ground truth.
 
-    They are how many the truth allows, how many of these are planned on the map, how many of
-    those touch a box (B, 2, 2), and how deep at most; and the successes as a share of what the
-    truth allows.
+    They are how many the ground truth allows, how many of these are planned on the map, how many
+    of those collide with a box (B, 2, 2), and how deep at most; and the successes as a percentage
+    of what the ground truth allows.
     """
     planned = [path for path, true in zip(paths, possible)
                if path is not None and true is not None]
@@ -66,20 +73,20 @@ def judge(paths, possible, boxes):
         'collisions': collisions,
         'deepest [cm]': 100 * (RADIUS - min(clearance(path, boxes) for path in planned))
         if collisions else None,
-        'success [%]': share(len(planned) - collisions, allowed)}
+        'success [%]': percentage(len(planned) - collisions, allowed)}
 
 
-def collides(path, boxes):
-    """Return whether the robot touches a box (B, 2, 2) on the way along a path (N, 2) [m]."""
+def collides(path: NDArray[np.float64], boxes: NDArray[np.float64]) -> bool:
+    """Return whether the robot touches a box (B, 2, 2) along a path (N, 2) [m]."""
     return bool(clearance(path, boxes) < RADIUS - TOLERANCE)
 
 
-def clearance(path, boxes):
-    """Return the distance [m] from the way along a path (N, 2) to the nearest box (B, 2, 2)."""
+def clearance(path: NDArray[np.float64], boxes: NDArray[np.float64]) -> float:
+    """Return the distance [m] from a path (N, 2) to the nearest box (B, 2, 2)."""
     nearest = math.inf
     for begin, end in zip(path[:-1], path[1:]):
         count = max(2, math.ceil(np.linalg.norm(end - begin) / STEP) + 1)
-        places = np.linspace(begin, end, count)[:, None]
-        gaps = np.maximum(np.maximum(boxes[:, 0] - places, places - boxes[:, 1]), 0)
+        positions = np.linspace(begin, end, count)[:, None]
+        gaps = np.maximum(np.maximum(boxes[:, 0] - positions, positions - boxes[:, 1]), 0)
         nearest = min(nearest, np.sqrt(np.square(gaps).sum(-1).min()))
     return nearest

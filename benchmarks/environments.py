@@ -1,34 +1,37 @@
-"""Environments of their own for what we are compared with and judged by."""
+"""Separate Python environments for the programs that this package is compared with."""
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 
 
-def interpreter(name, *steps):
-    """Return the interpreter of the environment `name`, made when first asked for.
+def interpreter(name: str, *installs: Sequence[str]) -> Path:
+    """Return the interpreter of the environment `name`, which is created at the first call.
 
-    steps: the arguments of pip, one after the other.
+    installs: the arguments of pip, one call after the other.
     """
     folder = HERE / name
     python, ready = folder / 'bin' / 'python', folder / '.ready'
     if not ready.exists():
-        print(f'installing {", ".join(steps[-1])} ...', flush=True)
+        print(f'installing {", ".join(installs[-1])} ...', flush=True)
         subprocess.run([sys.executable, '-m', 'venv', '--clear', folder], check=True)
-        for step in steps:
+        for arguments in installs:
             subprocess.run([python, '-m', 'pip', 'install', '--quiet',
-                            '--disable-pip-version-check', *step], check=True)
+                            '--disable-pip-version-check', *arguments], check=True)
         (folder / '.gitignore').write_text('*\n')
         ready.touch()
     return python
 
 
-def ask(python, script, request):
-    """Return what a script there answers to a request, pickled on its standard input and output.
+def run_script(python: Path, script: str, request: Any) -> Any:
+    """Return the result of a script of this folder, run by an interpreter.
 
-    Raises RuntimeError with what it said if it failed.
+    Request and result are pickled, on its standard input and output. Raises RuntimeError, with
+    its standard error, if it fails.
     """
     process = subprocess.run(
         [python, '-I', HERE / script], input=pickle.dumps(request), capture_output=True)

@@ -1,4 +1,4 @@
-"""What images cost on their way from the camera to the keyframes, and how long they take."""
+"""The cost of image input: CPU time from camera to keyframe, and latency."""
 import contextlib
 import os
 import statistics
@@ -11,28 +11,28 @@ from report import ROOT, Table
 
 SIZES = (640, 480), (1280, 720)
 RATE = 30.0  # Hz
-SETTLE = 4.0  # seconds until all have found each other
-LATE = 0.4  # seconds by which TF comes after its image, where it is late
+DISCOVERY_TIME = 4.0  # seconds, of DDS
+TF_DELAY = 0.4  # seconds from an image to its TF, if TF is late
 HERE = Path(__file__).parent
 
 
 def measure(options):
-    """Return the tables of CPU time, without training beside it, and of delays, with training."""
-    costs = [[_run(size, options.seconds, mode, 0.0) for mode in ('taking', 'voting')]
+    """Return the tables of CPU time without training, and of latency with training."""
+    costs = [[_run(size, options.seconds, mode, 0.0) for mode in ('input', 'voting')]
              for size in SIZES]
     delays = [_run(size, options.seconds, 'training', late) for size in SIZES
-              for late in (0.0, LATE)]
+              for late in (0.0, TF_DELAY)]
     return [
         Table(['RGB-D at 30 Hz', 'intake [cores]', 'and its votes on the map [cores]',
                'images that came', 'keyframes a second', 'lost'], [
-            [_name(size), taking['cores'], voting['cores'], taking['images'],
-             taking['keyframes'] / options.seconds, taking['lost'] + voting['lost']]
-            for size, (taking, voting) in zip(SIZES, costs)]),
+            [_name(size), images['cores'], voting['cores'], images['images'],
+             images['keyframes'] / options.seconds, images['lost'] + voting['lost']]
+            for size, (images, voting) in zip(SIZES, costs)]),
         Table(['while training', 'TF comes later by [s]', 'image to keyframe, median [ms]',
                'images that came', 'lost'], [
             [_name(size), late, 1e3 * run['delay'], run['images'], run['lost']]
             for (size, late), run in zip(
-                [(size, late) for size in SIZES for late in (0.0, LATE)], delays)])]
+                [(size, late) for size in SIZES for late in (0.0, TF_DELAY)], delays)])]
 
 
 def _name(size):
@@ -40,23 +40,23 @@ def _name(size):
 
 
 def measure_rest(options):
-    """Return the table of CPU time as all is learnt and no image comes."""
+    """Return the table of CPU time after convergence, without new images."""
     with _mapping('training') as (node, statuses, pid):
         with _camera(SIZES[0], 0.0):
             _spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
-            _spin(node, SETTLE)
+            _spin(node, DISCOVERY_TIME)
         _spin_until(node, lambda: statuses[-1]['state'] == 'resting', 600.0)
         used, begin = _cpu_time(pid), time.monotonic()
         _spin(node, options.seconds)
         share = (_cpu_time(pid) - used) / (time.monotonic() - begin)
-    return [Table(['mapper_node at rest', 'cores'], [['no image, nobody subscribed', share]])]
+    return [Table(['mapper_node at rest', 'cores'], [['no image, no subscriber', share]])]
 
 
 @contextlib.contextmanager
 def _mapping(mode):
-    """Run a mapper_node; yield a node, the diagnostics that come to it, and the process's number.
+    """Run a mapper_node; yield a node, the diagnostics that it receives, and the process id.
 
-    They are {name: value}, the newest last.
+    The diagnostics are {name: value}, the newest last.
     """
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
@@ -85,10 +85,10 @@ def _camera(size, late):
 
 
 def _run(size, seconds, mode, late):
-    """Return what a mapper_node shows of a camera of a size in so many seconds."""
+    """Return the figures of a mapper_node with a camera of a size, over so many seconds."""
     with _mapping(mode) as (node, statuses, pid), _camera(size, late):
         _spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
-        _spin(node, SETTLE)
+        _spin(node, DISCOVERY_TIME)
         first, used, begin = statuses[-1], _cpu_time(pid), time.monotonic()
         count = len(statuses)
         _spin(node, seconds)
@@ -111,7 +111,7 @@ def _lost(status):
 
 
 def _cpu_time(pid):
-    """Return the seconds that all threads of a process have computed."""
+    """Return the CPU seconds of all threads of a process."""
     fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
 
@@ -128,13 +128,13 @@ def _spin_until(node, condition, timeout):
     while not condition():
         if time.monotonic() > end:
             raise RuntimeError(
-                'the mapper does not get that far: is ROS 2 there, and /dev/shm large?')
+                'the mapper does not respond: is ROS 2 installed, and /dev/shm large enough?')
         rclpy.spin_once(node, timeout_sec=0.1)
 
 
 @contextlib.contextmanager
 def _process(program, *arguments):
-    """Run a program beside this one, until the end."""
+    """Run a program of this folder for the duration of the context."""
     process = subprocess.Popen(
         [sys.executable, HERE / program, *arguments], stdout=subprocess.DEVNULL)
     try:

@@ -1,4 +1,7 @@
-"""An RGB-D camera that moves half a metre a second: width, height, rate, and how late TF comes."""
+"""An RGB-D camera that moves at half a metre a second.
+
+Usage: intake_camera.py WIDTH HEIGHT RATE TF_DELAY
+"""
 import collections
 import signal
 import sys
@@ -22,7 +25,7 @@ from instant_nerf_ros.ros.conversions import (
 SPEED = 0.5  # m/s
 
 
-def main(width, height, rate, late):
+def main(width: int, height: int, rate: float, tf_delay: float) -> None:
     """Publish until SIGTERM."""
     # rclpy's own handler would shut the context down between two messages.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -35,22 +38,22 @@ def main(width, height, rate, late):
     images, depths, infos = (
         node.create_publisher(kind, topic, qos_profile_sensor_data)
         for kind, topic in ((Image, 'image'), (Image, 'depth'), (CameraInfo, 'camera_info')))
-    broadcaster, waiting = TransformBroadcaster(node), collections.deque()
+    broadcaster, pending = TransformBroadcaster(node), collections.deque()
     begin, count = time.monotonic(), 0
     while rclpy.ok():
         stamp_ns = node.get_clock().now().nanoseconds
         T_map_camera = np.eye(4)
-        # To and fro on a line that creeps sideways, so that every place is a new one.
+        # Back and forth along a line that moves sideways, so that every viewpoint is new.
         T_map_camera[:2, 3] = abs((SPEED * count / rate) % 4.0 - 2.0), 0.002 * count
-        waiting.append((stamp_ns, T_map_camera))
+        pending.append((stamp_ns, T_map_camera))
         infos.publish(camera_info_message(camera, stamp_ns, 'camera'))
         for publisher, message in ((images, color_message), (depths, depth_message)):
             message.header.stamp = time_message(stamp_ns)
             publisher.publish(message)
-        while waiting and stamp_ns - waiting[0][0] >= late * 1e9:
+        while pending and stamp_ns - pending[0][0] >= tf_delay * 1e9:
             broadcaster.sendTransform(transform_message(
-                waiting[0][1], waiting[0][0], 'map', 'camera'))
-            waiting.popleft()
+                pending[0][1], pending[0][0], 'map', 'camera'))
+            pending.popleft()
         count += 1
         time.sleep(max(0.0, begin + count / rate - time.monotonic()))
 

@@ -1,40 +1,41 @@
-"""What closing a loop does: poses that drift, corrected later, beside those that were right."""
+"""The effect of loop closures: drifting poses that are corrected, beside exact poses."""
 import time
 
 import numpy as np
 from agreement import agreement, aligned
-from datasets import load, load_truth
-from quality import judge
+from datasets import load, load_ground_truth
+from quality import evaluate
 from report import Table
 from scipy.spatial.transform import Rotation
 
 DISTANCE, ANGLE = 0.15, 3.0  # m, degrees around the vertical: drift of the last image
-LEARNT = 30.0  # seconds of training before the loop is closed
+BEFORE = 30.0  # seconds of training before the loop closure
 MARKS = 5.0, 15.0  # seconds of training after that
 
 
 def measure(options):
-    """Return the table of what is learnt after a loop was closed, of one run."""
+    """Return the table of the quality before and after a loop closure, of one run."""
     rows = []
     for with_depth in (True, False):
         scene = load('kitchen', with_depth)
         if scene is None:
             break
         scene.trained()  # compiles
-        truth = load_truth('kitchen')
+        truth = load_ground_truth('kitchen')
         drifts = [_drift(share) for share in np.linspace(0, 1, len(scene.train))]
-        right = _learnt(scene, [np.eye(4)] * len(drifts))
-        wrong = _learnt(scene, drifts)
-        rows.append([scene.title, 'before', *_judged(wrong, scene, truth),
-                     *_judged(right, scene, truth), None])
+        exact, _ = _mapper(scene, [np.eye(4)] * len(drifts))
+        drifted, ids = _mapper(scene, drifts)
+        rows.append([scene.title, 'before', *_figures(drifted, scene, truth),
+                     *_figures(exact, scene, truth), None])
         begin = time.perf_counter()
-        wrong.correct({number: np.linalg.inv(drift) for number, drift in enumerate(drifts)})
+        drifted.correct_poses(
+            {number: np.linalg.inv(drift) for number, drift in zip(ids, drifts)})
         seconds = time.perf_counter() - begin
         for since, mark in zip((0.0, *MARKS), MARKS):
-            for mapper in (wrong, right):
+            for mapper in (drifted, exact):
                 _train(mapper, mark - since)
-            rows.append([scene.title, f'{mark:g} s after', *_judged(wrong, scene, truth),
-                         *_judged(right, scene, truth), seconds if mark == MARKS[0] else None])
+            rows.append([scene.title, f'{mark:g} s after', *_figures(drifted, scene, truth),
+                         *_figures(exact, scene, truth), seconds if mark == MARKS[0] else None])
     return [Table([
         'scene', 'loop closed', 'drifted: PSNR [dB]', 'depth L1 [cm]', 'occupied found [%]',
         'correct [%]', 'never drifted: PSNR [dB]', 'depth L1 [cm]', 'occupied found [%]',
@@ -42,20 +43,22 @@ def measure(options):
 
 
 def _drift(share):
-    """Return T_drifted_true (4, 4) of an image, a share of the way to the last one."""
+    """Return T_drifted_true (4, 4) of an image: a share of the drift of the last one."""
     T_drifted_true = np.eye(4)
     T_drifted_true[:3, :3] = Rotation.from_euler('z', share * ANGLE, degrees=True).as_matrix()
     T_drifted_true[0, 3] = share * DISTANCE
     return T_drifted_true
 
 
-def _learnt(scene, drifts):
+def _mapper(scene, drifts):
+    """Return a mapper of images with drifting poses after BEFORE seconds, and the keyframe ids."""
     mapper = scene.mapper()
-    for frame, drift in zip(scene.train, drifts):
+    ids = [
         mapper.add(frame.image, frame.camera, drift @ frame.T_world_camera,
                    frame.depth if scene.with_depth else None)
-    _train(mapper, LEARNT)
-    return mapper
+        for frame, drift in zip(scene.train, drifts)]
+    _train(mapper, BEFORE)
+    return mapper, ids
 
 
 def _train(mapper, seconds):
@@ -64,10 +67,10 @@ def _train(mapper, seconds):
         mapper.step()
 
 
-def _judged(mapper, scene, truth):
+def _figures(mapper, scene, truth):
     grid = mapper.voxels()
-    found = agreement(aligned(
-        grid.states, grid.origin, (truth.states, truth.origin, truth.size)), truth.states)
-    return [*map(float, judge(mapper, scene.held_out)),
-            found['occupied found, within a voxel [%]'],
-            found['occupied correct, within a voxel [%]']]
+    figures = agreement(aligned(
+        grid.states, grid.origin, (truth.states, truth.origin, truth.voxel_size)), truth.states)
+    return [*map(float, evaluate(mapper, scene.held_out)),
+            figures['occupied found, within a voxel [%]'],
+            figures['occupied correct, within a voxel [%]']]

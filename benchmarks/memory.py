@@ -1,19 +1,19 @@
-"""Worker: a session of 500 keyframes of 640 x 480 with depth, in a process of its own."""
+"""Worker: a session of 500 keyframes of 640 x 480 with depth, in a separate process."""
 import functools
 import time
 
 import numpy as np
 from workers import serve
 
-from instant_nerf_ros.nerf import Camera, Config, Mapper
+from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
 
 KEYFRAMES, STEPS = 500, 100
 CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
-DISTANCE = 2.0  # m, of all that is seen
+DISTANCE = 2.0  # m, depth of all pixels
 
 
 def pose(number):
-    """Return the pose (4, 4) of a camera that goes round in circles and looks ahead."""
+    """Return the pose (4, 4) of a camera on a spiral that faces its direction of motion."""
     angle = 2 * np.pi * number / 50
     ahead = np.array([-np.sin(angle), np.cos(angle), 0.0])
     right = np.array([np.cos(angle), np.sin(angle), 0.0])
@@ -24,7 +24,7 @@ def pose(number):
 
 
 def peak_mebibytes():
-    """Return the most memory that this process had; getrusage would count its parent, too."""
+    """Return the peak memory of this process; getrusage would include that of its parent."""
     with open('/proc/self/status') as file:
         line = next(line for line in file if line.startswith('VmHWM'))
     return int(line.split()[1]) / 1024
@@ -36,7 +36,8 @@ def session():
     random = np.random.default_rng(0)
     size = CAMERA.height, CAMERA.width
     depth = np.full(size, DISTANCE, dtype=np.float32)
-    mapper, first = Mapper(Config()), None
+    mapper = Mapper(replace(Config(), {'keyframes.held_out_every': 0}))
+    first = None
     for number in range(KEYFRAMES):
         image = random.integers(256, size=(*size, 3), dtype=np.uint8)
         begin = time.perf_counter()

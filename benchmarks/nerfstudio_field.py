@@ -1,6 +1,6 @@
-"""Worker, in an environment of its own: steps of nerfstudio's torch field.
+"""Worker, in a separate environment: training steps of nerfstudio's torch field.
 
-Usage: nerfstudio_field.py FILE, an .npz of `positions` (N, 3) in [0, 1]. Answers the seconds of
+Usage: nerfstudio_field.py FILE, an .npz of `positions` (N, 3) in [0, 1]. Returns the seconds of
 one step on these samples: forward, backward, Adam.
 """
 import json
@@ -43,7 +43,7 @@ def make_step(positions):
 
 
 def main():
-    """Answer until standard input ends."""
+    """Serve until standard input ends."""
     step = make_step(torch.from_numpy(np.load(sys.argv[1])['positions']))
     for _ in sys.stdin:
         begin = time.perf_counter()

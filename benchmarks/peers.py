@@ -1,4 +1,4 @@
-"""Our field against nerfstudio's in torch: same machine, same batch, in turns."""
+"""Our field against nerfstudio's in torch: on one machine, on one batch, in alternation."""
 import contextlib
 import tempfile
 from pathlib import Path
@@ -9,13 +9,13 @@ from report import Table
 from workers import Worker
 
 ROUNDS = 5
-# What importing the fields needs; nerfstudio as a whole asks for some hundred packages more.
+# What importing the fields needs; all of nerfstudio needs about a hundred more packages.
 COMPLETE = 'torch==2.13.0', 'numpy', 'jaxtyping', 'rich', 'msgspec', 'websockets'
 ALONE = 'nerfstudio==1.1.5', 'nerfacc==0.5.2', 'viser==0.2.7', 'imageio'
 
 
 def measure(options):
-    """Return the table of all, with how many times faster we are."""
+    """Return the table of all, with their times as multiples of ours."""
     python = interpreter('.peer-venv', COMPLETE, ('--no-deps', *ALONE))
     theirs = {'python': python, 'isolated': True}
     with contextlib.ExitStack() as stack:
@@ -25,8 +25,8 @@ def measure(options):
             for name, script, settings in (
                 ('instant_nerf_ros', 'our_field.py', {}),
                 ('nerfstudio', 'nerfstudio_field.py', theirs),
-                # Where cores are few or shared, threads that spin as they wait cost more than
-                # they bring; so the peer also gets what is best for it then.
+                # With few or shared cores, threads that spin while they wait cost more than they
+                # gain; so the peer also runs with the settings that are best for it then.
                 ('nerfstudio, OMP_WAIT_POLICY=PASSIVE', 'nerfstudio_field.py',
                  {**theirs, 'OMP_WAIT_POLICY': 'PASSIVE'}),
                 ('nerfstudio, one thread', 'nerfstudio_field.py',

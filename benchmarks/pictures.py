@@ -1,4 +1,4 @@
-"""Pictures of maps beside their truth: from above, with the drives, and as voxels."""
+"""Pictures of maps beside the ground truth: from above, with the drives, and as voxels."""
 import sys
 from pathlib import Path
 
@@ -9,28 +9,28 @@ from PIL import Image
 from instant_nerf_ros.data.metrics import OCCUPIED
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / 'examples'))
-from drawing import INK, MARGIN, PAPER, TEXT, TITLE, plan_picture, write  # noqa: E402
+from drawing import INK, MARGIN, PAPER, TEXT, TITLE, map_picture, write  # noqa: E402
 
 PANEL = 480  # pixels, about the width of a map
 COLUMNS, GAP = 3, 24  # of panels, pixels between them
-MOST_PATHS = 60  # in a map, and those that collide
+MAX_PATHS = 60  # in a map, and all those that collide
 PATH, COLLISION = (60, 130, 180), (214, 60, 40)
-HIGHEST = 1.6  # m; what is higher is left out, or one could not look in
-AZIMUTH, ELEVATION = np.radians(65.0), np.radians(50.0)  # from where one looks at voxels
-LIGHT = {0: 0.80, 1: 0.66, 2: 1.0}  # of the faces of a voxel, by the axis they look along
+MAX_HEIGHT = 1.6  # m; higher voxels would hide the rooms
+AZIMUTH, ELEVATION = np.radians(65.0), np.radians(50.0)  # of the viewpoint of voxels
+LIGHT = {0: 0.80, 1: 0.66, 2: 1.0}  # on the faces of a voxel, by the axis of their normal
 
 
 def plans(title, panels, origin, size):
     """Return a picture (H, W, 3) of maps side by side.
 
-    panels: (heading, cells (nx, ny), paths (N, 2) [m] on them, which of these collide).
+    panels: (heading, cells (nx, ny), paths (N, 2) [m], which of these collide).
     """
     known = np.argwhere(np.any([cells != -1 for _, cells, *_ in panels], axis=0))
     low, high = known.min(0), known.max(0) + 1
     zoom, pictures = max(2, round(PANEL / (high - low)[0])), []
     for heading, cells, paths, collide in panels:
-        picture = plan_picture(np.flipud(cells[low[0]:high[0], low[1]:high[1]].T), zoom)
-        clear = [(path, False) for path, hit in zip(paths, collide) if not hit][:MOST_PATHS]
+        picture = map_picture(np.flipud(cells[low[0]:high[0], low[1]:high[1]].T), zoom)
+        clear = [(path, False) for path, hit in zip(paths, collide) if not hit][:MAX_PATHS]
         for path, hit in clear + [(path, True) for path, hit in zip(paths, collide) if hit]:
             points = ((path - origin) / size - low) * zoom
             points[:, 1] = picture.shape[0] - points[:, 1]
@@ -50,8 +50,8 @@ def spaces(title, panels, size):
 
 
 def voxel_picture(occupied, size):
-    """Return a picture of voxels (nx, ny, nz) in a parallel projection, coloured by height."""
-    top = round(HIGHEST / size)
+    """Return a picture of voxels (nx, ny, nz) in a parallel projection, colored by height."""
+    top = round(MAX_HEIGHT / size)
     occupied = np.pad(occupied[:, :, :top], 1)
     sine, cosine = np.sin(AZIMUTH), np.cos(AZIMUTH)
     right = np.array([-sine, cosine, 0.0])
@@ -66,7 +66,7 @@ def voxel_picture(occupied, size):
     levels = np.linspace(0, 255, top).astype(np.uint8)[:, None]
     ramp = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
     for axis in range(3):
-        side = -1 if ahead[axis] > 0 else 1  # the face that looks at us
+        side = -1 if ahead[axis] > 0 else 1  # of the face that is turned to the viewer
         shown = np.argwhere(occupied & ~np.roll(occupied, -side, axis))
         others = [other for other in range(3) if other != axis]
         square = np.zeros((4, 3))
@@ -83,13 +83,13 @@ def voxel_picture(occupied, size):
 
 
 def save(path, picture):
-    """Write a picture as a small PNG: few colours are enough."""
+    """Write a picture as a PNG of 128 colors, which keeps it small."""
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _framed(title, pictures):
-    """Return pictures of the same size with their headings, COLUMNS in a row, under a title."""
+    """Return pictures of one size with their headings, COLUMNS in a row, under a title."""
     height, width = pictures[0][1].shape[:2]
     top, pitch = MARGIN + TITLE + 16, TEXT + 16 + height + GAP
     columns, rows = min(COLUMNS, len(pictures)), -(-len(pictures) // COLUMNS)

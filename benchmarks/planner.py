@@ -1,4 +1,4 @@
-"""Paths of a robot over a map, planned by OMPL; a script for an environment with it."""
+"""Paths of a robot on a map, planned by OMPL; a script for an environment with it."""
 import pickle
 import sys
 
@@ -7,13 +7,13 @@ from ompl import base, geometric, util
 
 SECONDS = 2.0  # to find a path
 SHORTEN = 0.2  # s, to shorten it
-STEP = 0.01  # m, between the places of a path that are checked
+STEP = 0.01  # m, between the positions of a path that are checked
 
 
 def plan(request):
-    """Return for each pair a path (N, 2) [m], or None where none was found.
+    """Return for each pair a path (N, 2) [m], or None if none was found.
 
-    request: fits (nx, ny) bool, where the middle of the robot may be; origin (2,), the corner of
+    request: fits (nx, ny) bool, where the center of the robot may be; origin (2,), the corner of
     fits[0, 0] [m]; size of its cells [m]; pairs (P, 2, 2), starts and goals [m].
     """
     util.setLogLevel(util.LOG_NONE)
@@ -37,11 +37,11 @@ def plan(request):
 
 
 def _path(setup, space, start, goal):
-    """Return the path between two places, shortened as OMPL does by default."""
+    """Return the path between two positions, shortened as OMPL does by default."""
     setup.clear()
     ends = space.allocState(), space.allocState()
-    for state, place in zip(ends, (start, goal)):
-        state[0], state[1] = map(float, place)
+    for state, position in zip(ends, (start, goal)):
+        state[0], state[1] = map(float, position)
     setup.setStartAndGoalStates(*ends)
     setup.solve(SECONDS)
     if not setup.haveExactSolutionPath():

@@ -1,4 +1,4 @@
-"""What a view costs, idle and while training, and what a long session costs in memory."""
+"""The time of rendering a view, idle and while training, and the memory of a long session."""
 import time
 
 import numpy as np
@@ -7,7 +7,7 @@ from report import Table
 from workers import Worker
 
 SIZES = (160, 120), (320, 240)
-VIEWS = 20  # at least, for each figure
+VIEWS = 20  # for each figure
 
 
 def measure(options):
@@ -21,7 +21,7 @@ def measure(options):
     for size in SIZES:
         _times(mapper, scene, size, 0)  # warm
         idle, _ = _times(mapper, scene, size, 0)
-        # A request that comes as a step begins waits for it to end.
+        # A request at the beginning of a step waits until the step is done.
         training, waiting = _times(mapper, scene, size, 1)
         rows.append([f'{size[0]} x {size[1]}', np.median(idle), np.median(training),
                      np.median(waiting), np.max(waiting)])
@@ -30,7 +30,7 @@ def measure(options):
 
 
 def measure_memory(options):
-    """Return the table of memory and start-up, in a new process with warm caches."""
+    """Return the table of memory and start-up time, in a new process with warm caches."""
     load_rgbd().trained()
     with Worker('memory.py') as worker:
         result = worker.measure()
@@ -38,8 +38,8 @@ def measure_memory(options):
 
 
 def _times(mapper, scene, size, steps):
-    """Return milliseconds of each render, and of each with some steps before it."""
-    renders, all_in = [], []
+    """Return the milliseconds of each rendering, without and with the steps before it."""
+    renders, totals = [], []
     for number in range(VIEWS):
         frame = scene.held_out[number % len(scene.held_out)]
         camera = frame.camera.scaled(*size)
@@ -50,5 +50,5 @@ def _times(mapper, scene, size, steps):
         mapper.render(camera, frame.T_world_camera)
         end = time.perf_counter()
         renders.append(1e3 * (end - stepped))
-        all_in.append(1e3 * (end - begin))
-    return renders, all_in
+        totals.append(1e3 * (end - begin))
+    return renders, totals

@@ -1,4 +1,4 @@
-"""Results: tables in the terminal and in docs/performance.md, figures as JSON."""
+"""Results: tables in the terminal and in docs/reference/results.md, figures as JSON."""
 import dataclasses
 import datetime
 import importlib.metadata
@@ -9,16 +9,16 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / 'docs' / 'performance.md'
+DOCUMENT = ROOT / 'docs' / 'reference' / 'results.md'
 RESULTS = ROOT / 'benchmarks' / 'results'
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Figures under headings; a cell is a text, a number, or None where there is no figure."""
+    """Figures under headings; a cell is a text, a number, or None if there is no figure."""
 
-    headings: list
-    rows: list
+    headings: list[str]
+    rows: list[list[str | float | None]]
 
     def __str__(self):
         """Return it in Markdown."""
@@ -42,7 +42,7 @@ def spread(values):
 
 
 def conditions():
-    """Return a line that names the machine, what runs on it, and how busy it was before."""
+    """Return a line with the machine, the versions of its software, and its load before."""
     versions = ', '.join(
         f'{name} {importlib.metadata.version(name)}' for name in ('torch', 'numba', 'numpy'))
     return (
@@ -58,7 +58,7 @@ def _processor():
 
 
 def publish(name, where, tables, keep):
-    """Print the tables of a benchmark and, to keep them, write them to their files."""
+    """Print the tables of a benchmark; if `keep`, write them to their files."""
     text = '\n\n'.join([where, *map(str, tables)])
     print(f'\n{name}\n\n{text}\n', flush=True)
     if not keep or not any(table.rows for table in tables):

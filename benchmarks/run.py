@@ -1,4 +1,4 @@
-"""Measure speed and quality; make bench runs all of it, which takes about an hour."""
+"""Measure speed and quality; `make bench` runs all of it, which takes about an hour."""
 import argparse
 import sys
 
@@ -38,8 +38,8 @@ def parse_options():
     parser.add_argument('--seconds', type=float, default=30.0,
                         help='time of each measurement of speed (30)')
     parser.add_argument('--marks', type=float, nargs='+', default=[5.0, 15.0, 60.0, 300.0],
-                        metavar='S', help='times of training to judge quality at (5 15 60 300)')
-    parser.add_argument('--seeds', type=int, default=3, help='runs of each quality (3)')
+                        metavar='S', help='training times to measure quality at (5 15 60 300)')
+    parser.add_argument('--seeds', type=int, default=3, help='runs for each figure of quality (3)')
     parser.add_argument('--dry', action='store_true', help='print, but do not write to docs/')
     options = parser.parse_args()
     options.marks.sort()

@@ -1,21 +1,21 @@
-"""Measurements in processes of their own: what is compared shares nothing but the machine."""
+"""Measurements in separate processes: what is compared shares nothing but the machine."""
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-# The engine chooses how threads wait, for its own process; others choose for themselves.
+# The library sets how threads wait in its own process; the workers use their own settings.
 THREAD_SETTINGS = 'OMP_', 'GOMP_', 'KMP_', 'MKL_'
 
 
 class Worker:
-    """A script that measures something each time it is asked; see `serve`."""
+    """A script that measures something on request; see `serve`."""
 
     def __init__(self, script, *arguments, python=sys.executable, isolated=False, **variables):
-        """Start it with environment variables, and wait until it is warm.
+        """Start it with environment variables, and wait for a first measurement.
 
-        isolated: the interpreter sees its own packages only.
+        isolated: the interpreter imports only the packages of its own environment.
         """
         environment = {
             name: value for name, value in os.environ.items()
@@ -49,6 +49,6 @@ class Worker:
 
 
 def serve(measure):
-    """Answer each line of standard input by the result of a measurement, as JSON."""
+    """Write the result of a measurement, as JSON, for each line of standard input."""
     for _ in sys.stdin:
         print(json.dumps(measure()), flush=True)

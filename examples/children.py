@@ -1,31 +1,35 @@
-"""Processes of a program that end when it ends, and say why when they end too early."""
+"""Child processes: nodes that end with their parent, and report why if they end too early."""
 import ctypes
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 # (signal, seconds until the next one)
-ENDING = ((signal.SIGINT, 6.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+SIGNALS = ((signal.SIGINT, 6.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 LAST_LINES = 12
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 
 class ChildError(Exception):
-    """A process ended that should not have, or with an error."""
+    """A process ended unexpectedly or with an error."""
 
 
 class Children:
-    """Nodes of the package, each in a process of its own with a log file."""
+    """Nodes of the package, each in a separate process with a log file."""
 
-    def __init__(self, log_folder):
-        """Keep the folder of the logs (Path)."""
+    def __init__(self, log_folder: str | Path) -> None:
+        """Write logs to a folder."""
         self._log_folder = Path(log_folder)
-        self._processes = {}  # name: Popen
+        self._processes: dict[str, subprocess.Popen] = {}
 
-    def start(self, name, parameters, remappings=()):
+    def start(
+        self, name: str, parameters: Mapping[str, object],
+        remappings: Iterable[tuple[str, str]] = (),
+    ) -> None:  # fmt: skip
         """Start a node with parameters {name: value} and remappings [(from, to)]."""
         arguments = []
         for key, value in parameters.items():
@@ -40,8 +44,8 @@ class Children:
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its children
                 preexec_fn=_end_with_parent)
 
-    def running(self, name):
-        """Return whether it runs; raise ChildError, with its last words, if it has failed."""
+    def running(self, name: str) -> bool:
+        """Return whether a node runs. Raises ChildError, with the end of its log, if it failed."""
         status = self._processes[name].poll()
         if status:
             lines = self._log(name).read_text(errors='replace').splitlines()[-LAST_LINES:]
@@ -49,10 +53,10 @@ class Children:
                 [f'{name} ended with status {status}; the end of {self._log(name)}:', *lines]))
         return status is None
 
-    def end(self):
-        """End them, by ever stronger signals where they do not."""
+    def end(self) -> None:
+        """End all, with a stronger signal if one is ignored."""
         processes = self._processes.values()
-        for number, patience in ENDING:
+        for number, patience in SIGNALS:
             for process in processes:
                 if process.poll() is None:
                     process.send_signal(number)
@@ -66,7 +70,7 @@ class Children:
         return self
 
     def __exit__(self, *_):
-        """End them; more Ctrl-C cannot interrupt that, as it does not take long."""
+        """End all; another Ctrl-C does not interrupt that, as it does not take long."""
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             self.end()
@@ -78,6 +82,6 @@ class Children:
 
 
 def _end_with_parent():
-    """Let Linux send SIGTERM to this child when the parent is killed."""
+    """Make Linux send SIGTERM to this child when the parent is killed."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

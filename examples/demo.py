@@ -1,8 +1,8 @@
-"""Map a simulated flat, or recorded data, over ROS 2, and show what came out.
+"""Map a simulated flat, or recorded data, over ROS 2, and evaluate the result.
 
-Three processes talk over DDS: a robot (sim_robot or replay), mapper_node, and this one, which
-knows of the map only what the mapper publishes. It leaves map.pgm and map.yaml (for Nav2's
-map_server), map.png, views.png, results.json and the logs of the others in a folder.
+Three processes communicate over DDS: a robot (sim_robot or replay), mapper_node, and this one,
+which only subscribes to what the mapper publishes. It writes map.pgm and map.yaml (for Nav2's
+map_server), map.png, views.png, results.json and the logs of the nodes to a folder.
 """
 import argparse
 import json
@@ -22,16 +22,16 @@ os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fa
 from children import ChildError, Children  # noqa: E402
 from observer import Observer  # noqa: E402
 from progress import Progress  # noqa: E402
-from report import judge, summary, write_pictures  # noqa: E402
-from scenes import VOXEL_SIZE, open_scene  # noqa: E402
+from report import evaluate, summary, write_pictures  # noqa: E402
+from scenes import VOXEL_SIZE, Scene, open_scene  # noqa: E402
 
-MAPPING_TIME = 120.0  # s from the first image on, unless --settle says otherwise
+MAPPING_TIME = 120.0  # s since the first image, without the option --settle
 START_TIMEOUT = 120.0  # s; the first start compiles
 TICK = 0.2  # s
-LAST_MAP = 3.0  # s, longer than the mapper's period of publishing
+LAST_MAP = 3.0  # s, longer than the period at which maps are published
 
 
-def parse_options():
+def parse_options() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -54,7 +54,7 @@ def parse_options():
     return parser.parse_args()
 
 
-def main():
+def main() -> int:
     """Run the demo; return the exit status."""
     options = parse_options()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -63,10 +63,9 @@ def main():
     try:
         scene = open_scene(options.data, options.depth, options.laps, options.width)
         options.output.mkdir(parents=True, exist_ok=True)
-        results, grid, path, answers, points = run(scene, options)
-        frames = scene.held_out()
-        views = [(frame, *answer) for frame, answer in zip(frames, answers)]
-        results.update(judge(views, points, grid, scene.reference()))
+        results, grid, path, rendered, points = run(scene, options)
+        views = [(frame, *images) for frame, images in zip(scene.held_out(), rendered)]
+        results.update(evaluate(views, points, grid, scene.reference()))
         write_pictures(options.output, scene.name, results, grid, path, views)
     except KeyboardInterrupt:
         print('\nstopped', file=sys.stderr)
@@ -82,54 +81,56 @@ def main():
     return 0
 
 
-def run(scene, options):
-    """Start the processes, let them map, and ask for the results.
+def run(scene: Scene, options: argparse.Namespace) -> tuple:
+    """Start the processes, let them map, and collect the results.
 
-    Return what the run was, the map, the way of the camera, the answers to the held-out poses
-    and the centres of the occupied voxels.
+    Returns the figures of the run, the map, the path of the camera, the views rendered from the
+    held-out poses, and the centers of the occupied voxels.
     """
     print(f"mapping the {scene.name}{'' if options.depth else ' without depth'}; to watch: "
           f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']} rviz2 -d rviz/mapping.rviz")
     with Children(options.output) as children, \
             Observer(scene.topics['camera_info']) as observer:
         results = drive(scene, options, children, observer)
-        print('asking for the views that were held out')
-        answers = list(observer.ask_views(scene.held_out_poses()))
-        points = observer.ask_points()
-        observer.work(LAST_MAP)
-        return {**results, **_figures(observer)}, observer.map(), observer.path, answers, points
+        print('requesting views from the held-out poses')
+        rendered = list(observer.request_views(scene.held_out_poses()))
+        points = observer.request_points()
+        observer.spin(LAST_MAP)
+        return {**results, **_figures(observer)}, observer.map(), observer.path, rendered, points
 
 
-def drive(scene, options, children, observer):
-    """Drive through the scene and let the mapper settle; return how long each took [s]."""
-    progress = Progress(observer)
+def drive(
+    scene: Scene, options: argparse.Namespace, children: Children, observer: Observer,
+) -> dict[str, object]:  # fmt: skip
+    """Drive through the scene, train for a while, and return the figures of both."""
+    progress = Progress()
     children.start('mapper_node', {
         'use_depth': options.depth, 'render_width': 0, 'occupancy.voxel_size': VOXEL_SIZE,
         **dict(options.set)}, scene.topics.items())
     deadline = time.monotonic() + START_TIMEOUT
     while children.running('mapper_node') and not observer.status.get('backend'):
-        observer.work(TICK)
-        progress.show('starting')
+        observer.spin(TICK)
+        progress.show('starting', observer.status, 0.0)
         if time.monotonic() > deadline:
             raise TimeoutError(f'the mapper was not ready after {START_TIMEOUT:.0f} s')
     children.start(scene.node, scene.parameters)
     first_image = arrived = None
     while children.running('mapper_node'):
-        observer.work(TICK)
+        observer.spin(TICK)
         now = time.monotonic()
         if first_image is None and int(observer.status['keyframes']):
             first_image = now
         if arrived is None and not children.running(scene.node):
             arrived = now
             if first_image is None:
-                raise ChildError(f'the mapper used no image; {options.output}/mapper_node.log '
-                                 'says why')
+                raise ChildError(f'the mapper used no image; see {options.output}/mapper_node.log')
             settle = options.settle
             if settle is None:
                 settle = max(first_image + MAPPING_TIME - now, 0.0)
         if arrived is not None and now >= arrived + settle:
             break
-        progress.show('driving' if arrived is None else 'settling')
+        progress.show(
+            'driving' if arrived is None else 'settling', observer.status, observer.known_area())
     progress.close()
     if observer.grid is None:
         raise ChildError(f'the mapper published no map; see {options.output}/mapper_node.log')
@@ -138,21 +139,21 @@ def drive(scene, options, children, observer):
         'drive_s': round(arrived - first_image, 1), 'settle_s': round(now - arrived, 1)}
 
 
-def _figures(observer):
+def _figures(observer: Observer) -> dict[str, object]:
     status = observer.status
     return {
         'backend': status['backend'], 'keyframes': int(status['keyframes']),
         'steps': int(status['steps']), 'known_m2': round(observer.known_area(), 2)}
 
 
-def _assignment(text):
+def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition('=')
     if not equals:
         raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
     return name, value
 
 
-def _interrupt(*_):
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 

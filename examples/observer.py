@@ -1,14 +1,17 @@
-"""What anybody can learn about the map over ROS: its progress, its grids, views of it."""
+"""Observer: subscribes to what a mapper publishes: diagnostics, map, points and views."""
 import math
 import time
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
@@ -27,127 +30,136 @@ from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
 MAP_FRAME = 'map'
 MAPPER = 'instant_nerf'
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-PATIENCE = 5.0  # s, until a view is asked for again
+RETRY_PERIOD = 5.0  # s, after which a view is requested again
 ATTEMPTS = 6
+MIN_DISTANCE = 0.01  # m, between the recorded positions of the camera
 
 
 class Observer:
-    """A node that watches a mapper; work() must be called often."""
+    """A node that observes a mapper; spin() must be called often."""
 
-    def __init__(self, camera_info_topic):
-        """Join the ROS graph; the camera whose way is followed is the one of a topic."""
+    def __init__(self, camera_info_topic: str) -> None:
+        """Create the node; camera_info_topic is that of the camera whose path is recorded."""
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node('demo')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._buffer = Buffer(Duration(seconds=10.0), self._node)
         self._listener = TransformListener(self._buffer, self._node)
-        self.status = {}  # the values of the mapper's latest diagnostic, as text
-        self.grid = None  # the latest nav_msgs/OccupancyGrid
-        self.path = []  # [(x, y, z)] of the camera
-        self._camera_frame = None
-        self._cloud = None
-        self._views = {}  # stamp ns: {'color': ..., 'depth': ...}
+        self.status: dict[str, str] = {}  # the values of the latest diagnostics
+        self.grid: OccupancyGrid | None = None  # the latest map
+        self.path: list[tuple[float, float, float]] = []  # positions of the camera [m]
+        self._camera_frame: str | None = None
+        self._cloud: PointCloud2 | None = None
+        self._views: dict[int, dict[str, NDArray]] = {}  # by stamp [ns]: color, depth
         subscribe = self._node.create_subscription
         subscribe(OccupancyGrid, 'map', self._keep_grid, LATCHED)
         subscribe(DiagnosticArray, '/diagnostics', self._keep_status, 10)
         subscribe(CameraInfo, camera_info_topic, self._keep_frame, qos_profile_sensor_data)
 
-    def __enter__(self):
+    def __enter__(self) -> 'Observer':
         """Return itself."""
         return self
 
-    def __exit__(self, *_):
-        """Leave the ROS graph."""
+    def __exit__(self, *_: object) -> None:
+        """Destroy the node."""
         self._executor.shutdown()
         self._node.destroy_node()
         rclpy.shutdown()
 
-    def work(self, duration):
-        """Receive for a while [s], and follow the camera."""
+    def spin(self, duration: float) -> None:
+        """Receive messages for a duration [s], and record the position of the camera."""
         deadline = time.monotonic() + duration
         while (left := deadline - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
-        self._follow_camera()
+        self._record_position()
 
-    def known_area(self):
-        """Return how much of the map is free or occupied [m^2]."""
+    def known_area(self) -> float:
+        """Return the area of the map that is free or occupied [m^2]."""
         if self.grid is None:
             return 0.0
         return float((cells_from_message(self.grid) >= 0).sum() * self.grid.info.resolution**2)
 
-    def map(self):
+    def map(self) -> tuple[NDArray[np.int8], NDArray[np.float64], float]:
         """Return cells (ny, nx) int8, origin (2,) [m] and resolution [m] of the latest map."""
         origin = self.grid.info.origin.position
         return (cells_from_message(self.grid), np.array([origin.x, origin.y]),
                 self.grid.info.resolution)
 
-    def ask_views(self, poses):
-        """Yield (color (H, W, 3) uint8, depth (H, W) float32 [m]) from poses T_map_camera (4, 4).
+    def request_views(
+        self, poses: Iterable[NDArray[np.float64]],
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:  # fmt: skip
+        """Yield color (H, W, 3) and depth (H, W) [m] of poses T_map_camera (4, 4).
 
         Raises TimeoutError if the mapper does not answer.
         """
-        asking = self._node.create_publisher(PoseStamped, f'{MAPPER}/render/pose', 10)
+        publisher = self._node.create_publisher(PoseStamped, f'{MAPPER}/render/pose', 10)
         for name, topic in (('color', 'image_raw'), ('depth', 'depth/image_raw')):
             self._node.create_subscription(
                 Image, f'{MAPPER}/render/{topic}',
                 lambda message, name=name: self._keep_view(name, message), 10)
         for stamp, pose in enumerate(poses, start=1):
-            yield self._ask_view(asking, stamp, pose)
+            yield self._request_view(publisher, stamp, pose)
 
-    def ask_points(self, timeout=20.0):
-        """Return the centres (N, 3) [m] of the occupied voxels; TimeoutError if none come."""
+    def request_points(self, timeout: float = 20.0) -> NDArray[np.floating]:
+        """Return the centers (N, 3) [m] of the occupied voxels.
+
+        Raises TimeoutError if the mapper does not publish any.
+        """
         self._node.create_subscription(
             PointCloud2, f'{MAPPER}/points', self._keep_cloud, LATCHED)
         deadline = time.monotonic() + timeout
         while self._cloud is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f'the mapper published no points within {timeout:.0f} s')
-            self.work(0.1)
+            self.spin(0.1)
         return points_from_message(self._cloud)[0]
 
-    def _ask_view(self, asking, stamp, T_map_camera):
+    def _request_view(
+        self, publisher: Publisher, stamp: int, T_map_camera: NDArray[np.float64],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:  # fmt: skip
         request = PoseStamped(header=header_message(stamp, MAP_FRAME))
         write_pose(T_map_camera, request.pose)
-        # The first requests may come before DDS has connected the answers.
+        # The first requests may precede the discovery of the topics by DDS.
         for _ in range(ATTEMPTS):
-            asking.publish(request)
-            deadline = time.monotonic() + PATIENCE
+            publisher.publish(request)
+            deadline = time.monotonic() + RETRY_PERIOD
             while time.monotonic() < deadline:
                 self._executor.spin_once(timeout_sec=0.1)
                 view = self._views.get(stamp, {})
                 if len(view) == 2:
                     return view['color'], view['depth']
+        timeout = ATTEMPTS * RETRY_PERIOD
         raise TimeoutError(
-            f'the mapper did not answer {MAPPER}/render/pose within {ATTEMPTS * PATIENCE:.0f} s')
+            f'the mapper did not answer {MAPPER}/render/pose within {timeout:.0f} s')
 
-    def _keep_view(self, name, message):
-        if message.header.frame_id == MAP_FRAME:  # an answer, not what the camera sees now
+    def _keep_view(self, name: str, message: Image) -> None:
+        if message.header.frame_id == MAP_FRAME:  # requested, not the current view of the camera
             kind, shape = (np.uint8, (-1, 3)) if name == 'color' else (np.float32, (-1,))
             pixels = np.frombuffer(message.data, kind).reshape(message.height, *shape)
             self._views.setdefault(nanoseconds(message.header.stamp), {})[name] = pixels
 
-    def _keep_cloud(self, message):
+    def _keep_cloud(self, message: PointCloud2) -> None:
         self._cloud = message
 
-    def _keep_grid(self, message):
+    def _keep_grid(self, message: OccupancyGrid) -> None:
         self.grid = message
 
-    def _keep_status(self, message):
+    def _keep_status(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.startswith(f'{MAPPER}:'):
                 self.status = {value.key: value.value for value in status.values}
 
-    def _keep_frame(self, message):
+    def _keep_frame(self, message: CameraInfo) -> None:
         self._camera_frame = message.header.frame_id
 
-    def _follow_camera(self):
+    def _record_position(self) -> None:
         if self._camera_frame is None:
             return
         try:
-            found = self._buffer.lookup_transform(MAP_FRAME, self._camera_frame, Time())
+            transform = self._buffer.lookup_transform(MAP_FRAME, self._camera_frame, Time())
         except TransformException:
             return
-        place = matrix_from_transform(found.transform)[:3, 3]
-        if not self.path or math.dist(place, self.path[-1]) > 0.01:
-            self.path.append(tuple(place))
+        position = matrix_from_transform(transform.transform)[:3, 3]
+        if not self.path or math.dist(position, self.path[-1]) > MIN_DISTANCE:
+            self.path.append(tuple(position))

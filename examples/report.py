@@ -1,11 +1,17 @@
-"""Judge what was mapped, and write it down."""
+"""The figures and pictures of a map and of rendered views."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from drawing import draw_map, draw_views, save
+from numpy.typing import NDArray
 
+from instant_nerf_ros.data.frames import Frame
 from instant_nerf_ros.data.metrics import (
     depth_errors,
     grid_agreement,
-    measured,
+    has_depth,
     points_agreement,
     project,
     psnr,
@@ -13,14 +19,20 @@ from instant_nerf_ros.data.metrics import (
 from instant_nerf_ros.nerf.config import MapConfig
 from instant_nerf_ros.nerf.products.exports import write_map
 
-SHOWN_VIEWS = 4
+MAX_VIEWS = 4  # in a picture
+
+View = tuple[Frame, NDArray[np.uint8], NDArray[np.float32]]  # and its rendered color and depth
+Grid = tuple[NDArray[np.int8], NDArray[np.floating], float]  # states, origin [m], cell size [m]
+Position = tuple[float, float, float]  # m
 
 
-def judge(views, points, grid, reference):
-    """Return the figures of views [(frame, color, depth)], points (N, 3) and a map, as a dict.
+def evaluate(
+    views: Sequence[View], points: NDArray[np.floating], grid: Grid, reference: Grid | None,
+) -> dict[str, float | list[float]]:  # fmt: skip
+    """Return the figures of views, of the centers (N, 3) of occupied voxels, and of a map.
 
-    grid: cells, origin and resolution. reference: states, origin and voxel size, or None. The
-    PSNR is the mean over the views of each view's; depth errors are pooled over all pixels.
+    grid: a map (ny, nx); reference: voxels (nx, ny, nz), if known. The PSNR is the mean over the
+    views of the PSNR of each; depth errors are those of all pixels together.
     """
     figures = {}
     if views:
@@ -30,27 +42,27 @@ def judge(views, points, grid, reference):
     pairs = [(depth, frame.depth) for frame, _, depth in views if frame.depth is not None]
     if pairs:
         errors = np.concatenate([depth_errors(*pair) for pair in pairs])
-        true = sum(int(measured(truth).sum()) for _, truth in pairs)
-        figures['depth_pixels_rendered'] = round(len(errors) / true, 4)
+        measured = sum(int(has_depth(depth).sum()) for _, depth in pairs)
+        figures['depth_pixels_rendered'] = round(len(errors) / measured, 4)
         if len(errors):
             figures['depth_l1_mean_cm'] = round(100 * float(errors.mean()), 2)
             figures['depth_l1_median_cm'] = round(100 * float(np.median(errors)), 2)
     if reference is not None:
         states, origin, voxel_size = reference
         band = MapConfig()
-        truth = project(states, origin, voxel_size, band.min_height, band.max_height)
+        true_cells = project(states, origin, voxel_size, band.min_height, band.max_height)
         cells, map_origin, _ = grid
         agreement = {
             **{f'occupied_{key}': value for key, value in points_agreement(
                 points, states, origin, voxel_size).items()},
             **{f'map_{key}': value for key, value in grid_agreement(
-                cells.T, map_origin, voxel_size, truth.T, origin[:2]).items()}}
+                cells.T, map_origin, voxel_size, true_cells.T, origin[:2]).items()}}
         figures.update({key: round(float(value), 4) for key, value in agreement.items()})
     return figures
 
 
-def summary(results):
-    """Return sentences with the figures of judge()."""
+def summary(results: Mapping[str, Any]) -> list[str]:
+    """Return phrases with the figures of evaluate()."""
     parts = []
     if 'psnr_db' in results:
         count = len(results['psnr_db_of_views'])
@@ -63,28 +75,32 @@ def summary(results):
                      f"{_percent(results['occupied_correct'])} correct")
         parts.append(f"free map cells {_percent(results['map_free_wrong'])} wrong, "
                      f"{_percent(results['map_free_far_wrong'])} by more than a cell")
-    return parts or ['no truth to compare with']
+    return parts or ['no ground truth to compare with']
 
 
-def write_pictures(folder, name, results, grid, path, views):
-    """Write map.pgm, map.yaml, map.png and, where there are views, views.png."""
+def write_pictures(
+    folder: Path, name: str, results: Mapping[str, Any], grid: Grid, path: Sequence[Position],
+    views: Sequence[View],
+) -> None:  # fmt: skip
+    """Write map.pgm, map.yaml, map.png and, if there are views, views.png."""
     write_map(folder, *grid)
     title = name[:1].upper() + name[1:]
-    how = f"{results['drive_s']:.0f} s of driving, {results['settle_s']:.0f} s of settling, " \
-        f"{results['keyframes']} keyframes{'' if results['with_depth'] else ' without depth'}, " \
-        f"{results['steps']} steps on {results['backend']}"
-    save(folder / 'map.png', draw_map(*grid, path, title, [how, *_pairs(summary(results))]))
+    conditions = (
+        f"{results['drive_s']:.0f} s of driving, {results['settle_s']:.0f} s of settling, "
+        f"{results['keyframes']} keyframes{'' if results['with_depth'] else ' without depth'}, "
+        f"{results['steps']} steps on {results['backend']}")
+    save(folder / 'map.png', draw_map(*grid, path, title, [conditions, *_pairs(summary(results))]))
     if views:
-        shown = np.linspace(0, len(views) - 1, min(SHOWN_VIEWS + 2, len(views))).round()
-        shown = shown[1:-1] if len(shown) > SHOWN_VIEWS else shown
+        chosen = np.linspace(0, len(views) - 1, min(MAX_VIEWS + 2, len(views))).round()
+        chosen = chosen[1:-1] if len(chosen) > MAX_VIEWS else chosen
         rows = [(*views[index], f"{results['psnr_db_of_views'][index]:.1f} dB")
-                for index in shown.astype(int)]
-        save(folder / 'views.png', draw_views(rows, f'{title}: views that were held out'))
+                for index in chosen.astype(int)]
+        save(folder / 'views.png', draw_views(rows, f'{title}: held-out views'))
 
 
-def _pairs(parts):
+def _pairs(parts: list[str]) -> list[str]:
     return ['; '.join(parts[index:index + 2]) for index in range(0, len(parts), 2)]
 
 
-def _percent(share):
-    return f'{100 * share:.1f} %'
+def _percent(fraction: float) -> str:
+    return f'{100 * fraction:.1f} %'

@@ -1,7 +1,10 @@
-"""What the demo can map: where the images come from, and what is true there."""
+"""The scenes of the demo: their images, held-out views and ground truth."""
 import os.path
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from instant_nerf_ros.data.bags import is_bag, open_bag
 from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_reference
@@ -16,19 +19,40 @@ CAMERA_TOPICS = {  # of the simulated robot and of a replayed folder
     'camera_info': 'camera/color/camera_info',
     'depth': 'camera/depth/image_raw',
 }
-VIEWS = 12  # held out of the simulated tour
-# m right, down, ahead of where the robot was: from lower, no more of the ceiling is seen.
-BESIDE = np.array([0.12, 0.15, -0.10])
-LOOKS = 200  # along the tour, to find out what can be seen
-# Shares of the distance behind a surface at which its solid voxel is looked for: thin things (a
-# picture on a wall) do not fill the voxel of their surface.
+VIEWS = 12  # held out, along the simulated tour
+# m right, down and ahead of the camera: below it, so that no more of the ceiling is in view.
+OFFSET = np.array([0.12, 0.15, -0.10])
+SURVEY_IMAGES = 200  # along the tour, to find the visible voxels
+# How far behind a surface its solid voxel is searched, per distance: thin objects (a picture on a
+# wall) do not occupy the voxel of their surface.
 BEHIND = (0.001, 0.01, 0.03)
 
+Pose = NDArray[np.float64]  # T_world_camera (4, 4)
+Reference = tuple[NDArray[np.int8], NDArray[np.float64], float]  # states, origin [m], voxel size
 
-def open_scene(path, with_depth, laps, width):
-    """Return the scene of a path, or the simulated flat without one.
 
-    Raises FileNotFoundError or ValueError with what is wrong.
+class Scene(Protocol):
+    """A source of images for the mapper, and what is known about the place."""
+
+    name: str
+    node: str  # the node that publishes the images
+    parameters: Mapping[str, object]  # of the node
+    topics: Mapping[str, str]  # of the node, by the names that the mapper has for them
+
+    def held_out_poses(self) -> list[Pose]:
+        """Return the poses from which views are rendered."""
+
+    def held_out(self) -> list[Frame]:
+        """Return the true images of these poses."""
+
+    def reference(self) -> Reference | None:
+        """Return the true states of the voxels, None if they are not known."""
+
+
+def open_scene(path: str | None, with_depth: bool, laps: float, width: int) -> Scene:
+    """Return the scene of a path, or the simulated flat for None.
+
+    Raises FileNotFoundError or ValueError, with the reason.
     """
     if path is None:
         return SimulatedFlat(with_depth, laps, width)
@@ -42,8 +66,8 @@ class SimulatedFlat:
     node = 'sim_robot'
     topics = CAMERA_TOPICS
 
-    def __init__(self, with_depth, laps, width):
-        """Keep how much of the tour is driven, and the image width [pixels]."""
+    def __init__(self, with_depth: bool, laps: float, width: int) -> None:
+        """Drive so many laps with images of a width [pixels]."""
         height = width * 3 // 4
         self.parameters = {
             'laps': laps, 'width': width, 'height': height, 'wait_for_subscriber': 60.0,
@@ -52,34 +76,34 @@ class SimulatedFlat:
         self._camera = Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
         self._tour = Tour()
         self._driven = min(laps, 1.0) * self._tour.duration
-        self._flat = None
+        self._flat: Flat | None = None
 
-    def held_out_poses(self):
-        """Return poses beside the way, at places and heights where the robot never was."""
+    def held_out_poses(self) -> list[Pose]:
+        """Return poses beside the path, at positions and heights where the camera never was."""
         poses = []
         for number, time in enumerate(np.linspace(0.0, self._driven, VIEWS + 2)[1:-1]):
-            T_camera_beside = np.eye(4)
-            T_camera_beside[:3, 3] = BESIDE * (-1 if number % 2 else 1, 1, 1)
-            poses.append(self._tour.T_world_camera(time) @ T_camera_beside)
+            T_camera_view = np.eye(4)
+            T_camera_view[:3, 3] = OFFSET * (-1 if number % 2 else 1, 1, 1)
+            poses.append(self._tour.T_world_camera(time) @ T_camera_view)
         return poses
 
-    def held_out(self):
+    def held_out(self) -> list[Frame]:
         """Return the Frames of these poses."""
         return [
             Frame(0, image, self._camera, pose, depth)
             for pose in self.held_out_poses()
             for image, depth in [self._built().render(self._camera, pose)]]
 
-    def reference(self):
-        """Return states, origin and voxel size: free space, and the solids that can be seen.
+    def reference(self) -> Reference:
+        """Return the states of free space and of the surfaces that can be seen.
 
-        Solid voxels in which no look along the way ends are unknown.
+        Solid voxels in which no ray of the images along the path ends are unknown.
         """
         states, origin = self._built().occupancy(VOXEL_SIZE)
         seen = np.zeros(states.shape, bool)
         camera = self._camera.scaled(80, 60)
         rays = camera.directions() / camera.directions()[:, 2:]
-        for time in np.linspace(0.0, self._driven, LOOKS):
+        for time in np.linspace(0.0, self._driven, SURVEY_IMAGES):
             T_world_camera = self._tour.T_world_camera(time)
             _, depth = self._built().render(camera, T_world_camera)
             ends = np.append(rays * depth.reshape(-1, 1), np.ones((len(rays), 1)), axis=1)
@@ -92,8 +116,8 @@ class SimulatedFlat:
         states[(states == OCCUPIED) & ~seen] = UNKNOWN
         return states, origin, VOXEL_SIZE
 
-    def _built(self):
-        self._flat = self._flat or Flat()
+    def _built(self) -> Flat:
+        self._flat = self._flat or Flat()  # takes seconds, during which the mapper can start
         return self._flat
 
 
@@ -103,23 +127,23 @@ class Folder:
     node = 'replay'
     topics = CAMERA_TOPICS
 
-    def __init__(self, path, with_depth):
+    def __init__(self, path: str, with_depth: bool) -> None:
         """Open the folder."""
         self._path, self._frames = path, load_folder(path)
         self.name = os.path.basename(os.path.abspath(path))
         self.parameters = {'path': path, 'hold_out': True, 'with_depth': with_depth}
 
-    def held_out_poses(self):
+    def held_out_poses(self) -> list[Pose]:
         """Return the poses of the frames that are not replayed."""
         entries = self._frames.entries
         return [entry.T_world_camera for i, entry in enumerate(entries) if holdout(i)]
 
-    def held_out(self):
+    def held_out(self) -> list[Frame]:
         """Return the Frames that are not replayed."""
         return [self._frames[i] for i in range(len(self._frames)) if holdout(i)]
 
-    def reference(self):
-        """Return states, origin and voxel size of the folder's reference, None without one."""
+    def reference(self) -> Reference | None:
+        """Return the reference occupancy of the folder, None without one."""
         try:
             return load_reference(self._path)
         except FileNotFoundError:
@@ -127,11 +151,11 @@ class Folder:
 
 
 class Bag:
-    """A rosbag2, of which nothing more is known."""
+    """A rosbag2; there is neither a held-out image nor ground truth."""
 
     node = 'replay'
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         """Find the topics of the camera."""
         self.name = os.path.basename(os.path.abspath(path))
         self.parameters = {'path': path}
@@ -150,14 +174,14 @@ class Bag:
         if depths:
             self.topics['depth'] = depths[0]
 
-    def held_out_poses(self):
-        """Return no poses: all images were played."""
+    def held_out_poses(self) -> list[Pose]:
+        """Return no poses: all images are replayed."""
         return []
 
-    def held_out(self):
+    def held_out(self) -> list[Frame]:
         """Return no Frames."""
         return []
 
-    def reference(self):
-        """Return None: the truth is not known."""
+    def reference(self) -> None:
+        """Return None: the ground truth is not known."""
         return None

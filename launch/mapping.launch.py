@@ -1,20 +1,21 @@
-"""Map with the images, the poses and, if there are any, the depth images of a robot's camera."""
+"""Map with the images, the poses and, if available, the depth images of a camera."""
 import os
+from collections.abc import Sequence
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 SHARE = get_package_share_directory('instant_nerf_ros')
 
-# Kilted renamed the variable in which Fast DDS looks for its settings.
+# The environment variable with the profiles of Fast DDS was renamed in Kilted.
 PROFILES = (
     'FASTRTPS_DEFAULT_PROFILES_FILE' if os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
     else 'FASTDDS_DEFAULT_PROFILES_FILE')
 
-TOPICS = {  # of the mapper: (where it is found, what it is)
+TOPICS = {  # topic of the mapper: (default remapping, description)
     'image': ('camera/color/image_raw', 'images of the camera'),
     'camera_info': ('camera/color/camera_info', 'calibration of the camera'),
     'depth': ('camera/depth/image_raw', 'depth images'),
@@ -29,23 +30,25 @@ TOPICS = {  # of the mapper: (where it is found, what it is)
 }
 
 
-def argument(name, default, description, choices=None):
+def argument(
+    name: str, default: str, description: str, choices: Sequence[str] | None = None,
+) -> DeclareLaunchArgument:  # fmt: skip
     """Return the declaration of a launch argument."""
     return DeclareLaunchArgument(
         name, default_value=default, description=description, choices=choices)
 
 
-def existing(name, context):
-    """Return the path that an argument tells; RuntimeError where there is nothing."""
+def existing(name: str, context: LaunchContext) -> str:
+    """Return the path in an argument. Raises RuntimeError if it does not exist."""
     path = os.path.expanduser(LaunchConfiguration(name).perform(context))
     if not os.path.exists(path):
         raise RuntimeError(f"there is no '{path}', which {name} names")
     return path
 
 
-def start(context):
-    """Return the nodes; a flag that is not given stays as params_file has it."""
-    def flags(*names):
+def start(context: LaunchContext) -> list[Node]:
+    """Return the nodes; a flag without a value leaves the parameter of params_file unchanged."""
+    def flags(*names: str) -> dict[str, bool]:
         values = {name: LaunchConfiguration(name).perform(context) for name in names}
         return {name: value == 'true' for name, value in values.items() if value}
 
@@ -78,8 +81,8 @@ def start(context):
     return nodes
 
 
-def generate_launch_description():
-    """Return what ros2 launch instant_nerf_ros mapping.launch.py starts."""
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description of mapping.launch.py."""
     profiles = os.environ.get(PROFILES, os.path.join(SHARE, 'config', 'fastdds.xml'))
     switch, optional = ['true', 'false'], ['', 'true', 'false']
     return LaunchDescription([
@@ -99,7 +102,7 @@ def generate_launch_description():
         argument('respawn', 'false', 'start the mapper again if it dies', switch),
         argument('log_level', 'info', 'lowest severity that is logged'),
         SetEnvironmentVariable(PROFILES, profiles),
-        # Lines of several processes do not mix.
+        # So that lines of several processes do not mix.
         SetEnvironmentVariable('RCUTILS_LOGGING_BUFFERED_STREAM', '1'),
         OpaqueFunction(function=start),
     ])

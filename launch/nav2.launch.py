@@ -1,10 +1,11 @@
-"""Map, and plan and drive with Nav2 on the map that grows. A localisation has to run beside it."""
+"""Map, and navigate with Nav2 on the growing map; localization must run separately."""
 import os
 import tempfile
+from typing import Any
 
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     GroupAction,
@@ -19,14 +20,14 @@ from instant_nerf_ros.ros.nav2 import nav2_parameters
 SHARE = get_package_share_directory('instant_nerf_ros')
 
 
-def read(path):
+def read(path: str) -> dict[str, Any]:
     """Return the parameters in a YAML file."""
     with open(os.path.expanduser(path)) as file:
         return yaml.safe_load(file)
 
 
-def check_nav2(_):
-    """Raise RuntimeError where there is no Nav2, before anything has started."""
+def check_nav2(_: LaunchContext) -> None:
+    """Raise RuntimeError if Nav2 is not installed, before anything is started."""
     try:
         get_package_share_directory('nav2_bringup')
     except PackageNotFoundError as error:
@@ -34,14 +35,14 @@ def check_nav2(_):
             'Nav2 is not installed: apt install ros-$ROS_DISTRO-nav2-bringup') from error
 
 
-def start_nav2(context):
+def start_nav2(context: LaunchContext) -> list[GroupAction]:
     """Return the navigation of nav2_bringup, with the map in its costmaps."""
     bringup = get_package_share_directory('nav2_bringup')
     value = {name: LaunchConfiguration(name).perform(context) for name in (
         'nav2_params_file', 'namespace', 'use_sim_time', 'respawn', 'log_level', 'map_topic')}
-    theirs = value['nav2_params_file'] or os.path.join(bringup, 'params', 'nav2_params.yaml')
+    base = value['nav2_params_file'] or os.path.join(bringup, 'params', 'nav2_params.yaml')
     parameters = nav2_parameters(
-        read(theirs), read(os.path.join(SHARE, 'config', 'nav2.yaml')), value['namespace'],
+        read(base), read(os.path.join(SHARE, 'config', 'nav2.yaml')), value['namespace'],
         value['map_topic'])
     with tempfile.NamedTemporaryFile('w', prefix='nav2_', suffix='.yaml', delete=False) as file:
         yaml.safe_dump(parameters, file)
@@ -53,15 +54,15 @@ def start_nav2(context):
         'log_level': value['log_level']}.items())])]
 
 
-def generate_launch_description():
-    """Return what ros2 launch instant_nerf_ros nav2.launch.py starts."""
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description of nav2.launch.py."""
     mapping = PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'mapping.launch.py'))
     return LaunchDescription([
         DeclareLaunchArgument(
             'nav2_params_file', default_value='',
             description="your parameters of Nav2; '' for those of nav2_bringup"),
         OpaqueFunction(function=check_nav2),
-        # All arguments of mapping.launch.py are arguments of this one.
+        # Its arguments are also arguments of this file.
         IncludeLaunchDescription(mapping),
         OpaqueFunction(function=start_nav2),
     ])

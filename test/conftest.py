@@ -10,8 +10,8 @@ import ros_domain
 
 ROOT = Path(__file__).parents[1]
 
-# For this process and all that it starts, before any of them imports rclpy. The domain keeps a test
-# run apart from robots and from other test runs, as long as its reservation is open.
+# For this process and all that it starts, before any of them imports rclpy. Robots and other test
+# runs do not use this domain, as long as its reservation is open.
 domain, RESERVATION = ros_domain.reserve()
 os.environ['ROS_DOMAIN_ID'] = str(domain)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'

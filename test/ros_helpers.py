@@ -38,14 +38,16 @@ SMALL_ENGINE = (
     'field.levels:=4', 'field.log2_table:=12', 'render_width:=32',
     'map_rate:=5.0', 'points_rate:=5.0', 'render_rate:=5.0')
 
+MAPPER_NODE = '-m', 'instant_nerf_ros.ros.mapper_node'
+
 
 class MapperProcess:
     """A mapper_node in its own process, and what it wrote."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, program):
         self._output = tempfile.NamedTemporaryFile('w+')  # noqa: SIM115 - lives as long as this
         self._process = subprocess.Popen(
-            [sys.executable, '-m', 'instant_nerf_ros.ros.mapper_node', '--ros-args', *arguments],
+            [sys.executable, *program, '--ros-args', *arguments],
             stdout=self._output, stderr=subprocess.STDOUT)
 
     def text(self):
@@ -83,7 +85,7 @@ class MapperProcess:
 
 
 @contextlib.contextmanager
-def mapper(*parameters, name='', namespace=''):
+def mapper(*parameters, name='', namespace='', program=MAPPER_NODE):
     """Run a mapper_node with a small engine and parameters 'name:=value'.
 
     With a name, the node has that name and publishes <name>/map: there may be several. With a
@@ -96,7 +98,7 @@ def mapper(*parameters, name='', namespace=''):
         arguments += ['-r', f'__node:={name}', '-r', f'map:={name}/map']
     if namespace:
         arguments += in_namespace(namespace)
-    process = MapperProcess(arguments)
+    process = MapperProcess(arguments, program)
     try:
         yield process
     finally:

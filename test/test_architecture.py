@@ -1,5 +1,6 @@
-"""The rules of docs/architecture.md: who may import whom, and what a file may be."""
+"""The rules of docs/explanation/architecture.md: imports, attributes, and what a file may be."""
 import ast
+import collections
 import re
 from pathlib import Path
 
@@ -7,57 +8,65 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'instant_nerf_ros'
+ARCHITECTURE = ROOT / 'docs' / 'explanation' / 'architecture.md'
 FILES = sorted(PACKAGE.rglob('*.py'))
 ROS = {
     'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'launch', 'launch_ros',
     'message_filters', 'rcl_interfaces', 'rclpy', 'rosbag2_py', 'tf2_ros', 'tf_transformations',
 }  # fmt: skip
-# What a module of nerf/ may import of nerf/: the table of docs/architecture.md.
-MAY_IMPORT = {
-    'settings': set(),
-    'config': {'settings'},
-    'camera': set(),
-    'error_map': set(),
-    'exposure': set(),
-    'keyframes': {'camera', 'error_map', 'exposure'},
-    'field': set(),
-    'samples': set(),
-    'composite': set(),
-    'loss': set(),
-    'occupancy': {'config', 'pages'},
-    'pages': set(),
-    'floor': set(),
-    'grids': {'backends', 'floor'},
-    'rays': {'error_map', 'keyframes'},
-    'ranges': {'rays'},
-    'epipolar': set(),
-    'tracks': set(),
-    'reprojection': {'epipolar'},
-    'alignment': {'epipolar', 'reprojection', 'tracks'},
-    'motion_stereo': {'backends'},
-    'motion': {'alignment', 'motion_stereo', 'ranges'},
-    'batches': {'rays'},
-    'held_out': {'rays', 'render'},
-    'evidence': {'rays', 'render'},
-    'corrections': {'evidence', 'occupancy'},
+# What a package or module may import of its own part: the tables of docs/explanation/architecture.md.
+NERF = {
+    'arrays': set(),
+    'constants': set(),
+    'local_frame': set(),
     'schedule': set(),
-    'lesson': {'composite', 'loss', 'samples'},
-    'render': {'rays', 'samples', 'composite'},
-    'distances': {'grids'},
-    'octree': {'grids'},
-    'exports': {'grids'},
-    'mesh': {'grids', 'rays'},
-    'folders': set(),
-    'model': {'camera', 'config', 'keyframes', 'occupancy', 'settings'},
-    'files': {'exports', 'folders', 'mesh', 'model', 'render'},
-    'mapper': {'backends', 'batches', 'config', 'corrections', 'distances', 'evidence', 'field',
-               'files', 'grids', 'held_out', 'keyframes', 'lesson', 'motion', 'occupancy',
-               'octree', 'ranges', 'rays', 'render', 'schedule'},
-    'warm_up': {'camera', 'config', 'mapper', 'motion_stereo'},
-    'backends': {'backends'},
+    'settings': set(),
+    'camera': {'arrays'},
+    'config': {'settings'},
+    'capture': {'arrays', 'camera', 'config', 'constants'},
+    'held_out': {'arrays', 'camera', 'capture'},
+    'field': {'arrays', 'capture', 'constants'},
+    'occupancy': {'arrays', 'capture', 'config', 'constants', 'local_frame'},
+    'motion': {'arrays', 'camera', 'capture', 'config'},
+    'products': {
+        'arrays', 'camera', 'capture', 'config', 'constants', 'field', 'local_frame', 'occupancy',
+        'settings'},
+    'backends': {'arrays', 'capture', 'config', 'constants', 'field', 'occupancy'},
+    'trainer': {'capture', 'config', 'field', 'occupancy', 'schedule'},
+    'measurements': {
+        'arrays', 'camera', 'capture', 'config', 'held_out', 'local_frame', 'motion', 'occupancy'},
+    'mapper': {
+        'arrays', 'backends', 'camera', 'capture', 'config', 'field', 'held_out', 'measurements',
+        'occupancy', 'products', 'trainer'},
+    'warm_up': {'camera', 'config', 'mapper', 'motion'},
 }  # fmt: skip
-USE_OPENCV = {f'nerf/{name}.py' for name in ('camera', 'epipolar', 'motion', 'motion_stereo')}
-USE_DATA = {'ros/sim_robot.py', 'ros/replay.py'}
+ROS_PACKAGES = {
+    'conversions': set(),
+    'duty_cycle': set(),
+    'nav2': set(),
+    'periodic': set(),
+    'qos': set(),
+    'engine': set(),
+    'params': set(),
+    'reporting': {'conversions', 'qos'},
+    'inputs': {'conversions', 'params', 'qos', 'reporting'},
+    'outputs': {'conversions', 'inputs', 'params', 'periodic', 'qos', 'reporting'},
+    'training': {'duty_cycle', 'inputs', 'outputs', 'params', 'periodic', 'reporting'},
+    'mapping_session': {
+        'engine', 'inputs', 'outputs', 'params', 'qos', 'reporting', 'training'},
+    'mapper_node': {'mapping_session', 'outputs', 'params', 'reporting', 'training'},
+    'playback': {'conversions', 'params', 'qos'},
+}  # fmt: skip
+# What the adapter may import of the library, to call it and to name its results.
+LIBRARY_NAMES = {
+    'Camera', 'Config', 'Mapper', 'flatten', 'replace', 'camera.Camera', 'camera.T_BODY_OPTICAL',
+    'config.KeyframeConfig', 'products.grids.MapGrid', 'settings.flatten', 'settings.replace',
+    'settings.setting', 'warm_up.warm_up',
+}  # fmt: skip
+USE_OPENCV = re.compile(r'nerf/(camera|motion/(epipolar|plane_sweep|structure_from_motion))\.py')
+USE_NUMBA = re.compile(r'nerf/backends/cpu/(threads|kernels/\w+)\.py')
+USE_TRITON = re.compile(r'nerf/backends/(cuda|tinycudann)/.*\.py')
+USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py'}
 MOST_LINES = 210
 
 
@@ -65,10 +74,20 @@ def name_of(path):
     return str(path.relative_to(PACKAGE))
 
 
+def is_type_checking(node):
+    """Return whether a node is `if TYPE_CHECKING:`, whose imports are for annotations only."""
+    return (isinstance(node, ast.If) and isinstance(node.test, ast.Name)
+            and node.test.id == 'TYPE_CHECKING')
+
+
 def imports(path):
-    """Return the dotted names that a file imports."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Return the dotted names that a file imports when it runs."""
+    names, nodes = set(), [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
+        if is_type_checking(node):
+            continue
+        nodes += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -91,56 +110,135 @@ def test_imports_point_down(path):
     names, relative = imports(path), name_of(path)
     roots = {name.split('.')[0] for name in names}
     if 'tinycudann' in roots:
-        assert relative == 'nerf/backends/tinycudann_networks.py'
+        assert relative == 'nerf/backends/tinycudann/networks.py'
     if 'triton' in roots:
-        assert re.fullmatch(r'nerf/backends/(cuda|triton)\w*\.py', relative)
-    if 'cv2' in roots:
-        assert relative in USE_OPENCV or not relative.startswith('nerf/')
+        assert USE_TRITON.fullmatch(relative)
+    if 'cv2' in roots and relative.startswith('nerf/'):
+        assert USE_OPENCV.fullmatch(relative)
     if 'numba' in roots:
-        assert re.fullmatch(r'nerf/backends/(cpu_networks|cpu_threads|numba_\w+)\.py', relative)
+        assert USE_NUMBA.fullmatch(relative)
     if not relative.startswith('nerf/'):
         assert 'torch' not in roots
-        assert own(names, 'nerf') <= {
-            'Camera', 'Config', 'Mapper', 'flatten', 'replace',
-            'camera.Camera', 'camera.T_BODY_OPTICAL', 'settings.flatten', 'settings.replace',
-            'settings.setting', 'warm_up.warm_up'}  # fmt: skip
+        assert own(names, 'nerf') <= LIBRARY_NAMES
     if not relative.startswith('ros/'):
         assert not {root for root in roots if root in ROS or root.endswith('_msgs')}
         assert not own(names, 'ros')
-    if relative.startswith('data/'):
+    if relative.startswith(('data/', 'simulation/')):
         assert own(names, 'nerf') <= {'camera.Camera', 'camera.T_BODY_OPTICAL'}
     elif relative not in USE_DATA:
-        assert not own(names, 'data')
+        assert not own(names, 'data') and not own(names, 'simulation')
 
 
-@pytest.mark.parametrize(
-    'path', [path for path in FILES if name_of(path).startswith('nerf/')], ids=name_of)
-def test_modules_of_the_library_import_what_the_table_allows(path):
-    module = Path(name_of(path)).parts[1].removesuffix('.py')
-    used = {name.split('.')[0] for name in own(imports(path), 'nerf')}
-    if module == '__init__':
-        assert not used  # it imports its names when they are asked for
-    else:
-        assert used <= MAY_IMPORT[module]
+@pytest.mark.parametrize(('part', 'table'), [('nerf', NERF), ('ros', ROS_PACKAGES)])
+def test_packages_import_what_the_table_allows(part, table):
+    for path in FILES:
+        parts = path.relative_to(PACKAGE).parts
+        if parts[0] != part or parts == (part, '__init__.py'):
+            continue
+        package = parts[1].removesuffix('.py')
+        used = {name.split('.')[0] for name in own(imports(path), part)} - {package}
+        assert used <= table[package], f'{path}: {used - table[package]}'
+
+
+def test_every_package_is_in_the_table():
+    for part, table in (('nerf', NERF), ('ros', ROS_PACKAGES)):
+        found = {path.stem for path in (PACKAGE / part).iterdir()
+                 if path.suffix == '.py' or (path / '__init__.py').exists()}  # fmt: skip
+        assert found - {'__init__'} == set(table)
+
+
+@pytest.mark.parametrize('table', [NERF, ROS_PACKAGES])
+def test_there_is_no_circle(table):
+    order = []
+    while len(order) < len(table):
+        ready = [name for name, used in table.items() if name not in order and used <= set(order)]
+        assert ready, f'a circle among {set(table) - set(order)}'
+        order += ready
 
 
 def test_the_table_is_that_of_the_documentation():
-    rows = re.findall(
-        r'^\| (`nerf/.*?) \| (.*?) \|$', (ROOT / 'docs' / 'architecture.md').read_text(), re.M)
-    documented = {}
-    for modules, allowed in rows:
-        for module in re.findall(r'`(?:nerf/)?([\w/*]+)`', modules):
-            documented[module] = set(re.findall(r'`(\w+)`', allowed))
-    assert documented.pop('mapper') == {'nerf'}  # all of it
-    # which import numba, and tinycudann
-    assert documented.pop('backends/*') == {'cpu_networks', 'cpu_threads', 'tinycudann_networks'}
+    rows = re.findall(r'^\| `(nerf|ros)/(\w+)` \| (.*?) \|$', ARCHITECTURE.read_text(), re.M)
+    documented = {
+        (part, package): set(re.findall(r'`(\w+)`', used)) for part, package, used in rows}
     assert documented == {
-        name: used for name, used in MAY_IMPORT.items() if name not in ('mapper', 'backends')}
+        (part, package): used for part, table in (('nerf', NERF), ('ros', ROS_PACKAGES))
+        for package, used in table.items()}
 
 
-def test_every_module_of_the_library_is_in_the_table():
-    modules = {path.stem for path in (PACKAGE / 'nerf').glob('*.py')} - {'__init__'}
-    assert modules | {'backends'} == set(MAY_IMPORT)
+@pytest.mark.parametrize(
+    'folder', sorted({path.parent for path in FILES} - {PACKAGE}), ids=name_of)
+def test_every_folder_says_what_is_in_it(folder):
+    text = ast.get_docstring(ast.parse((folder / '__init__.py').read_text()))
+    assert text and 40 < len(text) < 600
+
+
+def test_no_two_modules_have_one_name():
+    # Backends are implementations of one protocol, and have parallel modules.
+    names = collections.Counter(
+        path.stem for path in FILES if 'backends' not in path.parts and path.stem != '__init__')
+    assert not [name for name, count in names.items() if count > 1]
+
+
+def foreign_writes(path):
+    """Yield the assignments to attributes of objects that the writer does not own.
+
+    It owns self, and what it has made itself in the same function: a message, say.
+    """
+    tree = ast.parse(path.read_text())
+    for function in ast.walk(tree):
+        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        made = {'self', 'cls', 'ctx'}  # ctx: of an autograd function, which is written in forward
+        nodes = list(ast.walk(function))
+        for node in nodes:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                made |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        for node in nodes:
+            targets = getattr(node, 'targets', None) or [getattr(node, 'target', None)]
+            if not isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+                continue
+            for target in targets:
+                for each in getattr(target, 'elts', [target]):
+                    if not isinstance(each, ast.Attribute):
+                        continue
+                    owner = each.value
+                    depth = 0
+                    while isinstance(owner, (ast.Attribute, ast.Subscript)):
+                        owner, depth = owner.value, depth + 1
+                    name = owner.id if isinstance(owner, ast.Name) else ''
+                    if name not in made or (name == 'self' and depth):
+                        yield f'{name_of(path)}:{node.lineno}: {ast.unparse(each)}'
+
+
+# Fields of ROS messages and responses that a function is handed to fill in, and what PyTorch keeps
+# in its own objects.
+FOREIGN = re.compile(
+    r': (response\.(success|message|map.*)|(position|orientation|pose|transform)\..*'
+    r'|matrix\.data|params\.grad|network\.loss_scale|self\._network\.params\.grad)$')
+
+
+@pytest.mark.parametrize('path', FILES, ids=name_of)
+def test_nobody_writes_the_attributes_of_another(path):
+    assert not [text for text in foreign_writes(path) if not FOREIGN.search(text)]
+
+
+def test_foreign_writes_are_found(tmp_path):
+    source = tmp_path / 'module.py'
+    source.write_text(
+        'class A:\n'
+        '    def f(self, other):\n'
+        '        self.x = 1\n'
+        '        other.x = 2\n'
+        '        self.other.x = 3\n'
+        '        made = A()\n'
+        '        made.x, other.y = 4, 5\n')
+
+    class Path(type(source)):
+        def relative_to(self, *_):
+            return self.name
+
+    found = list(foreign_writes(Path(source)))
+    assert [text.split(': ')[1] for text in found] == ['other.x', 'self.other.x', 'other.y']
 
 
 @pytest.mark.parametrize('path', FILES, ids=name_of)

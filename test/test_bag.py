@@ -1,4 +1,4 @@
-"""What the node publishes, recorded into a rosbag2 and read by a client without ROS."""
+"""All topics of the node, recorded into a rosbag2 and read without ROS."""
 from pathlib import Path
 
 import cv2
@@ -41,11 +41,11 @@ TOPICS = {
     f'{NODE}/render/camera_info': (CameraInfo, RELIABLE),
     '/diagnostics': (DiagnosticArray, RELIABLE),
 }
-FEW = {topic: 1 if topic == '/map' else 3 for topic in TOPICS}  # a map is followed by patches
+FEW = {topic: 1 if topic == '/map' else 3 for topic in TOPICS}  # then patches
 
 
-class Passing(Robot):
-    """A robot that goes along the wall, so that the map goes on changing."""
+class PassingRobot(Robot):
+    """A robot that drives along the wall, so that the map keeps changing."""
 
     def pose(self):
         """Return T_map_camera (4, 4)."""
@@ -55,7 +55,7 @@ class Passing(Robot):
 
 
 def record(robot, folder, types):
-    """Drive until there are a few messages of every topic; write them as they came."""
+    """Drive until there are some messages of every topic, and write them into a bag."""
     messages = []  # (topic, time of arrival, serialised)
 
     def subscribe(topic, message_type, qos):
@@ -67,8 +67,8 @@ def record(robot, folder, types):
         subscribe(topic, *of)
 
     def missing():
-        heard = [topic for topic, *_ in messages]
-        return [topic for topic in TOPICS if heard.count(topic) < FEW[topic]]
+        received = [topic for topic, *_ in messages]
+        return [topic for topic in TOPICS if received.count(topic) < FEW[topic]]
 
     with mapper('keyframes_rate:=5.0') as process:
         process.wait_for('the engine runs on backend', 60.0)
@@ -87,12 +87,12 @@ def record(robot, folder, types):
 
 @pytest.fixture(scope='module')
 def recorded(tmp_path_factory):
-    """Return {topic: messages} as rosbags reads them: valid CDR, with nothing left over."""
+    """Return {topic: messages} as read by rosbags; each must be valid CDR of the same size."""
     types = get_typestore(Stores.ROS2_HUMBLE)
     definition = (ROOT / 'underlay/map_msgs/msg/OccupancyGridUpdate.msg').read_text()
     types.register(get_types_from_msg(definition, 'map_msgs/msg/OccupancyGridUpdate'))
     folder = tmp_path_factory.mktemp('recorded') / 'bag'
-    robot = Passing()
+    robot = PassingRobot()
     try:
         record(robot, folder, types)
     finally:
@@ -117,7 +117,7 @@ def is_unit(orientation):
 
 
 @pytest.mark.parametrize('topic', TOPICS)
-def test_stamps_are_times_and_do_not_go_back(recorded, topic):
+def test_stamps_are_positive_and_do_not_decrease(recorded, topic):
     stamps = [nanoseconds(message) for message in recorded[topic]]
     assert stamps == sorted(stamps) and stamps[0] > 0
     assert len(stamps) >= FEW[topic]
@@ -125,7 +125,7 @@ def test_stamps_are_times_and_do_not_go_back(recorded, topic):
 
 @pytest.mark.parametrize(('topic', 'values'), [
     ('/map', {-1, 0, 100}), (f'{NODE}/map_probability', set(range(-1, 101)))])
-def test_grids_are_what_nav2_accepts(recorded, topic, values):
+def test_grids_satisfy_nav2(recorded, topic, values):
     for message in recorded[topic]:
         info = message.info
         assert message.header.frame_id == 'map'
@@ -138,7 +138,7 @@ def test_grids_are_what_nav2_accepts(recorded, topic, values):
             assert abs(cells - round(cells)) < 1e-5
 
 
-def test_patches_lie_in_the_map_and_make_a_wall_of_it(recorded):
+def test_patches_lie_in_the_map_and_complete_the_wall(recorded):
     whole = recorded['/map'][-1]
     cells = whole.data.reshape(whole.info.height, whole.info.width).copy()
     for patch in recorded['/map_updates']:
@@ -156,7 +156,7 @@ def test_patches_lie_in_the_map_and_make_a_wall_of_it(recorded):
 
 
 def fields_of(message):
-    """Return a PointCloud2 as a structured array, checked."""
+    """Check a PointCloud2 and return it as a structured array."""
     assert message.header.frame_id == 'map'
     assert {field.datatype for field in message.fields} == {7}  # FLOAT32
     assert message.row_step == message.width * message.point_step
@@ -167,14 +167,14 @@ def fields_of(message):
         'offsets': [field.offset for field in message.fields], 'itemsize': message.point_step}))
 
 
-def test_points_are_floats_with_packed_colours(recorded):
+def test_points_are_floats_with_packed_colors(recorded):
     points = fields_of(recorded[f'{NODE}/points'][-1])
     assert points.dtype.names == ('x', 'y', 'z', 'rgb')
     assert np.isfinite([points['x'], points['y'], points['z']]).all()
     assert abs(np.median(points['x']) - WALL_DISTANCE) < 0.2
 
 
-def test_distances_shrink_towards_the_wall(recorded):
+def test_distances_decrease_towards_the_wall(recorded):
     slice_ = fields_of(recorded[f'{NODE}/distance_slice'][-1])
     assert slice_.dtype.names[:4] == ('x', 'y', 'z', 'intensity')
     before = slice_[(np.abs(slice_['y']) < 0.1) & (slice_['intensity'] > 0)]
@@ -182,7 +182,7 @@ def test_distances_shrink_towards_the_wall(recorded):
     assert len(before) and before['x'].max() < WALL_DISTANCE
 
 
-def test_cubes_are_where_the_points_are(recorded):
+def test_voxels_are_at_the_points(recorded):
     cubes = recorded[f'{NODE}/voxels'][-1]
     assert (cubes.type, cubes.action) == (6, 0)  # CUBE_LIST, ADD
     assert len(cubes.points) == len(cubes.colors) > 0
@@ -218,19 +218,19 @@ def test_a_view_is_an_image_a_jpeg_a_depth_and_its_camera(recorded):
     assert (info.r.reshape(3, 3) == np.eye(3)).all()
 
 
-def test_the_way_and_its_keyframes_are_poses_in_the_map(recorded):
-    way, keyframes = recorded[f'{NODE}/path'][-1], recorded[f'{NODE}/keyframes'][-1]
-    assert way.header.frame_id == keyframes.header.frame_id == 'map'
-    stamps = [nanoseconds(pose) for pose in way.poses]
+def test_path_and_keyframes_are_poses_in_the_map(recorded):
+    path, keyframes = recorded[f'{NODE}/path'][-1], recorded[f'{NODE}/keyframes'][-1]
+    assert path.header.frame_id == keyframes.header.frame_id == 'map'
+    stamps = [nanoseconds(pose) for pose in path.poses]
     assert stamps == sorted(set(stamps)) and len(stamps) > 1
-    assert {pose.header.frame_id for pose in way.poses} == {'map'}
-    for pose in [pose.pose for pose in way.poses] + keyframes.poses:
+    assert {pose.header.frame_id for pose in path.poses} == {'map'}
+    for pose in [pose.pose for pose in path.poses] + keyframes.poses:
         assert is_unit(pose.orientation)
         assert abs(pose.position.z - 0.5) < 1e-6 and abs(pose.position.y) <= 2.0
-    assert 0 < len(keyframes.poses) <= len(way.poses)
+    assert 0 < len(keyframes.poses) <= len(path.poses)
 
 
-def test_diagnostics_have_a_level_and_words(recorded):
+def test_diagnostics_have_a_level_and_a_message(recorded):
     for message in recorded['/diagnostics']:
         (status,) = message.status
         assert status.level in (0, 1, 2)

@@ -6,7 +6,7 @@ from randomness import generator
 
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.backends.reference import columns
-from instant_nerf_ros.nerf.backends.reference.voxels import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 kernels = pytest.importorskip('instant_nerf_ros.nerf.backends.cpu.kernels.columns')
 

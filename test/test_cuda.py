@@ -1,8 +1,9 @@
 """The GPU backend: each kernel against the reference, on a GPU, or else in Triton's interpreter.
 
-What these tests prove without a GPU is what the kernels compute, not that they run on one, nor
-how fast: test_cuda_compiled builds them for several GPUs, the tests marked cuda want a real one.
+Without a GPU these tests show what the kernels compute, not that they run on one, nor how fast:
+test_cuda_compiled compiles them for several GPUs, the tests marked cuda need a real one.
 """
+import importlib
 import subprocess
 import sys
 
@@ -13,11 +14,10 @@ from randomness import floats, generator, random_rays
 
 from instant_nerf_ros.nerf import Config, backends, replace
 from instant_nerf_ros.nerf.backends import reference
-from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
-from instant_nerf_ros.nerf.field import train_step
-from instant_nerf_ros.nerf.field.radiance_field import Field
-from instant_nerf_ros.nerf.field.render import render_rays
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.constants import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+from instant_nerf_ros.nerf.field.train_step import StepResult
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 pytestmark = pytest.mark.triton
 
@@ -28,7 +28,7 @@ CONFIG = replace(Config(), {
     'loss.depth_weight': 0.7, 'loss.free_space_weight': 0.9, 'loss.distortion_weight': 8.0,
     'loss.opacity_weight': 2.0,
 })  # fmt: skip
-SHOWN = 'colors', 'distances', 'opacities', 'medians'
+RENDERED = 'colors', 'distances', 'opacities', 'medians'
 BUDGET = 4096
 
 
@@ -39,14 +39,15 @@ def cuda():
 
 @pytest.fixture(autouse=True)
 def few_lanes(cuda, monkeypatch):
-    """Let a program of the interpreter carry few rays, so that lanes take new ones."""
+    """Let a program of the interpreter trace few rays, so that lanes take new ones."""
     if cuda.DEVICE == 'cpu':
-        monkeypatch.setattr(cuda_lesson, 'TRACED', 16)
+        module = importlib.import_module('instant_nerf_ros.nerf.backends.cuda.train_step')
+        monkeypatch.setattr(module, 'TRACED', 16)
 
 
 @pytest.fixture(autouse=True)
 def poisoned():
-    """Let new memory be full of NaN, so that nothing that was never written can go unnoticed."""
+    """Fill new memory with NaN, so that reading what was never written fails."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -56,44 +57,46 @@ class Twins:
     """Two fields with the same parameters in the same grid, one for each backend."""
 
     def __init__(self, cuda, random, density):
-        self.engines = cuda, reference
-        self.fields = [Field(CONFIG.field, engine) for engine in self.engines]
+        self.backends = cuda, reference
+        self.fields = [RadianceField(CONFIG.field, backend) for backend in self.backends]
         state = {name: 0.4 * floats(random.normal(size=parameter.shape))
                  for name, parameter in self.fields[1].state().items()}  # fmt: skip
         state['geometry.output'][0] *= 3
-        # A hidden unit adds to the log density what makes its middle the given one.
+        # A hidden unit adds an offset to the log density, so that its middle is the given one.
         state['geometry.table'][0] = state['geometry.table'][0].abs()
         state['geometry.hidden'][0] = 0
         state['geometry.hidden'][0, :4] = 1.0
         state['geometry.output'][0, 0] = np.log(density)
         for field in self.fields:
             field.load(state)
-        self.grids = [Occupancy(CONFIG.occupancy, [0, 0, 1], engine) for engine in self.engines]
+        self.grids = [
+            OccupancyGrid(CONFIG.occupancy, [0, 0, 1], backend) for backend in self.backends]
         for grid in self.grids:
-            grid.voxels.fill_(SOLID)
+            grid.density_state.fill_(SOLID)
         settings = CONFIG.optimizer
         self.optimizers = [
-            engine.Adam(field.geometry, field.color, settings.beta1, settings.beta2, 1e-6, 0.01)
-            for engine, field in zip(self.engines, self.fields)]
+            backend.Adam(field.geometry, field.color, settings.beta1, settings.beta2, 1e-6, 0.01)
+            for backend, field in zip(self.backends, self.fields)]
 
-    def learn(self, rays, stride, random, budget=BUDGET):
-        """Return the lessons of both, the first with its tensors on the processor."""
+    def train_step(self, rays, stride, random, budget=BUDGET):
+        """Return the results of both, the first with its tensors on the processor."""
         jitter = floats(random.random(len(rays)))
         background = floats(random.random((len(rays), 3)))
         found, expected = (
-            train_step.train_step(field, rays.to(engine.DEVICE), grid, CONFIG, engine,
-                         jitter.to(engine.DEVICE), background.to(engine.DEVICE), stride, budget)
-            for field, grid, engine in zip(self.fields, self.grids, self.engines))
-        return train_step.StepResult(found.terms, *(
+            backend.train_step(
+                field, rays.to(backend.DEVICE), grid, CONFIG, jitter.to(backend.DEVICE),
+                background.to(backend.DEVICE), stride, budget)
+            for field, grid, backend in zip(self.fields, self.grids, self.backends))
+        return StepResult(found.terms, *(
             value.cpu() for name, value in vars(found).items() if name != 'terms')), expected
 
     def gradients(self):
         """Return {name: gradient} of both."""
         geometry, color = self.fields[0].geometry, self.fields[0].color
         gradients = [geometry.gradients, *geometry.matrices.split(geometry.matrices.gradients),
-                  *color.matrices.split(color.matrices.gradients)]
-        found = {name: slope.float().cpu() / geometry.room.gain
-                 for name, slope in zip(self.fields[0].state(), gradients)}  # fmt: skip
+                     *color.matrices.split(color.matrices.gradients)]
+        found = {name: gradient.float().cpu() / geometry.step_buffers.gain
+                 for name, gradient in zip(self.fields[0].state(), gradients)}  # fmt: skip
         networks = self.fields[1].geometry, self.fields[1].color
         expected = [p.grad for network in networks for p in network.parameters()]
         return found, dict(zip(found, expected))
@@ -119,14 +122,14 @@ def test_the_geometry_is_that_of_the_reference_everywhere(cuda):
 
 
 @pytest.mark.parametrize('density, measured', [(0.05, 0.0), (2.0, 0.6), (40.0, 1.0)])
-def test_a_lesson_is_that_of_the_reference(cuda, density, measured):
+def test_a_training_step_is_that_of_the_reference(cuda, density, measured):
     random = generator()
     twins = Twins(cuda, random, density)
-    found, expected = twins.learn(random_rays(random, 50, measured), 1.0, random)
+    found, expected = twins.train_step(random_rays(random, 50, measured), 1.0, random)
     assert found.terms.keys() == expected.terms.keys()
     for name in found.terms:  # half precision has opacities of almost 1 to 1e-4
         assert found.terms[name] == pytest.approx(expected.terms[name], rel=5e-3, abs=1e-4)
-    for name in SHOWN:
+    for name in RENDERED:
         error = (getattr(found, name) - getattr(expected, name)).abs().reshape(50, -1).amax(-1)
         # A sample on the face of a voxel may be one's and not the other's.
         assert (error > 5e-3).sum() <= 3, name
@@ -134,35 +137,35 @@ def test_a_lesson_is_that_of_the_reference(cuda, density, measured):
     assert len(found.positions) == pytest.approx(len(expected.positions), rel=0.02, abs=2)
     lowest = found.densities.sort().values[:8, None]
     assert ((lowest / expected.densities - 1).abs().amin(-1) > 0.02).sum() <= 2
-    # Half precision now and then decides otherwise whether a ReLU lets something through.
+    # In half precision a ReLU is now and then active where it is not in float32, or vice versa.
     for name, gradient in twins.gradients()[0].items():
         assert_alike(gradient, twins.gradients()[1][name], 0.15, name)
 
 
-def test_rays_that_miss_the_grid_teach_nothing(cuda):
+def test_rays_that_miss_the_grid_have_no_gradients(cuda):
     random = generator()
     twins = Twins(cuda, random, 1.0)
     rays = random_rays(random, 5, 0.0)
     rays.origins[:] = 50.0
-    found, expected = twins.learn(rays, 1.0, random)
+    found, expected = twins.train_step(rays, 1.0, random)
     assert len(found.positions) == 0 and not found.opacities.any() and not found.medians.any()
     assert found.terms == pytest.approx(expected.terms)
     assert not any(gradient.any() for gradient in twins.gradients()[0].values())
 
 
-def test_rays_that_find_no_room_are_left_out(cuda):
+def test_rays_beyond_the_capacity_are_left_out(cuda):
     random = generator()
     twins = Twins(cuda, random, 0.05)
-    found, expected = twins.learn(random_rays(random, 60, 0.0), 1.0, random, budget=100)
+    found, expected = twins.train_step(random_rays(random, 60, 0.0), 1.0, random, budget=100)
     assert len(found.positions) == 200 < len(expected.positions)
     left_out = (found.opacities == 0) & (expected.opacities > 0)
     assert 0 < left_out.sum() < 60
-    taught = ~left_out
-    for name in SHOWN:
-        error = (getattr(found, name) - getattr(expected, name))[taught].abs()
+    trained = ~left_out
+    for name in RENDERED:
+        error = (getattr(found, name) - getattr(expected, name))[trained].abs()
         assert (error > 5e-3).sum() <= 4
     assert found.terms['color'] < expected.terms['color']
-    # Their samples have no gradient: one that went on would have changed it.
+    # Their samples have no gradient.
     assert all(gradient.isfinite().all() for gradient in twins.gradients()[0].values())
 
 
@@ -170,9 +173,9 @@ def test_a_step_of_adam_is_that_of_the_reference(cuda):
     random = generator()
     twins = Twins(cuda, random, 3.0)
     for _ in range(2):
-        twins.learn(random_rays(random, 12, 0.5), 2.0, random)
+        twins.train_step(random_rays(random, 12, 0.5), 2.0, random)
         # The very same gradients: the sign of a small one would be the direction of a step.
-        gain = twins.fields[0].geometry.room.gain
+        gain = twins.fields[0].geometry.step_buffers.gain
         geometry, color = twins.fields[1].geometry, twins.fields[1].color
         half = (geometry.table.grad * gain).half()
         geometry.table.grad = half.float() / gain
@@ -193,21 +196,21 @@ def test_a_step_of_adam_is_that_of_the_reference(cuda):
         for name, value in found.items():
             torch.testing.assert_close(value.cpu(), expected[name], rtol=1e-3, atol=1e-4)
         network = twins.fields[0].geometry
-        assert torch.equal(network.half, network.table.half())
+        assert torch.equal(network.table_half, network.table.half())
         assert not network.gradients.any() and not network.matrices.gradients.any()
 
 
-def test_a_loss_that_is_no_number_changes_nothing_and_what_overflowed_is_forgotten(cuda):
+def test_a_loss_that_is_not_finite_changes_nothing_and_overflowed_gradients_are_cleared(cuda):
     random = generator()
     twins = Twins(cuda, random, 3.0)
     field, optimizer = twins.fields[0], twins.optimizers[0]
-    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
+    twins.train_step(random_rays(random, 12, 0.0), 2.0, random)
     before = {name: value.clone() for name, value in field.state().items()}
-    field.geometry.room.terms[1] = torch.nan
+    field.geometry.step_buffers.terms[1] = torch.nan
     optimizer.step(0.02)
     assert all(torch.equal(value, before[name]) for name, value in field.state().items())
     assert not field.geometry.gradients.any()
-    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
+    twins.train_step(random_rays(random, 12, 0.0), 2.0, random)
     level, entry = 0, 5
     field.geometry.gradients[level, entry, 2] = torch.inf
     optimizer.step(0.02)
@@ -217,11 +220,11 @@ def test_a_loss_that_is_no_number_changes_nothing_and_what_overflowed_is_forgott
     assert not field.geometry.gradients.any()
 
 
-def test_gradients_that_nobody_took_are_not_added_to_the_next(cuda):
+def test_gradients_that_no_optimizer_used_are_not_added_to_the_next(cuda):
     random = generator()
     twins = Twins(cuda, random, 3.0)
-    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
-    twins.learn(random_rays(random, 12, 0.0), 2.0, random)
+    twins.train_step(random_rays(random, 12, 0.0), 2.0, random)
+    twins.train_step(random_rays(random, 12, 0.0), 2.0, random)
     for name, gradient in twins.gradients()[0].items():
         assert_alike(gradient, twins.gradients()[1][name], 0.15, name)
 
@@ -232,18 +235,18 @@ def test_a_view_is_that_of_the_reference(cuda, density):
     twins = Twins(cuda, random, density)
     voxels = floats(random.choice([EMPTY, SOLID, UNVISITED], twins.grids[0].shape)).byte()
     for grid in twins.grids:
-        grid.voxels.copy_(voxels)
+        grid.density_state.copy_(voxels)
     rays = random_rays(random, 60, 0.0)
     found, expected = (
-        render_rays(field, rays.to(engine.DEVICE), grid, CONFIG.sampling, engine, 1.5)
-        for field, grid, engine in zip(twins.fields, twins.grids, twins.engines))
+        backend.render_rays(field, rays.to(backend.DEVICE), grid, CONFIG.sampling, 1.5)
+        for field, grid, backend in zip(twins.fields, twins.grids, twins.backends))
     assert expected[0].any()
-    for actual, targets in zip(found, expected):
-        error = (actual.cpu() - targets.detach()).abs().reshape(60, -1).amax(-1)
+    for actual, reference_value in zip(found, expected):
+        error = (actual.cpu() - reference_value.detach()).abs().reshape(60, -1).amax(-1)
         assert (error > 1e-2).sum() <= 3
 
 
-def test_a_gpu_before_ampere_is_left_alone(monkeypatch):
+def test_a_gpu_before_ampere_is_not_used(monkeypatch):
     from instant_nerf_ros.nerf.backends.cuda import device
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda: 'TITAN RTX')

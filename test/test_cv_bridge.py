@@ -6,7 +6,7 @@ pytestmark = pytest.mark.ros
 
 pytest.importorskip('sensor_msgs')
 cv_bridge = pytest.importorskip('cv_bridge', reason='needs cv_bridge')
-from instant_nerf_ros.ros.inputs.encodings import (
+from instant_nerf_ros.ros.inputs.encodings import (  # noqa: E402
     UnknownEncodingError,
     check_color,
     decode_color,
@@ -26,7 +26,7 @@ def message_of(encoding):
     dtype = np.uint16 if '16' in encoding else np.uint8
     pixels = random.integers(0, np.iinfo(dtype).max, (HEIGHT, WIDTH, CHANNELS[encoding]), dtype)
     bridge = cv_bridge.CvBridge()
-    message = bridge.cv2_to_imgmsg(pixels.squeeze())  # as 8UC3 etc., because OpenCV has no type for YUV
+    message = bridge.cv2_to_imgmsg(pixels.squeeze())  # as 8UC3: OpenCV has no YUV type
     message.encoding = encoding
     return message
 

@@ -1,4 +1,4 @@
-"""The demo: its files as others read them, its processes, and all of it on a short drive."""
+"""The demo: the files that it writes, its processes, and a short drive."""
 import contextlib
 import json
 import os
@@ -21,7 +21,7 @@ SHORT = ('--laps', '0.12', '--width', '96', '--settle', '4')  # 8 s of driving
 
 
 def load_map(folder):
-    """Return cells (ny, nx) int8 and origin as map_server of Nav2 loads map.yaml."""
+    """Return cells (ny, nx) int8, origin and resolution as map_server of Nav2 loads map.yaml."""
     text = (folder / 'map.yaml').read_text()
     values = dict(line.split(': ', 1) for line in text.splitlines())
     assert values['mode'] == 'trinary' and values['negate'] == '0'
@@ -31,7 +31,7 @@ def load_map(folder):
     grey = np.frombuffer(pixels, np.uint8).reshape(height, width)
     probability = 1 - grey / 255.0
     cells = np.full(grey.shape, -1, np.int8)
-    # Some versions compare with <= and >=, some with < and >: both must read the same.
+    # Versions of map_server differ: <= and >=, or < and >. Both must give the same cells.
     cells[probability > float(values['occupied_thresh'])] = 100
     cells[probability < float(values['free_thresh'])] = 0
     np.testing.assert_array_equal(cells == 100, probability >= float(values['occupied_thresh']))
@@ -43,7 +43,7 @@ def load_map(folder):
 
 @contextlib.contextmanager
 def parent(*command):
-    """Run a Python program; end it, and fail if anything that it started is left."""
+    """Run a Python program; fail if a process that it started is still running afterwards."""
     mark = f'DEMO_TEST_{uuid.uuid4().hex}'
     process = subprocess.Popen(
         [sys.executable, *command], env={**os.environ, mark: '1'}, cwd=ROOT / 'examples',
@@ -68,21 +68,21 @@ def marked(mark):
     """Return the command lines of the processes with an environment variable."""
     found = []
     for folder in Path('/proc').glob('[0-9]*'):
-        with contextlib.suppress(OSError):  # it has just ended, or is not ours
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             if mark.encode() in (folder / 'environ').read_bytes():
                 found.append((folder / 'cmdline').read_bytes())
     return found
 
 
 def wait_for(process, path, words):
-    """Wait until a file has certain words."""
+    """Wait until a file contains certain words."""
     deadline = time.monotonic() + 60
     while not (path.exists() and words in path.read_text()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def test_a_map_is_read_as_it_was_written(tmp_path):
+def test_a_map_is_read_back_as_written(tmp_path):
     random = np.random.default_rng(0)
     cells = random.choice(np.array([-1, 0, 100], np.int8), (13, 29))
     origin = np.array([-7, 11]) * float(np.float32(0.05))
@@ -103,7 +103,7 @@ def test_the_lowest_row_of_a_map_is_the_last_of_its_image(tmp_path):
 
 @pytest.mark.ros
 @pytest.mark.parametrize('data', ['nowhere', 'empty'])
-def test_data_that_is_not_there_gives_one_sentence(tmp_path, data):
+def test_missing_data_is_reported_in_a_sentence(tmp_path, data):
     (tmp_path / 'empty').mkdir()
     path = tmp_path / data
     with demo(tmp_path / 'output', '--data', str(path)) as process:
@@ -114,7 +114,7 @@ def test_data_that_is_not_there_gives_one_sentence(tmp_path, data):
 
 
 @pytest.mark.ros
-def test_a_node_that_cannot_start_is_reported_with_its_own_words(tmp_path):
+def test_a_node_that_cannot_start_is_reported_with_its_last_lines(tmp_path):
     with demo(tmp_path, *SHORT, '--set', 'occupancy.voxel_size=-1.0') as process:
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 1
@@ -135,8 +135,8 @@ def test_a_signal_ends_the_demo_and_its_nodes(tmp_path, number):
 
 
 @pytest.mark.ros
-@pytest.mark.skipif(sys.platform != 'linux', reason='a service of Linux')
-def test_nodes_end_even_where_their_parent_is_killed(tmp_path):
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs prctl of Linux')
+def test_nodes_end_when_their_parent_is_killed(tmp_path):
     program = (
         'import sys, time; from children import Children; '
         "Children(sys.argv[1]).start('sim_robot', {}); time.sleep(60)")
@@ -147,14 +147,14 @@ def test_nodes_end_even_where_their_parent_is_killed(tmp_path):
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_a_short_drive_leaves_files_that_agree(tmp_path):
+def test_the_files_of_a_short_drive_are_consistent(tmp_path):
     with demo(tmp_path, *SHORT) as process:
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
     results = json.loads((tmp_path / 'results.json').read_text())
     assert 'tour finished' in (tmp_path / 'sim_robot.log').read_text()
     log = (tmp_path / 'mapper_node.log').read_text()
-    # Images give way to sharper neighbours; nothing else is lost.
+    # Blurred images are replaced by sharper ones; nothing else is dropped.
     reasons = re.findall(r'dropped: (.*)', log)
     assert reasons and all(re.fullmatch(r'nothing|\d+ blurred', reason) for reason in reasons)
     assert results['keyframes'] > 10 and results['steps'] > 10

@@ -10,8 +10,9 @@ from instant_nerf_ros.nerf import Config, flatten
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / 'README.md').read_text()
-PAGES = [*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'underlay').glob('*.md')]
+DOCS = ROOT / 'docs'
+PAGES = sorted([*ROOT.glob('*.md'), *DOCS.rglob('*.md'), *(ROOT / 'underlay').glob('*.md')])
+TROUBLESHOOTING = DOCS / 'how-to' / 'troubleshooting.md'
 SETTINGS = {
     name: (field, value) for config in (NodeConfig(), Config())
     for name, field, value in flatten(config)}
@@ -34,16 +35,20 @@ def test_links_lead_to_files_and_headings(page):
 
 
 def test_every_page_is_in_the_contents():
-    names = {path.stem for path in (ROOT / 'docs').glob('*.md')} - {'index'}
-    names |= {path.stem for path in (ROOT / 'docs').glob('*.rst')}
-    trees = re.findall(r'```\{toctree\}(.*?)```', (ROOT / 'docs/index.md').read_text(), re.S)
-    listed = re.findall(r'^(?:.* <)?(\w+)>?$', ''.join(trees), re.M)
+    pages = (path for suffix in ('md', 'rst') for path in DOCS.rglob(f'*.{suffix}'))
+    names = {path.relative_to(DOCS).with_suffix('').as_posix() for path in pages} - {'index'}
+    trees = re.findall(r'```\{toctree\}(.*?)```', (DOCS / 'index.md').read_text(), re.S)
+    listed = re.findall(r'^(?:[^:\n].* <)?([\w/-]+)>?$', ''.join(trees), re.M)
     assert sorted(listed) == sorted(names)
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / 'README.md').read_text().splitlines()) <= 130
 
 
 def test_the_tables_have_each_parameter_once_with_default_range_and_description():
     spec = importlib.util.spec_from_file_location(
-        'parameter_tables', ROOT / 'docs/parameter_tables.py')
+        'parameter_tables', DOCS / 'parameter_tables.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     rows = re.findall(r'^\| `([\w.]+)`.*', module.tables(), re.M)
@@ -55,29 +60,38 @@ def test_the_tables_have_each_parameter_once_with_default_range_and_description(
             assert f'`{value}`' in line and f"{field.metadata['low']} to" in line
 
 
-def test_the_parameters_of_the_readme_have_their_defaults():
+@pytest.mark.parametrize('page', ['README.md', 'docs/reference/parameters.md'])
+def test_parameters_are_documented_with_their_defaults(page):
     table = re.search(
-        r'^\| parameter \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)', README, re.M)[1]
+        r'^\| parameter \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)', (ROOT / page).read_text(),
+        re.M)[1]
     for line in table.splitlines():
         names, defaults = line.split('|')[1:3]
         names = re.findall(r'`([\w.]+)`', names)
         values = re.findall(r'[\w.]+', defaults)[:len(names)]
         assert names, line
-        for name, told in zip(names, values):
+        for name, documented in zip(names, values):
             field, value = SETTINGS[name]
-            assert value == ('' if told == 'none' else type(value)(told)), name
+            assert value == ('' if documented == 'none' else type(value)(documented)), name
             unit = field.metadata['description'].partition(' [')[2].rstrip(']')
             assert not unit or unit in defaults, name
 
 
+@pytest.mark.parametrize('page', PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_parameters_that_pages_set_exist(page):
+    groups = '|'.join({name.partition('.')[0] for name in SETTINGS if '.' in name})
+    mentioned = set(re.findall(rf'`((?:{groups})\.\w+)', page.read_text()))
+    assert mentioned - {'map.pgm', 'map.yaml', 'map.png'} <= set(SETTINGS)  # but for files
+
+
 def reasons():
-    """Return the reasons for which messages are not used, as far as they are plain words."""
+    """Return the reasons for which messages are not used, those that are plain words."""
     found = set()
-    for path in (ROOT / 'instant_nerf_ros/ros').glob('*.py'):
+    for path in (ROOT / 'instant_nerf_ros/ros').rglob('*.py'):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and len(node.args) >= 2:
                 called = ast.unparse(node.func)
-                first = called.endswith(('drops.add', 'UnusableError', 'NotYetError'))
+                first = called.endswith(('dropped.add', 'UnusableError', 'NotYetError'))
                 second = called.endswith('drop')  # after the message
                 word = node.args[0 if first else 1]
                 if (first or second) and isinstance(word, ast.Constant):
@@ -85,8 +99,7 @@ def reasons():
     return found
 
 
-def test_the_readme_says_what_to_do_about_every_reason():
-    table = README.partition('## Troubleshooting')[2].partition('## Limits')[0]
-    told = set(re.findall(r'`([^`]+)`', table))
+def test_the_documentation_has_a_remedy_for_every_reason():
+    documented = set(re.findall(r'`([^`]+)`', TROUBLESHOOTING.read_text()))
     assert len(reasons()) > 10
-    assert not {why for why in reasons() if not any(why in words for words in told)}
+    assert not {why for why in reasons() if not any(why in words for words in documented)}

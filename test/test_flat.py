@@ -1,4 +1,4 @@
-"""The simulated flat: ray casting, truth and tour agree with geometry and with each other."""
+"""The simulated flat: ray casting, occupancy and tour agree with geometry and each other."""
 import dataclasses
 
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import OccupancyConfig
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.simulation.boxes import Box
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.scene import Scene
@@ -25,9 +25,10 @@ ALONG_X = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 
 
-def coordinates(height, width, texel, rng):
-    """Paint the texel's own coordinates: red along u, green along v."""
-    u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+def coordinates(surface):
+    """Return a texture of the texel's own coordinates: red along u, green along v."""
+    x, y = surface.centers()
+    u, v = (values / length for values, length in zip((x, y), surface.extent))
     return np.stack([u, v, np.ones_like(u)], axis=-1).astype(np.float32)
 
 
@@ -143,9 +144,9 @@ def test_occupancy_is_on_the_lattice_of_the_mapper(flat, voxel_size):
     _, origin = flat.occupancy(voxel_size)
     in_voxels = origin / voxel_size + [0.0, 0.0, 0.5]
     np.testing.assert_allclose(in_voxels, np.round(in_voxels), atol=1e-9)
-    mapper = Occupancy(
+    grid = OccupancyGrid(
         OccupancyConfig(voxel_size=voxel_size), (0.3, -0.2, 0.8), backends.select('reference'))
-    apart = (origin - mapper.corner) / voxel_size
+    apart = (origin - grid.corner) / voxel_size
     np.testing.assert_allclose(apart, np.round(apart), atol=1e-9)
 
 
@@ -158,7 +159,7 @@ def test_the_floor_fills_the_layer_around_zero(flat):
 
 
 def test_occupancy_can_have_all_that_solids_reach_into(flat):
-    states, origin = flat.occupancy(0.05, touch=1e-3)
+    states, origin = flat.occupancy(0.05, min_overlap=1e-3)
     random = np.random.default_rng(0)
     for box in flat.boxes:
         low, high = np.array(box.low) + 1e-3, np.array(box.high) - 1e-3
@@ -191,18 +192,18 @@ def test_nothing_is_known_beyond_the_walls(flat):
 
 
 def test_map_is_the_highest_state_of_each_column(flat):
-    cells, origin = flat.map_truth(0.05, 0.1, 1.0)
+    cells, origin = flat.occupancy_map(0.05, 0.1, 1.0)
     states, corner = flat.occupancy(0.05)
     below = round((0.075 - corner[2]) / 0.05)  # the layer around 10 cm is the first
     np.testing.assert_array_equal(cells, states[:, :, below:below + 18].max(axis=2).T)
     np.testing.assert_array_equal(origin, corner[:2])
     # Only the legs of the table stand between 10 and 60 cm; its top is at 70 cm.
-    legs, _ = flat.map_truth(0.05, 0.1, 0.6)
+    legs, _ = flat.occupancy_map(0.05, 0.1, 0.6)
     assert (legs == 100).sum() < (cells == 100).sum()
 
 
 def test_both_rooms_are_connected_through_the_doorway(flat):
-    cells, _ = flat.map_truth(0.05, 0.1, 1.0)
+    cells, _ = flat.occupancy_map(0.05, 0.1, 1.0)
     reached = np.zeros(cells.shape, bool)
     reached[tuple(np.argwhere(cells == 0)[0])] = True
     count = 0
@@ -249,7 +250,7 @@ def test_a_point_looks_the_same_from_two_places(flat, tour):
 
 def test_the_robot_keeps_clear_of_walls_and_furniture(flat, tour):
     for time in np.arange(0, tour.duration, 0.1):
-        assert flat.free(tour.T_world_base(time)[:2, 3], radius=0.25, height=1.1)
+        assert flat.is_free(tour.T_world_base(time)[:2, 3], radius=0.25, height=1.1)
 
 
 def test_the_robot_drives_as_a_differential_drive_can(tour):

@@ -150,15 +150,16 @@ class Rig:
     """The receivers of the messages, with a manual clock."""
 
     def __init__(self):
-        self.now, self.buffer, self.dropped_messages = 0.0, tf2_ros.Buffer(), DroppedMessages(lambda _: None)
+        self.now, self.buffer = 0.0, tf2_ros.Buffer()
+        self.dropped = DroppedMessages(lambda _: None)
         self.config = dataclasses.replace(NodeConfig(), tf_timeout=0.5)
-        self.queue = InputQueue(50, KeyframeConfig, self.dropped_messages)
+        self.queue = InputQueue(50, KeyframeConfig, self.dropped)
         self.images = PosedImages(
-            self.buffer, self.config, 'image', self.dropped_messages, TopicStatistics(), self.queue,
+            self.buffer, self.config, 'image', self.dropped, TopicStatistics(), self.queue,
             lambda: self.now)
-        self.requests = ViewRequests(self.buffer, self.config, self.dropped_messages, lambda: self.now)
+        self.requests = ViewRequests(self.buffer, self.config, self.dropped, lambda: self.now)
         self.scans = RangeScans(
-            self.buffer, self.config, self.dropped_messages, self.queue, lambda: self.now)
+            self.buffer, self.config, self.dropped, self.queue, lambda: self.now)
         for second in (1, 3):
             self.buffer.set_transform(
                 transform_message(np.eye(4), second * 10**9, 'map', 'camera'), 'test')
@@ -168,9 +169,9 @@ class Rig:
         """Send a good calibration."""
         self.images.add_camera_info(camera_info_message(CAMERA, 10**9, 'camera'))
 
-    def dropped(self):
+    def drop_count(self):
         """Return the number of drops."""
-        return sum(self.dropped_messages.counts().values())
+        return sum(self.dropped.counts().values())
 
 
 def growth(work):
@@ -197,7 +198,7 @@ def test_every_malformed_image_is_counted(kind):
             rig.images.clear()
 
     assert growth(work) < 20.0
-    assert rig.dropped() + len(decoded) == COUNT
+    assert rig.drop_count() + len(decoded) == COUNT
 
 
 @pytest.mark.parametrize('kind', ['image', 'compressed'])
@@ -246,23 +247,23 @@ def test_no_requested_pose_is_fatal_and_all_are_counted():
                 answered += 1
 
     assert growth(work) < 20.0
-    assert rig.dropped() + answered == COUNT
+    assert rig.drop_count() + answered == COUNT
 
 
 def test_the_number_of_waiting_requests_is_bounded():
     fuzz, rig = Fuzz(5), Rig()
     for _ in range(2 * MAX_REQUESTS):
         rig.requests.add(fuzz.pose())
-    assert rig.dropped_messages.counts() == {'too many render poses': MAX_REQUESTS}
+    assert rig.dropped.counts() == {'too many render poses': MAX_REQUESTS}
 
 
 @pytest.mark.parametrize('kind', ['pose', 'odometry'])
 def test_no_pose_of_the_robot_is_fatal(kind):
     fuzz, rig = Fuzz(6), Rig()
     topic = PoseTopic.__new__(PoseTopic)  # without a node, only its callback
-    topic._buffer, topic._config, topic._dropped = rig.buffer, rig.config, rig.dropped_messages
+    topic._buffer, topic._config, topic._dropped = rig.buffer, rig.config, rig.dropped
     assert growth(lambda _: topic._add(getattr(fuzz, kind)())) < 20.0
-    assert rig.dropped_messages.counts()['invalid pose'] > COUNT / 4
+    assert rig.dropped.counts()['invalid pose'] > COUNT / 4
 
 
 @pytest.mark.parametrize('kind', ['scan', 'cloud'])
@@ -286,7 +287,7 @@ def test_no_scan_is_fatal_and_all_are_counted(kind):
             rig.scans.clear()
 
     assert growth(work) < 20.0
-    assert rig.dropped() + added == COUNT
+    assert rig.drop_count() + added == COUNT
 
 
 def test_no_malformed_transform_is_fatal_or_used():

@@ -6,9 +6,9 @@ import torch
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 from instant_nerf_ros.nerf.products import grids
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
 
 BAND = MapConfig(min_height=0.1, max_height=1.5)
 

@@ -1,4 +1,4 @@
-"""What README, RViz and Nav2 are told of topics and services is what the node has."""
+"""The documentation, RViz and Nav2 have the topics and services of the node."""
 import contextlib
 import re
 import threading
@@ -28,10 +28,10 @@ from instant_nerf_ros.ros.nav2 import layer
 pytestmark = pytest.mark.ros
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / 'README.md').read_text()
+TOPICS = (ROOT / 'docs' / 'reference' / 'topics.md').read_text()
 NODE = 'instant_nerf'
 # Settings that, together, subscribe everything that can be subscribed.
-WAYS = (
+CONFIGURATIONS = (
     (), ('pose_source:=odometry', 'image_transport:=compressed'),
     ('pose_source:=pose', 'depth_transport:=compressedDepth', 'scans:=[scan]', 'clouds:=[cloud]',
      'trajectory:=trajectory'))
@@ -53,7 +53,7 @@ def active(*parameters):
         thread.start()
         yield node
     finally:
-        node.end()
+        node.stop_training()
         executor.shutdown()
         thread.join()
         node.destroy_node()
@@ -61,7 +61,7 @@ def active(*parameters):
 
 
 def type_name(message_type):
-    """Return nav_msgs/OccupancyGrid, as people write it."""
+    """Return the name of a message type, such as nav_msgs/OccupancyGrid."""
     return f"{message_type.__module__.split('.')[0]}/{message_type.__name__}"
 
 
@@ -69,10 +69,10 @@ class Interface:
     """Publishers, subscriptions {topic: (type, QoSProfile)} and services {name: type}."""
 
     def __init__(self):
-        """Take them from nodes of all WAYS."""
+        """Collect them from nodes in all CONFIGURATIONS."""
         self.publishers, self.subscriptions, self.services = {}, {}, {}
-        for way in WAYS:
-            with active(*way) as node:
+        for parameters in CONFIGURATIONS:
+            with active(*parameters) as node:
                 for found, endpoints in (
                         (self.publishers, node.publishers),
                         (self.subscriptions, node.subscriptions)):
@@ -85,13 +85,13 @@ class Interface:
 
 @pytest.fixture(scope='module')
 def interface():
-    """Return what the node has."""
+    """Return the Interface of the node."""
     return Interface()
 
 
 def rows(title):
-    """Return the cells of the README's tables whose first column has this title."""
-    tables = re.findall(rf'^\| {title} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)', README, re.M)
+    """Return the cells of the tables of topics.md whose first column has this title."""
+    tables = re.findall(rf'^\| {title} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)', TOPICS, re.M)
     return [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
             for table in tables for line in table.splitlines()]
 
@@ -102,7 +102,7 @@ def absolute(name):
 
 
 def documented(title):
-    """Return {topic: (type, words about QoS)} of a table."""
+    """Return {topic: (type, QoS as text)} of a table."""
     found = {}
     for names, types, qos, *_ in rows(title):
         names = re.findall(r'`([^`]+)`', names)
@@ -116,8 +116,8 @@ def documented(title):
     return found
 
 
-def words(qos):
-    """Return a QoSProfile in the words of the README."""
+def qos_text(qos):
+    """Return a QoSProfile as topics.md has it."""
     parts = [qos.reliability.name.lower().replace('_', ' ')]
     if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
         parts.append('transient local')
@@ -127,16 +127,16 @@ def words(qos):
 @pytest.mark.parametrize(('title', 'kind'), [
     ('published', 'publishers'), ('subscribed', 'subscriptions')])
 def test_the_tables_of_topics_are_what_the_node_has(interface, title, kind):
-    has, told = getattr(interface, kind), documented(title)
+    existing, rows_by_topic = getattr(interface, kind), documented(title)
     # Some topics are there only where the package of their message is.
-    missing = {topic for topic, (message_type, _) in told.items()
+    missing = {topic for topic, (message_type, _) in rows_by_topic.items()
                if find_spec(message_type.split('/')[0]) is None}  # fmt: skip
-    assert missing <= OPTIONAL and set(told) - missing == set(has)
-    told = {topic: entry for topic, entry in told.items() if topic not in missing}
-    for topic, (message_type, qos) in told.items():
-        assert message_type == has[topic][0], topic
+    assert missing <= OPTIONAL and set(rows_by_topic) - missing == set(existing)
+    for topic in set(rows_by_topic) - missing:
+        message_type, qos = rows_by_topic[topic]
+        assert message_type == existing[topic][0], topic
         if qos != "tf2's":
-            assert qos == words(has[topic][1]), topic
+            assert qos == qos_text(existing[topic][1]), topic
 
 
 def test_the_tables_of_services_are_what_the_node_has(interface):
@@ -148,14 +148,14 @@ def test_the_tables_of_services_are_what_the_node_has(interface):
 
 
 def qos_of(display):
-    """Return the QoSProfile that the topic of an RViz display asks for."""
+    """Return the QoSProfile that an RViz display requests."""
     return QoSProfile(
         depth=display['Depth'],
         reliability=ReliabilityPolicy[display['Reliability Policy'].upper().replace(' ', '_')],
         durability=DurabilityPolicy[display['Durability Policy'].upper().replace(' ', '_')])
 
 
-def test_rviz_shows_topics_of_the_node_and_is_served(interface):
+def test_rviz_displays_topics_of_the_node_with_compatible_qos(interface):
     of_displays = {  # class: type of its messages
         'Map': 'nav_msgs/OccupancyGrid', 'PointCloud2': 'sensor_msgs/PointCloud2',
         'Path': 'nav_msgs/Path', 'PoseArray': 'geometry_msgs/PoseArray',
@@ -174,9 +174,9 @@ def test_rviz_shows_topics_of_the_node_and_is_served(interface):
             continue
         published, qos = interface.publishers[topic]
         assert published == kind, topic
-        asked = qos_of(display['Topic'])
-        assert qos_check_compatible(qos, asked)[0] != QoSCompatibility.ERROR, topic
-        assert asked.durability == qos.durability, f'{topic}: what is latched is shown at once'
+        requested = qos_of(display['Topic'])
+        assert qos_check_compatible(qos, requested)[0] != QoSCompatibility.ERROR, topic
+        assert requested.durability == qos.durability, f'{topic}: latched messages must arrive'
         shown.add(topic)
         if 'Update Topic' in display:
             updates = absolute(display['Update Topic']['Value'])
@@ -186,7 +186,7 @@ def test_rviz_shows_topics_of_the_node_and_is_served(interface):
             'points', 'keyframes', 'path', 'render/image_raw'))}
 
 
-def test_nav2_takes_topics_of_the_node_and_is_served(interface):
+def test_nav2_subscribes_topics_of_the_node_with_compatible_qos(interface):
     ours = yaml.safe_load((ROOT / 'config/nav2.yaml').read_text())
     static = layer(ours, 'global_costmap', 'static_layer')
     points = layer(ours, 'local_costmap', 'voxel_layer')['nerf']
@@ -195,10 +195,10 @@ def test_nav2_takes_topics_of_the_node_and_is_served(interface):
         durability=DurabilityPolicy.TRANSIENT_LOCAL)
     volatile = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
     sensor = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-    for topic, message_type, asked in (
+    for topic, message_type, requested in (
             (static['map_topic'], 'nav_msgs/OccupancyGrid', latched),
             (f"{static['map_topic']}_updates", 'map_msgs/OccupancyGridUpdate', volatile),
             (points['topic'], f"sensor_msgs/{points['data_type']}", sensor)):
         published, qos = interface.publishers[topic]
         assert published == message_type
-        assert qos_check_compatible(qos, asked)[0] != QoSCompatibility.ERROR
+        assert qos_check_compatible(qos, requested)[0] != QoSCompatibility.ERROR

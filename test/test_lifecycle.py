@@ -1,4 +1,4 @@
-"""The life cycle of the node, its services and its parameters, over DDS."""
+"""The life cycle of the node, its services and its parameters."""
 import re
 import signal
 import time
@@ -30,8 +30,8 @@ from instant_nerf_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 
-LONGEST_TRANSITION = 0.5  # seconds
-TIMES = 10
+MAX_TRANSITION = 0.5  # seconds
+CYCLES = 10
 
 
 @pytest.fixture(scope='module')
@@ -43,7 +43,7 @@ def robot():
 
 
 class Client(LifecycleClient):
-    """Calls the services of a mapper that has a name, and sets its parameters."""
+    """Calls the services of a mapper with a name, and sets its parameters."""
 
     def set(self, name, value):
         """Set a parameter; return (successful, reason)."""
@@ -66,15 +66,15 @@ def test_each_transition_ten_times_over_while_the_engine_starts_and_works(robot)
             (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE),
             (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
             (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED))
-        for turn in range(TIMES):
+        for turn in range(CYCLES):
             for transition, state in cycle:
                 success, duration = client.change(transition)
-                assert success and duration < LONGEST_TRANSITION, process.text()
+                assert success and duration < MAX_TRANSITION, process.text()
                 assert client.state() == state
                 if transition == Transition.TRANSITION_ACTIVATE and turn % 3 == 2:
-                    count = len(grids)  # let it work for a while, the other times it does not
+                    count = len(grids)  # in every third cycle it works for a while
                     drive_until(robot, lambda n=count: len(grids) > n, process.text)
-        assert not client.change(Transition.TRANSITION_ACTIVATE)[0]  # not from here
+        assert not client.change(Transition.TRANSITION_ACTIVATE)[0]  # not allowed in this state
         subscriptions = [
             topic for topic, _ in robot.node.get_subscriber_names_and_types_by_node('managed', '')]
         assert '/image' not in subscriptions and '/tf' not in subscriptions
@@ -82,14 +82,14 @@ def test_each_transition_ten_times_over_while_the_engine_starts_and_works(robot)
             topic for topic, _ in robot.node.get_publisher_names_and_types_by_node('managed', '')]
         assert '/managed/map' not in published
         success, duration = client.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
-        assert success and duration < LONGEST_TRANSITION
+        assert success and duration < MAX_TRANSITION
         assert client.state() == State.PRIMARY_STATE_FINALIZED
         assert process.end(signal.SIGINT) == 0
         assert 'Traceback' not in process.text()
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_while_the_engine_starts(robot, number):
+def test_a_signal_ends_the_node_while_the_engine_starts(robot, number):
     client = Client(robot, f'hasty_{number.name}')
     with mapper('autostart:=false', name=f'hasty_{number.name}') as process:
         assert client.change(Transition.TRANSITION_CONFIGURE)[0]
@@ -99,7 +99,7 @@ def test_a_signal_ends_it_while_the_engine_starts(robot, number):
         assert 'Traceback' not in process.text()
 
 
-def test_an_inactive_node_neither_learns_nor_publishes_and_goes_on_where_it_was(robot):
+def test_an_inactive_node_neither_trains_nor_publishes_and_then_continues(robot):
     client = Client(robot, 'resting')
     statuses = statuses_of(robot, 'resting')
     grids = robot.collect(OccupancyGrid, 'resting/map', LATCHED)
@@ -118,17 +118,17 @@ def test_an_inactive_node_neither_learns_nor_publishes_and_goes_on_where_it_was(
             robot, lambda: int(value_of(statuses[-1], 'steps')) > steps, process.text)
 
 
-def test_pause_keeps_the_map_and_reset_forgets_it(robot):
+def test_pause_keeps_the_map_and_reset_discards_it(robot):
     client = Client(robot, 'held')
     statuses = statuses_of(robot, 'held')
     grids = robot.collect(OccupancyGrid, 'held/map', LATCHED)
     clouds = robot.collect(PointCloud2, 'held/points', LATCHED)
-    ways = robot.collect(Path, 'held/path', LATCHED)
+    paths = robot.collect(Path, 'held/path', LATCHED)
     frames = robot.collect(PoseArray, 'held/keyframes', LATCHED)
     with mapper('keyframes_rate:=5.0', name='held') as process:
-        drive_until(robot, lambda: clouds and ways and frames and grids and (
+        drive_until(robot, lambda: clouds and paths and frames and grids and (
             cells_from_message(grids[-1]) != -1).any(), process.text)
-        assert 0 < len(frames[-1].poses) <= len(ways[-1].poses)
+        assert 0 < len(frames[-1].poses) <= len(paths[-1].poses)
         response, _ = client.call(SetBool, 'pause', data=True)
         assert response.success
         robot.drive(5)
@@ -140,7 +140,7 @@ def test_pause_keeps_the_map_and_reset_forgets_it(robot):
         response, _ = client.call(Trigger, 'reset')
         assert response.success, response.message
         wait_until(lambda: (cells_from_message(grids[-1]) == -1).all(), 10.0, process.text)
-        wait_until(lambda: not ways[-1].poses and not frames[-1].poses, 10.0)
+        wait_until(lambda: not paths[-1].poses and not frames[-1].poses, 10.0)
         wait_until(lambda: clouds[-1].width == 0, 10.0)
         assert client.call(SetBool, 'pause', data=False)[0].success
         count = len(grids)
@@ -148,7 +148,7 @@ def test_pause_keeps_the_map_and_reset_forgets_it(robot):
             cells_from_message(grids[-1]) != -1).any(), process.text)
 
 
-def test_services_say_what_to_do_where_there_is_nothing(robot):
+def test_services_of_an_unconfigured_node_answer_with_a_sentence(robot):
     client = Client(robot, 'empty')
     with mapper('autostart:=false', name='empty'):
         for kind, name in ((SetBool, 'pause'), (Trigger, 'reset')):
@@ -167,7 +167,7 @@ def test_parameters_change_at_run_time_or_are_refused_with_the_reason(robot):
         assert client.set('map_rate', 5.0) == (True, '')
         drive_until(robot, lambda: grids and (
             cells_from_message(grids[-1]) == 100).any(), process.text)
-        # The camera does not see so high.
+        # No ray reaches that height.
         assert client.set('map.min_height', 1.3)[0] is True
         drive_until(robot, lambda: not (cells_from_message(grids[-1]) == 100).any(), process.text)
         successful, reason = client.set('map.min_height', 1.6)
@@ -188,7 +188,7 @@ def test_parameters_change_at_run_time_or_are_refused_with_the_reason(robot):
             robot, lambda: grids[-1].info.resolution == pytest.approx(0.2), process.text)
 
 
-def test_a_transition_that_fails_is_in_the_log_and_can_be_tried_again(robot):
+def test_a_failed_transition_is_logged_and_can_be_repeated(robot):
     client = Client(robot, 'failing')
     with mapper('autostart:=false', 'qos_overrides./failing/map.publisher.reliability:=nonsense',
                 name='failing') as process:
@@ -199,40 +199,40 @@ def test_a_transition_that_fails_is_in_the_log_and_can_be_tried_again(robot):
         assert process.end(signal.SIGINT) == 0
 
 
-def test_with_autostart_a_transition_that_fails_ends_the_node():
+def test_with_autostart_a_failed_transition_ends_the_node():
     with mapper('qos_overrides./map.publisher.reliability:=nonsense') as process:
         assert process.wait(60.0) == 1
         assert 'on_configure failed' in process.text()
 
 
 def steps_in(text):
-    """Return the steps that the log told last."""
+    """Return the number of steps that was logged last."""
     return max(map(int, re.findall(r'(\d+) steps', text)), default=0)
 
 
 @pytest.mark.parametrize('reset', [False, True])
-def test_after_a_jump_back_the_map_stays_or_goes_as_the_parameter_says(robot, reset):
+def test_after_a_jump_back_in_time_the_map_is_kept_or_reset_by_the_parameter(robot, reset):
     name = f'jumped_{reset}'.lower()
-    ways = robot.collect(Path, f'{name}/path', LATCHED)
+    paths = robot.collect(Path, f'{name}/path', LATCHED)
     second = 1_000_000_000
 
     def stamps():
-        return [nanoseconds(pose.header.stamp) // second for pose in ways[-1].poses]
+        return [nanoseconds(pose.header.stamp) // second for pose in paths[-1].poses]
 
     with mapper('use_sim_time:=true', f'reset_on_time_jump:={str(reset).lower()}',
                 'keyframes_rate:=5.0', name=name) as process:
         process.wait_for('the engine runs on backend')
         start = 100 * second
         end = time.monotonic() + 30.0
-        while not (ways and ways[-1].poses):
+        while not (paths and paths[-1].poses):
             assert time.monotonic() < end, process.text()
             start = robot.drive(10, sim_time_ns=start)
-        # The bag is paused: the time stands, but the node goes on.
+        # The clock stands, as with a paused bag, but training continues.
         before = steps_in(process.text())
         wait_until(lambda: steps_in(process.text()) > before, 15.0, process.text)
         start = 50 * second
-        while not (ways[-1].poses and stamps()[-1] < 100):
+        while not (paths[-1].poses and stamps()[-1] < 100):
             assert time.monotonic() < end + 30.0, process.text()
             start = robot.drive(10, sim_time_ns=start)
         assert (stamps()[0] < 100) is reset
-        assert ('the map is forgotten' in process.text()) is reset
+        assert ('the map was reset' in process.text()) is reset

@@ -1,4 +1,4 @@
-"""The node under a client that does what nav2_lifecycle_manager does."""
+"""The node under a client that behaves like nav2_lifecycle_manager."""
 import threading
 
 import pytest
@@ -15,7 +15,7 @@ from instant_nerf_ros.ros.qos import LATCHED
 pytestmark = pytest.mark.ros
 
 SERVICE_TIMEOUT = 2.0  # s, that of Humble and Jazzy; later ones have 5
-REACHED = {  # what the manager expects get_state to say right after a transition
+EXPECTED_STATE = {  # of get_state right after a transition
     Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
     Transition.TRANSITION_CLEANUP: State.PRIMARY_STATE_UNCONFIGURED,
     Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
@@ -35,18 +35,18 @@ COMMANDS = {
 
 
 def manage(client, command):
-    """Do as the manager does, with bond_timeout 0: it forms no bond."""
+    """Execute a command like the manager, with bond_timeout 0 (no bond)."""
     for transition in COMMANDS[command]:
-        success, _ = client.change(transition)  # for which it waits without limit
+        success, _ = client.change(transition)  # the manager waits without limit
         assert success, (command, transition)
         state, duration = client.timed_state()
-        assert state == REACHED[transition]
+        assert state == EXPECTED_STATE[transition]
         assert duration < SERVICE_TIMEOUT
 
 
 @pytest.fixture
 def robot():
-    """Return a robot that drives all the time, so that the mapper has images and trains."""
+    """Return a robot that drives all the time, so that the mapper receives images."""
     robot, stop = Robot(), threading.Event()
 
     def drive():
@@ -61,7 +61,7 @@ def robot():
     robot.close()
 
 
-def test_every_command_of_the_manager_is_followed_while_images_come(robot):
+def test_every_command_of_the_manager_succeeds_while_images_arrive(robot):
     grids = robot.collect(OccupancyGrid, 'served/map', LATCHED)
     with mapper('autostart:=false', name='served') as process:
         client = LifecycleClient(robot, 'served')

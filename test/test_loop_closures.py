@@ -70,7 +70,8 @@ def test_a_loop_closure_that_the_mapper_refuses_is_logged_and_discarded():
 
     loop_closures.mapper.correct_poses = refuse
     loop_closures.follow(shifted(1e6))
-    assert loop_closures.rig.dropped.counts() == {'unusable trajectory': 1} and not loop_closures.path
+    assert loop_closures.rig.dropped.counts() == {'unusable trajectory': 1}
+    assert not loop_closures.path
     np.testing.assert_array_equal(loop_closures.T_new_old(START), np.eye(4))
     loop_closures.rig.time += MIN_PERIOD
     loop_closures.mapper.correct_poses = loop_closures.corrected.append

@@ -1,4 +1,4 @@
-"""Services about the map, as a robot calls them: over DDS, while the node maps."""
+"""The map services, called while the node maps."""
 import resource
 import time
 
@@ -35,14 +35,14 @@ def robot():
 
 
 def call(robot, name, kind, service, request=None):
-    """Return the response of a service of the node of a name.
+    """Return the response of a service of the node with a name.
 
-    Each node here has its own: a killed one is still in the graph of DDS for some seconds.
+    The names differ between tests, as a killed node stays in the graph for some seconds.
     """
     client = robot.node.create_client(kind, f'{name}/{service}')
     try:
         assert client.wait_for_service(10.0)
-        time.sleep(0.5)  # the server has to find the client, too, or its answer is lost
+        time.sleep(0.5)  # until the server has discovered the client, responses are lost
         future = client.call_async(kind.Request() if request is None else request)
         wait_until(future.done, 20.0)
         return future.result()
@@ -51,7 +51,7 @@ def call(robot, name, kind, service, request=None):
 
 
 def drive(robot, process, name):
-    """Drive until the map shows something."""
+    """Drive until the map has an occupied cell."""
     grids = robot.collect(OccupancyGrid, f'{name}/map', LATCHED)
     robot.wait_for_listener()
     end = time.monotonic() + 20.0
@@ -60,7 +60,7 @@ def drive(robot, process, name):
         robot.drive(5)
 
 
-def test_a_map_outlives_its_node(robot, tmp_path):
+def test_a_saved_map_is_loaded_by_another_node(robot, tmp_path):
     folder = tmp_path / 'maps' / 'room'
     with mapper(f'map_folder:={folder}', name='saver') as process:
         process.wait_for('the engine runs on backend')
@@ -69,7 +69,7 @@ def test_a_map_outlives_its_node(robot, tmp_path):
         assert answer.success and str(folder) in answer.message
         assert {path.name for path in folder.iterdir()} == NAMES
         before = call(robot, 'saver', GetMap, 'get_map').map
-        robot.drive(5)  # it maps on
+        robot.drive(5)  # mapping continues
         assert process.running()
     with mapper(f'map_folder:={folder}', name='loader') as process:
         process.wait_for('the engine runs on backend')
@@ -91,14 +91,14 @@ def test_a_map_outlives_its_node(robot, tmp_path):
         write_pose(robot.pose(), request.pose)
         publisher.publish(request)
         robot.wait_for_listener()
-        robot.drive(10)  # the first image tells of the camera
+        robot.drive(10)  # the camera of the views is that of the first image
         wait_until(lambda: images, 10.0, process.text)
         assert 'Traceback' not in process.text()
 
 
-def test_before_the_first_image_the_answers_say_so(robot, tmp_path):
+def test_before_the_first_image_the_responses_have_a_reason(robot, tmp_path):
     with mapper(f'map_folder:={tmp_path / "map"}', name='early') as process:
-        answer = call(robot, 'early', Trigger, 'save_map')  # even while the engine compiles
+        answer = call(robot, 'early', Trigger, 'save_map')  # also while the engine starts
         assert not answer.success and 'add an image first' in answer.message
         answer = call(robot, 'early', Trigger, 'load_map')
         assert not answer.success and 'No such file' in answer.message
@@ -107,7 +107,7 @@ def test_before_the_first_image_the_answers_say_so(robot, tmp_path):
         assert process.running() and not list(tmp_path.iterdir())
 
 
-def test_what_goes_wrong_is_answered_and_the_node_maps_on(robot, tmp_path):
+def test_errors_are_in_the_response_and_mapping_continues(robot, tmp_path):
     (tmp_path / 'model.npz').write_bytes(b'not a model')
     (tmp_path / 'mine.txt').write_text('mine')
     with mapper(f'map_folder:={tmp_path}', name='unlucky') as process:
@@ -123,13 +123,13 @@ def test_what_goes_wrong_is_answered_and_the_node_maps_on(robot, tmp_path):
         assert process.running()
 
 
-def test_a_full_disk_leaves_what_was_saved_and_the_node_maps_on(robot, tmp_path):
+def test_a_full_disk_keeps_the_saved_map_and_mapping_continues(robot, tmp_path):
     with mapper(f'map_folder:={tmp_path / "map"}', name='full') as process:
         process.wait_for('the engine runs on backend')
         drive(robot, process, 'full')
         assert call(robot, 'full', Trigger, 'save_map').success
         before = {path.name: path.read_bytes() for path in (tmp_path / 'map').iterdir()}
-        # As on a full disk, no file can become larger than this; the model is.
+        # As on a full disk: the model is larger than this limit of the size of a file.
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
         answer = call(robot, 'full', Trigger, 'save_map')
         assert not answer.success and 'cannot save the map' in answer.message
@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_what_was_saved_and_the_node_maps_on(robot, tmp_path)
         assert process.running()
 
 
-def test_while_the_node_is_not_active_the_answers_say_so(robot, tmp_path):
+def test_while_the_node_is_not_active_requests_are_rejected(robot, tmp_path):
     def answers_say(state):
         for service in ('save_map', 'load_map'):
             answer = call(robot, 'idle', Trigger, service)
@@ -163,15 +163,15 @@ def test_while_the_node_is_not_active_the_answers_say_so(robot, tmp_path):
         answers_say('unconfigured')
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             change(transition)
-        assert call(robot, 'idle', Trigger, 'load_map').success  # by another engine
+        assert call(robot, 'idle', Trigger, 'load_map').success  # into another engine
         assert np.any(cells_from_message(call(robot, 'idle', GetMap, 'get_map').map) == 100)
         assert 'Traceback' not in process.text()
 
 
-def test_what_waits_is_answered_when_the_node_is_deactivated(robot, tmp_path):
+def test_pending_requests_are_rejected_when_the_node_is_deactivated(robot, tmp_path):
     with mapper(f'map_folder:={tmp_path / "map"}', name='leaving') as process:
         client = robot.node.create_client(Trigger, 'leaving/save_map')
-        assert client.wait_for_service(10.0)  # the engine compiles or loads, and cannot answer
+        assert client.wait_for_service(10.0)  # the engine is starting
         answers = [client.call_async(Trigger.Request()) for _ in range(3)]
         request = ChangeState.Request(
             transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
@@ -182,27 +182,27 @@ def test_what_waits_is_answered_when_the_node_is_deactivated(robot, tmp_path):
         robot.node.destroy_client(client)
 
 
-def test_a_loaded_map_obeys_what_is_set_at_run_time_and_is_forgotten_on_reset(robot, tmp_path):
+def test_a_loaded_map_follows_live_parameters_and_is_discarded_by_reset(robot, tmp_path):
     with mapper(f'map_folder:={tmp_path / "map"}', name='tuned_map') as process:
         drive(robot, process, 'tuned_map')
         grids = robot.collect(OccupancyGrid, 'tuned_map/map', LATCHED)
         assert call(robot, 'tuned_map', Trigger, 'save_map').success
         assert call(robot, 'tuned_map', Trigger, 'load_map').success
-        for height, occupied in ((1.3, False), (0.1, True)):  # the camera does not see so high
+        for height, occupied in ((1.3, False), (0.1, True)):  # no ray reaches that height
             parameter = Parameter(name='map.min_height', value=ParameterValue(
                 type=ParameterType.PARAMETER_DOUBLE, double_value=height))
             request = SetParameters.Request(parameters=[parameter])
             (result,) = call(robot, 'tuned_map', SetParameters, 'set_parameters', request).results
             assert result.successful, result.reason
             wait_until(
-                lambda wanted=occupied: grids and wanted == (
+                lambda expected=occupied: grids and expected == (
                     cells_from_message(grids[-1]) == 100).any(), 10.0, process.text)
         assert call(robot, 'tuned_map', Trigger, 'reset').success
         wait_until(lambda: (cells_from_message(grids[-1]) == -1).all(), 10.0, process.text)
         assert call(robot, 'tuned_map', GetMap, 'get_map').map.info.width == 0
 
 
-def test_a_relative_folder_is_refused(robot):
+def test_a_relative_folder_is_rejected(robot):
     with mapper('map_folder:=maps', name='lost') as process:
         process.wait_for('the engine runs on backend')
         drive(robot, process, 'lost')

@@ -1,4 +1,5 @@
 """Mapper: it learns an analytic scene, admits what it does not know, refuses the malformed."""
+import copy
 import dataclasses
 import math
 import tracemalloc
@@ -11,14 +12,14 @@ from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
 from instant_nerf_ros.nerf import Config, Mapper, backends, replace, schedule
-from instant_nerf_ros.nerf.field import train_step
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
     'device': 'cpu', 'field.levels': 6, 'field.finest_cell': 0.1, 'field.log2_table': 15,
     'occupancy.voxel_size': VOXEL, 'occupancy.length': 6.0, 'occupancy.width': 6.0,
     'occupancy.height': 4.0, 'sampling.samples_per_step': 4096, 'sampling.min_step': 0.04,
-    'sampling.near': 0.1, 'keyframes.budget_mb': 16, 'map.min_height': 0.6, 'map.max_height': 1.0,
+    'sampling.near': 0.1, 'keyframes.budget_mb': 16, 'keyframes.held_out_every': 0,
+    'map.min_height': 0.6, 'map.max_height': 1.0,
 })  # fmt: skip
 TINY = replace(CONFIG, {'field.log2_table': 10, 'sampling.samples_per_step': 1024,
                         'field.hidden': 16, 'occupancy.voxel_size': 0.2})  # fmt: skip
@@ -242,10 +243,10 @@ def test_steps_of_the_processor_make_no_arrays_of_their_samples():
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         mapper.step()
-        if (mapper.steps - 1) % mapper.schedule.vote_every:  # else a keyframe votes
+        if (mapper.steps - 1) % mapper.trainer.schedule.vote_every:  # else a keyframe votes
             most = max(most, tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
-    budget = mapper.schedule.budget(mapper.config.sampling, mapper._backend)
+    budget = mapper.trainer.schedule.budget(mapper.config.sampling, mapper.backend)
     assert most < 8 * budget  # their positions would be 12 bytes each
 
 
@@ -257,27 +258,38 @@ def test_making_a_mapper_leaves_the_global_random_numbers_alone():
     assert torch.equal(torch.rand(5), expected)
 
 
-def test_cpu_and_reference_learn_alike(monkeypatch):
-    monkeypatch.setattr(backends.select('cpu'), 'DRAWS', False)  # so that both have the same rays
+def test_cpu_and_reference_train_alike(monkeypatch):
+    # Each backend uses its random numbers in its own order, so both train on the same rays here:
+    # the CPU samples them, with its kernels, and what the reference gets is a copy.
+    samples = []
+    cpu, reference = backends.select('cpu'), backends.select('reference')
+    sample_rays = cpu.sample_rays
+
+    def record(*arguments):
+        rays, sources = sample_rays(*arguments)
+        samples.append(copy.deepcopy((rays, sources)))
+        return rays, sources
+
+    monkeypatch.setattr(cpu, 'sample_rays', record)
+    monkeypatch.setattr(reference, 'sample_rays', lambda *_: samples.pop(0))
     mappers = {}
     for device in ('cpu', 'reference'):
         mapper = Mapper(replace(TINY, {'device': device}))
-        assert mapper.backend == device
+        assert mapper.backend_name == device
         mappers[device] = add_views(mapper, ROUND[:3])
     mappers['cpu'].field.load(mappers['reference'].field.state())
     for _ in range(8):
-        cpu, other = (mapper.step() for mapper in mappers.values())
-        assert cpu.keys() == other.keys()
-        for name in cpu:
-            assert cpu[name] == pytest.approx(other[name], rel=0.02, abs=1e-4)
+        first, other = (mapper.step() for mapper in mappers.values())
+        assert first.keys() == other.keys()
+        for name in first:
+            assert first[name] == pytest.approx(other[name], rel=0.02, abs=1e-4)
     views = [mapper.render(CAMERA, ROUND[1]) for mapper in mappers.values()]
     assert np.abs(views[0].color.astype(float) - views[1].color).mean() < 3
     states = [mapper.voxels().states for mapper in mappers.values()]
     assert (states[0] != states[1]).mean() < 0.01 and (states[0] != -1).any()
-    for mapper in mappers.values():
-        for _ in range(25):
-            last = mapper.step()
-        assert last['loss'] < 0.5 * cpu['loss']
+    for _ in range(25):
+        last = [mapper.step() for mapper in mappers.values()]
+    assert all(terms['loss'] < 0.5 * first['loss'] for terms in last)
 
 
 def test_depth_without_measurements_is_no_depth():
@@ -351,7 +363,7 @@ def test_black_images_from_one_place_leave_the_field_finite():
 
 
 def test_it_settles_when_no_image_comes_and_learns_on_with_the_next(monkeypatch):
-    monkeypatch.setattr(schedule, 'LAST', 3)
+    monkeypatch.setattr(schedule, 'MAX_AGE', 3)
     mapper = add_views(Mapper(TINY), ROUND[:1])
     for _ in range(3):
         assert not mapper.converged
@@ -370,15 +382,16 @@ def test_a_step_without_memory_is_taken_again_and_smaller(error, monkeypatch):
     for pose in poses(3):
         image, depth = view(CAMERA, pose)
         mapper.add(image, CAMERA, pose, depth)
-    learn, asked = train_step.train_step, []
+    backend, steps = mapper.backend, []
+    train_step = backend.train_step
 
     def fails_at_first(*arguments):
-        asked.append((len(arguments[1]), arguments[-1]))
-        if len(asked) == 1:
+        steps.append((len(arguments[1]), arguments[-1]))
+        if len(steps) == 1:
             raise error
-        return learn(*arguments)
+        return train_step(*arguments)
 
-    monkeypatch.setattr(lesson, 'learn', fails_at_first)
+    monkeypatch.setattr(backend, 'train_step', fails_at_first)
     assert np.isfinite(mapper.step()['loss']) and mapper.steps == 1
-    (rays, budget), (fewer, less) = asked
+    (rays, budget), (fewer, less) = steps
     assert fewer == rays // 2 and less == budget // 2

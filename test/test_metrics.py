@@ -6,8 +6,8 @@ import pytest
 
 from instant_nerf_ros.data.metrics import (
     depth_errors,
+    dilate,
     grid_agreement,
-    grown,
     points_agreement,
     project,
     psnr,
@@ -50,10 +50,10 @@ def test_depth_errors_count_only_pixels_with_a_value_on_both_sides():
 def test_growing_a_voxel_makes_a_cube_and_is_cut_at_the_border():
     mask = np.zeros((5, 5, 5), bool)
     mask[2, 2, 2] = True
-    assert grown(mask).sum() == 27 and grown(grown(mask)).all()
+    assert dilate(mask).sum() == 27 and dilate(dilate(mask)).all()
     mask[:] = False
     mask[0, 0, 4] = True
-    assert grown(mask).sum() == 8 and mask.sum() == 1
+    assert dilate(mask).sum() == 8 and mask.sum() == 1
 
 
 def test_a_grid_agrees_with_itself():

@@ -6,8 +6,8 @@ from test_mapper import CONFIG
 from test_motion_stereo import CAMERA, NORMAL, THROUGH, see
 
 from instant_nerf_ros.nerf import Mapper, replace
+from instant_nerf_ros.nerf.constants import UNKNOWN
 from instant_nerf_ros.nerf.motion import plane_sweep, structure_from_motion
-from instant_nerf_ros.nerf.products.grids import UNKNOWN
 
 SETTINGS = {'keyframes.min_translation': 0.0, 'keyframes.min_rotation': 0.0,
             'motion.align': True, 'motion.stereo': True}

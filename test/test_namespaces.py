@@ -1,4 +1,4 @@
-"""Several robots on one network, each with its mapper in its namespace."""
+"""Two robots on one network, each with a mapper in its namespace."""
 import contextlib
 
 import numpy as np
@@ -15,18 +15,18 @@ from instant_nerf_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
 
-WALLS = {'left': 1.05, 'right': 1.85}  # where the wall of each robot stands [m]
+WALLS = {'left': 1.05, 'right': 1.85}  # distance of the wall of each robot [m]
 
 
 def front(message):
-    """Return where the occupied cells of a map begin along x [m]; nan where there are none."""
+    """Return the least x of the occupied cells of a map [m], nan without any."""
     columns = np.nonzero((cells_from_message(message) == 100).any(axis=0))[0]
     if not len(columns):
         return np.nan
     return message.info.origin.position.x + (columns[0] + 0.5) * message.info.resolution
 
 
-def test_two_robots_map_beside_each_other_and_none_hears_the_other():
+def test_two_robots_map_at_the_same_time_without_interference():
     with contextlib.ExitStack() as running:
         robots, mappers, maps, statuses = {}, {}, {}, {}
         for name, wall in WALLS.items():
@@ -39,13 +39,13 @@ def test_two_robots_map_beside_each_other_and_none_hears_the_other():
             process.wait_for('the engine runs on backend', 60.0)
             robots[name].wait_for_listener()
 
-        def seen(name):
+        def mapped(name):
             for robot in robots.values():
                 robot.drive(1)
             return maps[name] and abs(front(maps[name][-1]) - WALLS[name]) < 0.1
 
         for name in WALLS:
-            wait_until(lambda name=name: seen(name), 40.0, mappers[name].text)
+            wait_until(lambda name=name: mapped(name), 40.0, mappers[name].text)
         topics = [name for name, _ in robots['left'].node.get_topic_names_and_types()]
         assert not {'/map', '/tf', '/instant_nerf/points'} & set(topics)
         for name in WALLS:

@@ -1,4 +1,4 @@
-"""The node as a robot meets it: a process of its own, over DDS."""
+"""The mapper node in a process of its own, with a simulated robot."""
 import array
 import math
 import re
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.ros
 
 @pytest.fixture(scope='module')
 def robot():
-    """Return a robot for all tests: DDS takes a second to find each other."""
+    """Return a robot for all tests: discovery takes a second."""
     robot = Robot()
     yield robot
     robot.close()
@@ -41,7 +41,7 @@ def robot():
 
 @pytest.fixture(scope='module')
 def running(robot):
-    """Return a mapper that has seen some images."""
+    """Return a mapper that has taken training steps."""
     with mapper() as process:
         process.wait_for('the engine runs on backend')
         robot.wait_for_listener()
@@ -50,19 +50,19 @@ def running(robot):
 
 
 def drive_until(robot, condition, timeout=20.0):
-    """Drive on until a condition holds."""
+    """Drive until a condition holds."""
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end
         robot.drive(2)
 
 
-def test_the_backend_is_named_once(running):
+def test_the_backend_is_logged_once(running):
     assert running.text().count('the engine runs on backend') == 1
 
 
 def test_a_late_subscriber_gets_a_map_for_nav2(robot, running):
-    time.sleep(1.0)  # nobody drives: no further image changes the map for long
+    time.sleep(1.0)  # the robot stands: the map hardly changes any more
     grids = robot.collect(OccupancyGrid, 'map', LATCHED)
     wait_until(lambda: grids, 10.0, running.text)
     message = grids[-1]
@@ -77,7 +77,7 @@ def test_a_late_subscriber_gets_a_map_for_nav2(robot, running):
     assert 0 < nanoseconds(message.header.stamp) <= robot.node.get_clock().now().nanoseconds
 
 
-def test_the_map_shows_the_wall_and_the_way_to_it(robot, running):
+def test_the_map_contains_the_wall_and_the_free_space_before_it(robot, running):
     grids = robot.collect(OccupancyGrid, 'map', LATCHED)
 
     def cell(message, x, y):
@@ -85,16 +85,16 @@ def test_the_map_shows_the_wall_and_the_way_to_it(robot, running):
         column, row = int((x - origin.x) / resolution), int((y - origin.y) / resolution)
         return cells_from_message(message)[row, column]
 
-    def seen():
+    def is_mapped():
         return grids and cell(grids[-1], 0.8, 0.0) == 0 and 100 in [
             cell(grids[-1], x, 0.0) for x in (1.35, 1.45, 1.55, 1.65)]
 
-    drive_until(robot, seen)
+    drive_until(robot, is_mapped)
     assert cell(grids[-1], 1.9, 0.0) == -1  # behind the wall
     assert cell(grids[-1], -1.0, 0.0) == -1  # behind the camera
 
 
-def test_points_are_latched_and_lie_where_the_wall_is(robot, running):
+def test_points_are_latched_and_lie_on_the_wall(robot, running):
     clouds = robot.collect(PointCloud2, 'instant_nerf/points', LATCHED)
     drive_until(robot, lambda: clouds and clouds[-1].width > 10)
     assert clouds[-1].header.frame_id == 'map'
@@ -110,7 +110,7 @@ def subscribe_to_views(robot):
             (Image, 'image_raw'), (Image, 'depth/image_raw'), (CameraInfo, 'camera_info'))]
 
 
-def test_views_come_in_threes_from_the_pose_of_an_image(robot, running):
+def test_a_view_is_an_image_a_depth_and_a_camera_info_from_the_pose_of_an_image(robot, running):
     views = subscribe_to_views(robot)
 
     def last_three():
@@ -118,11 +118,11 @@ def test_views_come_in_threes_from_the_pose_of_an_image(robot, running):
         newest = max(set.intersection(*stamps), default=0)
         return [m for messages in views for m in messages if nanoseconds(m.header.stamp) == newest]
 
-    def shows_the_wall():
+    def has_the_color_of_the_wall():
         three = last_three()
         return three and np.abs(np.median(decode_color(three[0]), (0, 1)) - WALL_COLOR).max() < 30
 
-    drive_until(robot, shows_the_wall)
+    drive_until(robot, has_the_color_of_the_wall)
     image, depth, info = last_three()
     for message in (image, depth, info):
         assert message.header.frame_id == 'camera'
@@ -131,13 +131,13 @@ def test_views_come_in_threes_from_the_pose_of_an_image(robot, running):
     assert abs(np.nanmedian(decode_depth(depth)) - WALL_DISTANCE) < 0.2
 
 
-def test_every_requested_view_is_answered_under_its_stamp(robot, running):
+def test_every_requested_view_is_published_with_its_stamp(robot, running):
     images, depths, infos = subscribe_to_views(robot)
     robot.drive(10)
     publisher = robot.node.create_publisher(PoseStamped, 'instant_nerf/render/pose', 100)
     wait_until(publisher.get_subscription_count, 10.0)
-    wanted = list(range(1, 11))
-    for stamp_ns in wanted:
+    requested = list(range(1, 11))
+    for stamp_ns in requested:
         request = PoseStamped()
         request.header.frame_id = 'map'
         request.header.stamp = time_message(stamp_ns)
@@ -148,12 +148,12 @@ def test_every_requested_view_is_answered_under_its_stamp(robot, running):
         return [nanoseconds(m.header.stamp) for m in messages if m.header.frame_id == 'map']
 
     for messages in (images, depths, infos):
-        wait_until(lambda messages=messages: answers(messages) == wanted, 20.0, running.text)
+        wait_until(lambda messages=messages: answers(messages) == requested, 20.0, running.text)
     depth = next(m for m in depths if m.header.frame_id == 'map')
     assert abs(np.nanmedian(decode_depth(depth)) - WALL_DISTANCE) < 0.2
 
 
-def test_diagnostics_tell_the_state(robot, running):
+def test_diagnostics_contain_the_progress(robot, running):
     arrays = robot.collect(DiagnosticArray, '/diagnostics', 10)
     robot.drive(40)
     wait_until(lambda: arrays, 5.0)
@@ -164,7 +164,7 @@ def test_diagnostics_tell_the_state(robot, running):
     assert float(values['steps per second']) > 0 and float(values['loss']) >= 0
 
 
-def test_a_storm_of_bad_input_is_counted_and_survived(robot, running):
+def test_malformed_messages_are_counted_and_mapping_continues(robot, running):
     now = robot.drive(2)
     for index in range(30):
         stamp_ns = now + 1 + index
@@ -197,13 +197,13 @@ def test_a_storm_of_bad_input_is_counted_and_survived(robot, running):
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_while_it_trains(robot, number):
+def test_a_signal_ends_the_node_while_it_trains(robot, number):
     name = f'ended_by_{number.name}'
     grids = robot.collect(OccupancyGrid, f'{name}/map', LATCHED)
     with mapper(name=name) as process:
         process.wait_for('the engine runs on backend')
         drive_until(robot, lambda: grids)
-        assert process.end(number, timeout=5.0) == 0  # then launch sends the next, harder one
+        assert process.end(number, timeout=5.0) == 0  # after that, launch sends a stronger signal
         assert 'Traceback' not in process.text()
 
 
@@ -212,7 +212,7 @@ def test_time_may_jump_back(robot):
     second = 1_000_000_000
     with mapper('use_sim_time:=true', name='replayed') as process:
         process.wait_for('the engine runs on backend')
-        for start in (100 * second, 50 * second):  # a bag that is played again
+        for start in (100 * second, 50 * second):  # as when a bag is played again
             end = time.monotonic() + 20.0
             while not (grids and 0 <= nanoseconds(grids[-1].header.stamp) - start < 10 * second):
                 assert time.monotonic() < end, process.text()
@@ -239,7 +239,7 @@ def test_a_misspelt_parameter_is_reported():
         process.wait_for("did you mean 'map_frame'?")
 
 
-def test_what_fills_space_is_published_to_whom_it_may_concern(robot, running):
+def test_volumes_are_published_to_their_subscribers(robot, running):
     marker, octomap = (pytest.importorskip(f'{package}_msgs.msg') for package in (
         'visualization', 'octomap'))
     found = {
@@ -254,7 +254,7 @@ def test_what_fills_space_is_published_to_whom_it_may_concern(robot, running):
     assert found['octomap'][-1].resolution == pytest.approx(cubes.scale.x / 2)
 
 
-def test_the_floor_is_where_the_base_frame_stands(robot):
+def test_the_floor_is_at_the_height_of_the_base_frame(robot):
     grids = robot.collect(OccupancyGrid, 'standing/map', LATCHED)
     statuses = robot.collect(DiagnosticArray, '/diagnostics', 10)
     with mapper('base_frame:=camera', name='standing') as process:
@@ -263,16 +263,16 @@ def test_the_floor_is_where_the_base_frame_stands(robot):
         height = robot.pose()[2, 3]
         assert grids[-1].info.origin.position.z == pytest.approx(height, abs=0.051)  # a voxel
 
-        def told():
+        def diagnosed():
             values = {entry.key: entry.value for status in statuses[-1].status
                       for entry in status.values}  # fmt: skip
             return values['floor [m]']
 
         expected = f'{grids[-1].info.origin.position.z:.2f}'
-        drive_until(robot, lambda: statuses and told() == expected)
+        drive_until(robot, lambda: statuses and diagnosed() == expected)
 
 
-def test_a_camera_that_never_moves_is_asked_to(robot, monkeypatch):
+def test_for_a_static_camera_the_diagnostics_advise_to_move_it(robot, monkeypatch):
     still = robot.pose()
     monkeypatch.setattr(robot, 'pose', lambda: still)
     grids = robot.collect(OccupancyGrid, 'still/map', LATCHED)

@@ -1,4 +1,4 @@
-"""Occupancy: what rays and the field say of voxels, in closed form and by every backend alike."""
+"""OccupancyGrid: what rays and the field say of voxels, in closed form and by every backend alike."""
 import itertools
 import math
 
@@ -8,20 +8,20 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.backends.reference.voxels import (
+from instant_nerf_ros.nerf.backends.reference.voxels import state
+from instant_nerf_ros.nerf.capture.rays import Rays
+from instant_nerf_ros.nerf.config import OccupancyConfig
+from instant_nerf_ros.nerf.constants import (
     EMPTY,
     FREE,
-    MEMORY,
+    MAX_VOTES,
     MIN_VOTES,
     OCCUPIED,
     SOLID,
     UNKNOWN,
     UNVISITED,
-    state,
 )
-from instant_nerf_ros.nerf.capture.rays import Rays
-from instant_nerf_ros.nerf.config import OccupancyConfig
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import grids
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
@@ -34,27 +34,31 @@ def backend(request):
 
 
 class Grids:
-    """The arrays that carve writes, all zero."""
+    """The arrays that integrate_rays writes, all zero."""
 
     def __init__(self):
-        self.hits, self.misses, self.last_keyframe, self.voxels = torch.zeros(
+        self.hits, self.misses, self.last_keyframe, self.density_state = torch.zeros(
             4, *SHAPE, dtype=torch.uint8)
         self.colors = torch.zeros(*SHAPE, 3, dtype=torch.uint8)
 
-    def integrate_rays(self, backend, origins, directions, distances, clear_distances=None, measured=True,
-              pixel=(0, 0, 0), keyframe=1):  # fmt: skip
-        """Carve rays of one colour, which reach up to a voxel before their ends; return self."""
+    def integrate_rays(
+        self, backend, origins, directions, distances, clear_distances=None, measured=True,
+        pixel=(0, 0, 0), keyframe=1,
+    ):  # fmt: skip
+        """Integrate rays of one color, clear up to a voxel before their ends; return self."""
         origins, directions = torch.as_tensor(origins), torch.as_tensor(directions)
         distances = torch.as_tensor(distances).float()
-        clear_distances = distances - VOXEL if clear_distances is None else torch.as_tensor(clear_distances).float()
+        if clear_distances is None:
+            clear_distances = distances - VOXEL
+        clear_distances = torch.as_tensor(clear_distances).float()
         backend.integrate_rays(
             origins.float(), directions.float(), distances, clear_distances, measured,
             torch.tensor([pixel] * len(origins), dtype=torch.int16), keyframe, self.hits,
-            self.misses, self.last_keyframe, self.colors, self.voxels, torch.zeros(3), VOXEL)  # fmt: skip
+            self.misses, self.last_keyframe, self.colors, self.density_state, torch.zeros(3), VOXEL)  # fmt: skip
         return self
 
-    def carve_often(self, backend, count, *rays, **options):
-        """Carve the same rays of so many keyframes."""
+    def integrate_often(self, backend, count, *rays, **options):
+        """Integrate the same rays of so many keyframes."""
         for keyframe in range(count):
             self.integrate_rays(backend, *rays, keyframe=keyframe % 255 + 1, **options)
         return self
@@ -69,9 +73,9 @@ class Grids:
         return backend.states(self.hits, self.misses)[cell].item()
 
 
-def update_density(backend, positions, densities, stored, voxels, decay=0.5, threshold=1.0):
+def update_density(backend, positions, densities, density, density_state, decay=0.5, threshold=1.0):
     backend.update_density(
-        torch.tensor(positions), torch.tensor(densities), stored, voxels, torch.zeros(3), VOXEL,
+        torch.tensor(positions), torch.tensor(densities), density, density_state, torch.zeros(3), VOXEL,
         decay, threshold)  # fmt: skip
 
 
@@ -89,22 +93,22 @@ def test_a_ray_passes_what_it_crosses_and_hits_where_it_ends(backend, axis, sign
         return tuple(cell)
 
     # From 0.2 to 2.2 m; passes end one voxel edge earlier, at 1.7 m.
-    assert grids.cells('passes') == {cell(index): 1 for index in range(4)}
+    assert grids.cells('misses') == {cell(index): 1 for index in range(4)}
     assert grids.cells('hits') == {cell(4): 1}
 
 
 def test_a_short_ray_only_hits_and_no_distance_is_no_ray(backend):
     grids = Grids().integrate_rays(backend, [[1.2, 1.2, 1.2]] * 3, [[0, 0, 1.0]] * 3, [0.4, 0.0, -1.0])
-    assert grids.cells('hits') == {(2, 2, 3): 1} and not grids.cells('passes')
+    assert grids.cells('hits') == {(2, 2, 3): 1} and not grids.cells('misses')
 
 
 def test_rays_from_and_to_the_outside_count_inside(backend):
     grids = Grids().integrate_rays(backend, [[-1.7, 1.2, 1.2], [1.2, 4.8, 1.2]],
                           [[1.0, 0, 0], [0, 1.0, 0]], [30.0, 9.0])  # fmt: skip
     through = {(index, 2, 2): 1 for index in range(8)}
-    assert grids.cells('passes') == {**through, (2, 9, 2): 1} and not grids.cells('hits')
+    assert grids.cells('misses') == {**through, (2, 9, 2): 1} and not grids.cells('hits')
     grids = Grids().integrate_rays(backend, [[9.0, 9.0, 9.0]], [[1.0, 0, 0]], [5.0])
-    assert not grids.cells('passes') and not grids.cells('hits')
+    assert not grids.cells('misses') and not grids.cells('hits')
 
 
 def test_a_diagonal_ray_crosses_the_faces_in_order(backend):
@@ -112,7 +116,7 @@ def test_a_diagonal_ray_crosses_the_faces_in_order(backend):
     direction = [math.sqrt(0.5), math.sqrt(0.5), 0.0]
     grids = Grids().integrate_rays(backend, [[0.1, 0.3, 0.2]], [direction], [math.sqrt(2) * 1.25])
     # It ends at (1.35, 1.55), and passes up to (0.996, 1.196).
-    assert grids.cells('passes') == {
+    assert grids.cells('misses') == {
         (0, 0, 0): 1, (0, 1, 0): 1, (1, 1, 0): 1, (1, 2, 0): 1}  # fmt: skip
     assert grids.cells('hits') == {(2, 3, 0): 1}
 
@@ -124,14 +128,14 @@ def test_a_ray_that_starts_on_a_face_does_not_pass_what_it_only_touches(backend)
         passed = {(cell, 2, 2): 1 for cell in cells if 0.5 * cell < 2.4}
         if sign < 0:
             passed[0, 2, 2] = 1
-        assert grids.cells('passes') == passed and not grids.cells('hits')
+        assert grids.cells('misses') == passed and not grids.cells('hits')
 
 
 def test_a_keyframe_has_one_vote_on_a_voxel_and_a_hit_comes_before_a_pass(backend):
     # Two rays end in voxel 4, a third crosses it and ends in voxel 6.
     grids = Grids().integrate_rays(backend, [[0.2, 1.2, 1.2]] * 3, [[1.0, 0, 0]] * 3, [2.0, 2.1, 3.2])
     assert grids.cells('hits') == {(4, 2, 2): 1, (6, 2, 2): 1}
-    assert grids.cells('passes') == {(index, 2, 2): 1 for index in (0, 1, 2, 3, 5)}
+    assert grids.cells('misses') == {(index, 2, 2): 1 for index in (0, 1, 2, 3, 5)}
 
 
 @pytest.mark.parametrize('measured, votes', [(True, MIN_VOTES), (False, MIN_VOTES + 1)])
@@ -150,7 +154,7 @@ def test_one_keyframe_alone_makes_nothing_free_or_occupied(backend, measured, vo
 
 def test_a_ray_whose_end_nobody_knows_tells_of_its_reach_only(backend):
     grids = Grids().integrate_rays(backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [0.0], clear_distances=[1.0])
-    assert grids.cells('passes') == {(index, 2, 2): 1 for index in range(3)}
+    assert grids.cells('misses') == {(index, 2, 2): 1 for index in range(3)}
     assert not grids.cells('hits')
 
 
@@ -159,8 +163,8 @@ def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
     """From full memory: no obstacle after 17 keyframes that see through, free after 26."""
     grids, cell = Grids(), (4, 2, 2)
     through = [[0.2, 1.2, 1.2]] * rays, [[1.0, 0, 0]] * rays, [0.0] * rays
-    grids.carve_often(backend, 200, *through[:2], [2.0] * rays)
-    assert grids.hits[cell] == MEMORY and grids.state(backend, cell) == OCCUPIED
+    grids.integrate_often(backend, 200, *through[:2], [2.0] * rays)
+    assert grids.hits[cell] == MAX_VOTES and grids.state(backend, cell) == OCCUPIED
     states = []
     for keyframe in range(40):
         grids.integrate_rays(backend, *through, clear_distances=[3.6] * rays, keyframe=keyframe + 1)
@@ -172,7 +176,7 @@ def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
 def test_an_obstacle_that_comes_is_seen_after_five_keyframes(backend, before):
     grids, cell = Grids(), (4, 2, 2)
     rays = [[0.2, 1.2, 1.2]], [[1.0, 0, 0]]
-    grids.carve_often(backend, before, *rays, [0.0], clear_distances=[3.6])
+    grids.integrate_often(backend, before, *rays, [0.0], clear_distances=[3.6])
     assert grids.state(backend, cell) == FREE
     states = []
     for keyframe in range(5):
@@ -183,15 +187,15 @@ def test_an_obstacle_that_comes_is_seen_after_five_keyframes(backend, before):
 
 
 def test_full_counts_are_halved_together(backend):
-    for name, count, cell in (('passes', 'hits', (1, 2, 2)), ('hits', 'passes', (4, 2, 2))):
+    for name, count, cell in (('misses', 'hits', (1, 2, 2)), ('hits', 'misses', (4, 2, 2))):
         grids = Grids()
         getattr(grids, name)[cell] = 11
-        getattr(grids, count)[cell] = MEMORY - 11
+        getattr(grids, count)[cell] = MAX_VOTES - 11
         grids.integrate_rays(backend, [[0.7, 1.2, 1.2]], [[1.0, 0, 0]], [1.6])
         assert getattr(grids, name)[cell] == 6 and getattr(grids, count)[cell] == 2
-    grids = Grids().carve_often(backend, 300, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0])
-    assert MEMORY // 2 <= grids.misses.max() <= MEMORY
-    assert MEMORY // 2 <= grids.hits.max() <= MEMORY
+    grids = Grids().integrate_often(backend, 300, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0])
+    assert MAX_VOTES // 2 <= grids.misses.max() <= MAX_VOTES
+    assert MAX_VOTES // 2 <= grids.hits.max() <= MAX_VOTES
 
 
 def test_the_first_hit_colours_a_voxel_and_later_ones_move_it_by_a_quarter(backend):
@@ -219,20 +223,20 @@ def test_a_ray_without_colour_votes_but_colours_nothing(backend):
 def test_only_measured_rays_clear_the_voxels_of_the_field(backend):
     for measured in (True, False):
         grids = Grids()
-        grids.voxels.fill_(SOLID)
-        grids.carve_often(
+        grids.density_state.fill_(SOLID)
+        grids.integrate_often(
             backend, 30, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], measured=measured)
-        cleared = {tuple(cell) for cell in (grids.voxels == EMPTY).nonzero().tolist()}
+        cleared = {tuple(cell) for cell in (grids.density_state == EMPTY).nonzero().tolist()}
         assert cleared == ({(index, 2, 2) for index in range(4)} if measured else set())
-        assert ((grids.voxels == EMPTY) | (grids.voxels == SOLID)).all()
+        assert ((grids.density_state == EMPTY) | (grids.density_state == SOLID)).all()
 
 
 def test_what_was_hit_often_is_not_cleared_by_a_passing_ray(backend):
     grids = Grids()
-    grids.voxels.fill_(SOLID)
-    grids.hits[2, 2, 2] = MEMORY
-    grids.carve_often(backend, 5, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0])
-    assert grids.voxels[2, 2, 2] == SOLID and grids.voxels[1, 2, 2] == EMPTY
+    grids.density_state.fill_(SOLID)
+    grids.hits[2, 2, 2] = MAX_VOTES
+    grids.integrate_often(backend, 5, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0])
+    assert grids.density_state[2, 2, 2] == SOLID and grids.density_state[1, 2, 2] == EMPTY
 
 
 def test_cpu_carves_as_the_reference_does():
@@ -246,7 +250,7 @@ def test_cpu_carves_as_the_reference_does():
         for made, name in ((cpu, 'cpu'), (other, 'reference')):
             made.integrate_rays(backends.select(name), origins[part], directions[part], distances[part],
                         keyframe=k + 1)  # fmt: skip
-    for name in ('hits', 'passes', 'voxels'):
+    for name in ('hits', 'misses', 'density_state'):
         actual, expected = getattr(cpu, name), getattr(other, name)
         assert (actual != expected).sum() < 0.005 * expected.numel() and expected.any()
     for axis in range(3):  # no axis is like another
@@ -322,7 +326,7 @@ def test_cpu_visits_as_the_reference_does():
 
 def make(backend, center=(0.0, 0.0, 0.0), **settings):
     config = {'voxel_size': 0.1, 'length': 2.0, 'width': 1.5, 'height': 1.0, **settings}
-    return Occupancy(OccupancyConfig(**config), center, backend)
+    return OccupancyGrid(OccupancyConfig(**config), center, backend)
 
 
 def test_the_grid_is_centred_on_the_first_camera_and_on_the_lattice_of_the_world(backend):
@@ -341,17 +345,17 @@ def test_the_grid_is_centred_on_the_first_camera_and_on_the_lattice_of_the_world
 def test_include_grows_by_doubling_and_leaves_all_in_its_place(backend, axis, sign):
     random = generator()
     occupancy = make(backend)
-    names = 'density', 'voxels', 'hits', 'passes', 'stamps', 'colors'
+    names = 'density', 'density_state', 'hits', 'misses', 'last_keyframe', 'colors'
     for name in names:
         grid = getattr(occupancy, name)
         grid.copy_(torch.from_numpy(random.integers(1, 200, grid.shape)))
     before = {name: getattr(occupancy, name).clone() for name in names}
     shape, corner = occupancy.shape, occupancy.corner
-    occupancy.include(corner + 0.05)
+    occupancy.grow_to(corner + 0.05)
     assert occupancy.shape == shape
     position = np.zeros(3)
     position[axis] = sign * 5.0
-    occupancy.include(position)
+    occupancy.grow_to(position)
     factor = occupancy.shape[axis] / shape[axis]
     assert math.log2(factor) % 1 == 0 and factor > 1
     assert [a == b for a, b in zip(occupancy.shape, shape)] == [a != axis for a in range(3)]
@@ -380,9 +384,9 @@ def test_where_the_gpu_has_no_memory_to_grow_nothing_changes(backend, monkeypatc
         made.append(shape)
         return torch.zeros(shape, dtype=kind)
 
-    monkeypatch.setattr(Occupancy, '_zeros', zeros)
+    monkeypatch.setattr(OccupancyGrid, '_zeros', zeros)
     with pytest.raises(ValueError, match="no memory: enlarge 'occupancy.voxel_size'"):
-        occupancy.include([5.0, 0.0, 0.0])
+        occupancy.grow_to(np.array([5.0, 0.0, 0.0]))
     assert before[0] == occupancy.shape
     assert before[1] is occupancy.density_state and before[2] is occupancy.colors
 
@@ -432,7 +436,7 @@ def test_all_that_rays_tell_of_lies_in_the_window_also_after_growth(backend):
     random = generator()
     occupancy = make(backend, (3.0, -2.0, 1.0), length=8.0)
     for center in ((3.0, -2.0, 1.0), (-2.0, -2.0, 1.0)):
-        occupancy.include(center)
+        occupancy.grow_to(center)
         count = 200
         origins = floats(center + random.uniform(-0.3, 0.3, (count, 3)))
         distances = floats(random.uniform(-0.2, 1.0, count))

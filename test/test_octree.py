@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from randomness import generator
 
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN, VoxelGrid
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.products.grids import VoxelGrid
 from instant_nerf_ros.nerf.products.octree import octree
 
 SIZE = 0.05

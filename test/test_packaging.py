@@ -83,7 +83,8 @@ def test_ament_finds_the_package_and_all_its_files(installation):
 @pytest.mark.slow
 def test_all_modules_are_installed_and_nothing_else(installation):
     def modules(folder):
-        return {path.relative_to(folder) for path in folder.rglob('*.py')}
+        files = (*folder.rglob('*.py'), *folder.rglob('py.typed'))
+        return {path.relative_to(folder) for path in files}
 
     assert modules(installation.modules / NAME) == modules(ROOT / NAME)
     for other in ('test', 'underlay', 'tf2_ros', 'tf_transformations'):

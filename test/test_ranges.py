@@ -9,7 +9,7 @@ from test_mapper import CONFIG, VOXEL
 from instant_nerf_ros.nerf import Mapper
 from instant_nerf_ros.nerf.capture import ranges
 from instant_nerf_ros.nerf.capture.rays import NO_COLOR
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 SENSOR = np.array([-0.8, 0.3, 0.5])  # metres, in the room
 
@@ -25,29 +25,30 @@ def scan(random, count):
 def test_rays_go_from_the_sensor_to_the_points_and_know_no_colour():
     random, store = generator(), ranges.Ranges()
     points = scan(random, 100)
-    assert len(store.add(SENSOR, points, random, 0)) == 100
-    sources = store.sample_rays(1000, random)
-    ends = sources.origins + sources.surfaces[:, None] * sources.directions
+    store.add(ranges.point_rays(np.broadcast_to(SENSOR, points.shape), points, random), 0, random)
+    rays = store.sample(1000, random)
+    ends = rays.origins + rays.surfaces[:, None] * rays.directions
     error = (ends[:, None] - torch.from_numpy(points).float()).norm(dim=-1).amin(-1)
-    assert error.max() < 1e-5 and (sources.pixels == NO_COLOR).all()
-    np.testing.assert_allclose(sources.origins, np.broadcast_to(SENSOR, (1000, 3)), rtol=1e-6)
-    assert len(np.unique(sources.surfaces)) > 90  # all of them
+    assert error.max() < 1e-5 and (rays.pixels == NO_COLOR).all()
+    np.testing.assert_allclose(rays.origins, np.broadcast_to(SENSOR, (1000, 3)), rtol=1e-6)
+    assert len(np.unique(rays.surfaces)) > 90  # all of them
 
 
 def test_a_full_store_keeps_some_of_all(monkeypatch):
     monkeypatch.setattr(ranges, 'CAPACITY', 1000)
     random, store = generator(), ranges.Ranges()
     for x in range(4):
-        store.add([x, 0.0, 0.0], np.tile([x, 1.0, 0.0], (500, 1)), random, x)
+        origins, points = (np.tile([x, y, 0.0], (500, 1)) for y in (0.0, 1.0))
+        store.add(ranges.point_rays(origins, points, random), x, random)
     assert len(store) == 1000
     counts = np.bincount(store.origins[:, 0].astype(int), minlength=4)
     assert (counts > 100).all() and counts[3] > counts[0]
 
 
 def test_a_dense_scan_is_thinned_evenly(monkeypatch):
-    monkeypatch.setattr(ranges, 'MOST_OF_A_SCAN', 100)
+    monkeypatch.setattr(ranges, 'MAX_SCAN_RAYS', 100)
     points = np.stack([np.arange(1, 1001), np.zeros(1000), np.zeros(1000)], axis=-1)
-    scan = ranges.Ranges().add(np.zeros(3), points, generator(), 0)
+    scan = ranges.point_rays(np.zeros_like(points), points, generator())
     assert len(scan) == 100 and 300 < scan.surfaces.mean() < 700
     assert len(np.unique(scan.surfaces)) == 100
 
@@ -56,10 +57,10 @@ def test_what_is_no_measurement_is_left_out_and_the_malformed_refused():
     mapper = Mapper(CONFIG)
     points = np.array([[1.0, 0, 0], [np.nan, 0, 0], [0, np.inf, 0], [0, 0, 0], [0, 2, 0]])
     mapper.add_ranges(np.zeros(3), points)
-    assert sorted(mapper.ranges.distances[: len(mapper.ranges)]) == [1.0, 2.0]
+    assert sorted(mapper.measurements.ranges.distances[: len(mapper.measurements.ranges)]) == [1.0, 2.0]
     mapper.add_ranges(np.zeros(3), np.full((5, 3), np.nan))
     mapper.add_ranges(np.zeros(3), np.empty((0, 3)))
-    assert len(mapper.ranges) == 2
+    assert len(mapper.measurements.ranges) == 2
     for points in (np.zeros(3), np.zeros((5, 2))):
         with pytest.raises(ValueError, match=r'\(N, 3\)'):
             mapper.add_ranges(np.zeros(3), points)

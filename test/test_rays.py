@@ -7,12 +7,12 @@ import torch
 from randomness import floats, generator
 from scenes import CAMERA, distances, look_at, view
 
-from instant_nerf_ros.nerf import backends
+from instant_nerf_ros.nerf import backends, constants
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture import batches, error_map
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
-from instant_nerf_ros.nerf.capture.ranges import Ranges
-from instant_nerf_ros.nerf.capture.rays import NO_COLOR, of_camera
+from instant_nerf_ros.nerf.capture.ranges import Ranges, point_rays
+from instant_nerf_ros.nerf.capture.rays import NO_COLOR, camera_rays
 from instant_nerf_ros.nerf.config import KeyframeConfig
 
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
@@ -36,7 +36,7 @@ def engine(request):
 @pytest.fixture
 def sample_rays(engine):
     """Return a function that draws rays as the backend does."""
-    return lambda keyframes, *how: batches.sample_rays(keyframes, (), (), engine, *how)
+    return lambda keyframes, *how: batches.sample_batch(keyframes, (), (), engine, *how)
 
 
 @pytest.fixture
@@ -82,41 +82,47 @@ def test_all_pixels_are_drawn(sample_rays, keyframes):
 def stored(count, distance):
     """Return Ranges with rays of one length."""
     store = Ranges()
-    store.add(np.zeros(3), np.tile([distance, 0, 0], (count, 1)), generator(), 0)
+    store.add(along_x(distance, count), 1, generator())
     return store
+
+
+def along_x(distance, count):
+    """Return Rays from the origin to points on the x axis."""
+    return point_rays(np.zeros((count, 3)), np.tile([distance, 0.0, 0.0], (count, 1)), generator())
 
 
 @pytest.mark.parametrize('enough', [1.0, 2.0, 0.1])
 def test_measured_rays_are_half_and_guessed_ones_as_many_as_there_are(keyframes, enough):
     engine = backends.select('cpu')
     measured = stored(3, 1.0)
-    guessed = stored(int(enough * batches.GUESSES * len(keyframes)), 2.0)
+    guessed = stored(int(enough * batches.PSEUDO_DEPTH_RAYS * len(keyframes)), 2.0)
 
     def shares(*stores):
-        rays, sources = batches.sample_rays(keyframes, *stores, engine, 1200, generator(), ERROR_SHARE)
+        rays, sources = batches.sample_batch(
+            keyframes, *stores, engine, 1200, generator(), ERROR_SHARE)
         count = len(sources.keyframes)
         assert len(rays) == 1200 and (rays.pixels[:count] != NO_COLOR).all()
         assert (rays.pixels[count:] == NO_COLOR).all()
         return [count, *((rays.surfaces[count:] == length).sum() for length in (1.0, 2.0))]
 
-    third = min(enough, 1.0) / batches.GUESSED_EVERY
+    third = min(enough, 1.0) / batches.PSEUDO_DEPTH_EVERY
     assert shares(measured, ()) == [600, 600, 0]
     assert shares((), guessed) == [1200 - int(1200 * third), 0, int(1200 * third)]
     assert shares(measured, guessed) == [600 - int(600 * third), 600, int(600 * third)]
 
 
 def test_guesses_of_a_keyframe_have_their_say_while_it_is_learnt(keyframes):
-    first, second = keyframes.numbers[:2]
+    first, second = keyframes.ids[:2]
     guessed = Ranges()
     for number, length in ((first, 1.0), (second, 2.0), (99, 3.0)):  # 99 had to make room
-        guessed.add(np.zeros(3), np.tile([length, 0, 0], (3000, 1)), generator(), number)
-    third = 1200 // batches.GUESSED_EVERY
+        guessed.add(along_x(length, 3000), number, generator())
+    third = 1200 // batches.PSEUDO_DEPTH_EVERY
     for ray_counts, expected in (
-            ((0, 0), (third / 3, third / 3)), ((batches.ENOUGH, 0), (0, third / 3)),
-            ((0, batches.ENOUGH - 1), (third / 3, third / 3)),
-            ((batches.ENOUGH, 9e9), (0, 0))):
+            ((0, 0), (third / 3, third / 3)), ((batches.PSEUDO_DEPTH_UNTIL, 0), (0, third / 3)),
+            ((0, batches.PSEUDO_DEPTH_UNTIL - 1), (third / 3, third / 3)),
+            ((batches.PSEUDO_DEPTH_UNTIL, 9e9), (0, 0))):
         keyframes.ray_counts[:2] = ray_counts
-        rays, sources = batches.sample_rays(
+        rays, sources = batches.sample_batch(
             keyframes, (), guessed, backends.select('cpu'), 1200, generator(), ERROR_SHARE)
         assert len(rays) == 1200  # what no guess takes is of the keyframes
         lengths = rays.surfaces[len(sources.keyframes):].numpy()
@@ -128,7 +134,7 @@ def test_guesses_of_a_keyframe_have_their_say_while_it_is_learnt(keyframes):
 def test_where_the_field_is_wrong_more_rays_are_drawn(sample_rays, keyframes):
     # Wrong in the left half of the second image, right everywhere else.
     _, sources = sample_rays(keyframes, 50_000, generator(), 0.0)
-    wrong = (sources.keyframes == 1) & (sources.tiles % error_map.COLUMNS < error_map.COLUMNS / 2)
+    wrong = (sources.keyframes == 1) & (sources.tiles % constants.TILE_COLUMNS < constants.TILE_COLUMNS / 2)
     keyframes.error_map.update(sources.keyframes, sources.tiles, wrong.astype(float))
     for share, expected in ((0.0, 0.5), (0.5, 0.75), (1.0, 1.0)):
         rays, sources = sample_rays(keyframes, 40_000, generator(), share)
@@ -144,10 +150,10 @@ def test_pixels_lie_in_their_tiles_and_all_of_them_are_found():
     random = generator()
     for width, height in ((64, 48), (37, 29), (5, 3)):
         widths, heights = np.full(50_000, width), np.full(50_000, height)
-        tiles = random.integers(0, error_map.TILES, 50_000)
+        tiles = random.integers(0, constants.TILES, 50_000)
         pixels = error_map.pixel_in(tiles, widths, heights, random)
         assert set(pixels) == set(range(width * height))
-        if width >= error_map.COLUMNS and width % error_map.COLUMNS == 0:
+        if width >= constants.TILE_COLUMNS and width % constants.TILE_COLUMNS == 0:
             assert (error_map.tile_of(pixels, widths, heights) == tiles).all()
 
 
@@ -170,7 +176,7 @@ def test_pixels_without_depth_have_no_surface(sample_rays):
 
 @pytest.mark.parametrize('camera', [CAMERA, FISHEYE])
 def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
-    rays = of_camera(camera, POSES[0], 'cpu')
+    rays = camera_rays(camera, POSES[0], 'cpu')
     assert len(rays) == camera.width * camera.height
     assert not rays.surfaces.any()
     np.testing.assert_allclose(
@@ -185,7 +191,7 @@ def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
 
 def test_errors_are_taken_in_alike(keyframes):
     random = generator()
-    _, sources = batches.sample_rays(keyframes, (), (), backends.select('cpu'), 800, random, 0.5)
+    _, sources = batches.sample_batch(keyframes, (), (), backends.select('cpu'), 800, random, 0.5)
     pixels = floats(random.integers(0, 256, (800, 3))).byte()
     shown = floats(random.random((800, 3))), floats(random.random(800))
     twin = copy.deepcopy(keyframes)
@@ -210,7 +216,7 @@ def test_rays_have_the_colours_of_one_exposure(sample_rays, keyframes):
 def test_the_rays_of_a_draw_outlive_the_next_one(sample_rays, keyframes):
     random = generator()
     rays, sources = sample_rays(keyframes, 500, random, ERROR_SHARE)
-    before = [values.clone() for values in vars(rays).values()], sources.keyframes.copy()
+    before = [values.clone() for values in rays.tensors()], sources.keyframes.copy()
     sample_rays(keyframes, 700, random, ERROR_SHARE)
-    assert all(map(torch.equal, before[0], vars(rays).values()))
+    assert all(map(torch.equal, before[0], rays.tensors()))
     assert (before[1] == sources.keyframes).all()

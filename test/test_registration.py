@@ -33,7 +33,7 @@ def test_points_outside_the_image_are_not_projected_into_it():
     coefficients = np.array(BARREL.distortion)
     matrix = np.array([[70.0, 0.0, 31.5], [0.0, 70.0, 23.5], [0.0, 0.0, 1.0]])
     unchecked, _ = cv2.projectPoints(outside, np.zeros(3), np.zeros(3), matrix, coefficients)
-    assert ((unchecked[:, 0, 0] > 0) & (unchecked[:, 0, 0] < 64)).any()  # without the check it does
+    assert ((unchecked[:, 0, 0] > 0) & (unchecked[:, 0, 0] < 64)).any()  # otherwise it does
     pixels = project(outside, BARREL)
     assert not ((pixels[:, 0] >= 0) & (pixels[:, 0] < 64)).any()
 
@@ -50,7 +50,7 @@ def test_the_same_camera_gives_the_same_depth_with_its_gaps():
 def test_a_wall_seen_from_the_side_shifts_by_the_parallax_and_keeps_its_depth():
     depth = np.full((48, 64), 2.0, np.float32)
     depth[:, 32:] = 5.0
-    registered = register(depth, CAMERA, translation(x=0.2), CAMERA)  # the depth camera is to the right
+    registered = register(depth, CAMERA, translation(x=0.2), CAMERA)  # from its right
     # 0.2 m at 2 m are 5 pixels. Where both halves are projected, the near one is visible.
     assert (registered[:, 5:37] == 2.0).all()
     assert (registered[:, 37:] == 5.0).all()

@@ -6,10 +6,10 @@ from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.backends.cpu.kernels import marching
-from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
-from instant_nerf_ros.nerf.field.samples import MOST_SAMPLES, sample
+from instant_nerf_ros.nerf.constants import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.field.samples import sample
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin

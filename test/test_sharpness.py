@@ -25,7 +25,7 @@ def texture(random, width=640, height=480):
 
 
 def blurred(image, length):
-    """Return an image as a camera that moves sideways by so many pixels takes it."""
+    """Return an image with the horizontal motion blur of a length in pixels."""
     return cv2.blur(image, (length, 1))
 
 

@@ -17,7 +17,7 @@ from scenes import CAMERA, poses, view
 from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace
 from instant_nerf_ros.nerf.backends import reference
-from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.constants import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.field.radiance_field import Field, geometry_settings
 from instant_nerf_ros.nerf.field.render import render_rays

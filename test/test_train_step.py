@@ -14,8 +14,8 @@ from instant_nerf_ros.nerf import Config, backends, replace
 from instant_nerf_ros.nerf.backends.cpu import train_step
 from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid, ray_tracing
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import BFLOAT16
-from instant_nerf_ros.nerf.backends.reference.voxels import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.capture.rays import NO_COLOR, Rays
+from instant_nerf_ros.nerf.constants import EMPTY, SOLID, UNVISITED
 from instant_nerf_ros.nerf.field import train_step
 from instant_nerf_ros.nerf.field.radiance_field import Field
 from instant_nerf_ros.nerf.field.render import render_rays

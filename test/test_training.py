@@ -157,7 +157,8 @@ class Rig:
         config = dataclasses.replace(config, **settings)
         self.parameters = types.SimpleNamespace(node=config, engine=Config())
         loop_closures = types.SimpleNamespace(
-            reset=lambda: None, apply=lambda mapper: None, T_new_old=lambda stamp_ns: np.eye(4))
+            reset=lambda: None, apply=lambda mapper: None, note=lambda image_id, stamp_ns: None,
+            T_new_old=lambda stamp_ns: np.eye(4))
         self.feeder = KeyframeFeeder(
             self.parameters, queue, loop_closures, path_publisher, TopicStatistics(),
             self.dropped, time.time_ns)

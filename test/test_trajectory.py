@@ -53,7 +53,8 @@ def path(poses, of=None, frame='map'):
 def test_a_rigid_motion_is_exact_at_any_stamp():
     random = generator()
     before, [T_new_old] = some_poses(random, 6), some_poses(random, 1)
-    loop_closure = LoopClosure(StampedPoses(stamps(6), before), StampedPoses(stamps(6), T_new_old @ before), 0)
+    loop_closure = LoopClosure(
+        StampedPoses(stamps(6), before), StampedPoses(stamps(6), T_new_old @ before), 0)
     times = START + random.integers(-2 * SECOND, 8 * SECOND, 50)  # some before and after, too
     np.testing.assert_allclose(
         loop_closure.T_new_old(times), np.tile(T_new_old, (50, 1, 1)), atol=1e-9)
@@ -94,7 +95,8 @@ def test_small_changes_accumulate_to_one_loop_closure():
     assert rig.poll(path([shifted(0.0), shifted(1.03), shifted(2.03)])) is None
     rig.time = 7.0
     loop_closure = rig.poll(path([shifted(0.0), shifted(1.06), shifted(2.07)]))
-    np.testing.assert_allclose(loop_closure.T_new_old(stamps(3))[:, 0, 3], [0.0, 0.06, 0.04], atol=1e-9)
+    np.testing.assert_allclose(
+        loop_closure.T_new_old(stamps(3))[:, 0, 3], [0.0, 0.06, 0.04], atol=1e-9)
     assert loop_closure.until_ns == START + 7 * SECOND
     assert rig.trajectory.poll() is None  # once is enough
     rig.time += MIN_PERIOD

@@ -31,7 +31,7 @@ def open_bag(
         raise ImportError(
             f'reading a bag needs the rosbags package ({error}): pip install rosbags') from None
     try:
-        with Reader(path) as reader:
+        with Reader(Path(path)) as reader:
             connections = [c for c in reader.connections if c.msgtype in MESSAGE_TYPES]
             if not any('Image' in connection.msgtype for connection in connections):
                 raise ValueError(f'{path} holds no sensor_msgs/Image or CompressedImage')

@@ -103,7 +103,8 @@ def load_reference(
     """Return states, origin and voxel size of the reference occupancy of a folder.
 
     states (nx, ny, nz): 100 occupied, 0 free, -1 unknown; origin (3,) [m], the corner of voxel
-    [0, 0, 0] in the world of the frames; voxel size [m]. Raises FileNotFoundError if there is none.
+    [0, 0, 0] in the world of the frames; voxel size [m].
+    Raises FileNotFoundError if there is none.
     """
     path = Path(folder) / layouts.REFERENCE_FILE
     if not path.is_file():
@@ -115,7 +116,7 @@ def load_reference(
         return states, arrays['origin'].astype(np.float64), float(arrays['voxel_size'])
 
 
-def _read_image(path: Path, flags: int, camera: Camera) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _read_image(path: Path, flags: int, camera: Camera) -> NDArray[np.generic]:
     """Return an image as OpenCV reads it, of the camera's size."""
     if not path.is_file():
         raise FileNotFoundError(f'{path} is missing')

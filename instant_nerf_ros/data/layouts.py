@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from instant_nerf_ros.nerf.camera import Camera
 
 REFERENCE_FILE = 'reference_occupancy_gravity.npz'
-# The axes of OpenGL cameras: x right, y up, z backward; of optical frames: x right, y down, z forward.
+# OpenGL cameras: x right, y up, z backward. Optical frames: x right, y down, z forward.
 OPENGL_FROM_OPTICAL = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -156,13 +156,13 @@ def _transforms_camera(frame: Mapping[str, Any], image_path: Path, label: str) -
         model, distortion if model != 'none' else ())
 
 
-def _focal_length(angle: float | None, size: int) -> float | None:
-    """Return the focal length [pixels] of a field of view [rad] of so many pixels."""
-    return size / (2 * math.tan(angle / 2)) if angle else None
+def _focal_length(angle: float | None, size: int) -> float:
+    """Return the focal length [pixels] for a field of view [rad] of so many pixels, 0 for None."""
+    return size / (2 * math.tan(angle / 2)) if angle else 0.0
 
 
 def _image_file(path: Path) -> Path | None:
-    """Return the path of an image, or None. The format allows to omit the suffix .png."""
+    """Return the path of an image, with the suffix .png if it was omitted, or None."""
     if path.is_file():
         return path
     path = path.with_name(path.name + '.png')

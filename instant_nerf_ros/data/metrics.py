@@ -1,35 +1,41 @@
-"""How well views and grids agree with the truth: plain numbers, each with its definition.
+"""Metrics of views and maps against a reference, each with its definition.
 
-Grids have the states of nav_msgs/OccupancyGrid: 100 occupied, 0 free, -1 unknown.
+States of voxels and cells are those of nav_msgs/OccupancyGrid: 100 occupied, 0 free, -1 unknown.
 """
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1
 
+States = NDArray[np.int8]
+Mask = NDArray[np.bool_]
 
-def psnr(image, truth):
-    """Return the peak signal-to-noise ratio of a uint8 image [dB]: 10 log10(255^2 / MSE)."""
-    error = np.mean((image.astype(np.float64) - truth) ** 2)
+
+def psnr(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    """Return the peak signal-to-noise ratio of an image [dB]: 10 log10(255^2 / MSE)."""
+    error = np.mean((image.astype(np.float64) - reference) ** 2)
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def depth_errors(depth, truth):
-    """Return |depth - truth| (N,) [m] of the pixels at which both are measured.
+def depth_errors(
+    depth: NDArray[np.floating], reference: NDArray[np.floating],
+) -> NDArray[np.floating]:  # fmt: skip
+    """Return |depth - reference| (N,) [m] of the pixels (H, W) that have a depth in both."""
+    return np.abs(depth - reference)[has_depth(depth) & has_depth(reference)]
 
-    Not finite or <= 0 means not measured.
-    """
-    return np.abs(depth - truth)[measured(depth) & measured(truth)]
 
-
-def measured(depth):
-    """Return where a depth image (H, W) has a value."""
+def has_depth(depth: NDArray[np.floating]) -> Mask:
+    """Return which pixels of a depth image (H, W) are measured: those finite and > 0."""
     return np.isfinite(depth) & (np.nan_to_num(depth) > 0)
 
 
-def project(states, origin, voxel_size, min_height, max_height):
-    """Return the map (ny, nx) int8 of the voxels (nx, ny, nz) whose middle is between two heights.
+def project(
+    states: States, origin: NDArray[np.floating], voxel_size: float, min_height: float,
+    max_height: float,
+) -> States:  # fmt: skip
+    """Return the map (ny, nx) of the voxels (nx, ny, nz) whose center is between two heights [m].
 
     A cell is occupied if a voxel of its column is, free if one is free and none occupied. Row 0
     is at the lowest y. origin (3,): the corner of voxel [0, 0, 0] [m].
@@ -39,56 +45,66 @@ def project(states, origin, voxel_size, min_height, max_height):
     return states[:, :, slice(*layers)].max(axis=2).T  # 100 > 0 > -1
 
 
-def points_agreement(points, states, origin, voxel_size):
-    """Return how the centres (N, 3) [m] of occupied voxels agree with a reference, as shares.
+def points_agreement(
+    points: NDArray[np.floating], states: States, origin: NDArray[np.floating], voxel_size: float,
+) -> dict[str, float]:  # fmt: skip
+    """Return recall and precision of occupied voxels within one voxel, as fractions.
 
-    found: of the occupied voxels of the reference, those with a point in them or in one of the 26
-    voxels around. correct: of the points, those with an occupied voxel of the reference as near;
-    points are left out that are beyond its grid, or in and among unknown voxels only, where it
-    cannot tell. judged: the share of the points that are left.
+    points (N, 3): centers of occupied voxels [m]. states (nx, ny, nz) of the reference; origin
+    (3,): the corner of its voxel [0, 0, 0] [m].
+    found: recall, the occupied voxels of the reference with a point in them or in one of their 26
+    neighbors. correct: precision, the points with an occupied voxel of the reference in their
+    voxel or its neighbors. judged: the points for which that is defined: those in the grid, whose
+    voxel and its neighbors are not all unknown to the reference.
     """
     reference = states == OCCUPIED
     index = np.floor((points - origin) / voxel_size).astype(int)
     inside = ((index >= 0) & (index < states.shape)).all(axis=1)
-    index = tuple(index[inside].T)
-    ours = np.zeros(states.shape, bool)
-    ours[index] = True
-    judged = grown(states != UNKNOWN)[index]
+    at = tuple(index[inside].T)
+    occupied = np.zeros(states.shape, bool)
+    occupied[at] = True
+    judged = dilate(states != UNKNOWN)[at]
     return {
-        'found': _share(grown(ours)[reference]),
-        'correct': _share(grown(reference)[index][judged]),
+        'found': _fraction(dilate(occupied)[reference]),
+        'correct': _fraction(dilate(reference)[at][judged]),
         'judged': judged.sum() / len(points) if len(points) else math.nan,
     }
 
 
-def grid_agreement(states, origin, voxel_size, truth, truth_origin):
-    """Return how free a grid is where it should be, as shares, in two or three dimensions.
+def grid_agreement(
+    states: States, origin: ArrayLike, voxel_size: float, reference: States,
+    reference_origin: ArrayLike,
+) -> dict[str, float]:  # fmt: skip
+    """Return error rates of the free cells or voxels of a grid, as fractions.
 
-    Both have the same voxel size [m] and lattice, and axes in the order of their origins [m],
-    which are the corners of voxel [0, 0] or [0, 0, 0]. Only voxels that the truth knows count.
-    free_wrong: of the voxels that the grid calls free, those that are occupied.
-    free_far_wrong: those of them that have no occupied voxel of the grid in the 8 or 26 around.
-    occupied_as_free: of the voxels that are occupied, those that the grid calls free.
-    free_known: of the voxels that are free, those that the grid knows.
+    Both grids have two or three dimensions, the same voxel size [m] and lattice, and axes in the
+    order of their origins [m], the corners of voxel [0, 0] or [0, 0, 0]. Voxels that the
+    reference does not know are left out.
+    free_wrong: of the free voxels of the grid, those that are occupied.
+    free_far_wrong: of them, those without an occupied voxel of the grid among the 8 or 26
+    neighbors.
+    occupied_as_free: of the occupied voxels of the reference, those that the grid has as free.
+    free_known: of the free voxels of the reference, those that the grid has as free or occupied.
     """
-    offset = np.round(np.subtract(truth_origin, origin) / voxel_size).astype(int)
-    first, last = np.maximum(offset, 0), np.minimum(offset + truth.shape, states.shape)
-    ours = np.full(truth.shape, UNKNOWN, np.int8)
+    offset = np.round(np.subtract(reference_origin, origin) / voxel_size).astype(int)
+    first = np.maximum(offset, 0)
+    last = np.minimum(offset + reference.shape, states.shape)
+    overlap = np.full(reference.shape, UNKNOWN, np.int8)
     if (last > first).all():
-        ours[tuple(map(slice, first - offset, last - offset))] = states[
+        overlap[tuple(map(slice, first - offset, last - offset))] = states[
             tuple(map(slice, first, last))]
-    free, occupied = (ours == FREE) & (truth != UNKNOWN), truth == OCCUPIED
-    far = ~grown(ours == OCCUPIED)
+    free, occupied = (overlap == FREE) & (reference != UNKNOWN), reference == OCCUPIED
+    far = ~dilate(overlap == OCCUPIED)
     return {
-        'free_wrong': _share(occupied[free]),
-        'free_far_wrong': _share((occupied & far)[free]),
-        'occupied_as_free': _share(free[occupied]),
-        'free_known': _share(ours[truth == FREE] != UNKNOWN),
+        'free_wrong': _fraction(occupied[free]),
+        'free_far_wrong': _fraction((occupied & far)[free]),
+        'occupied_as_free': _fraction(free[occupied]),
+        'free_known': _fraction(overlap[reference == FREE] != UNKNOWN),
     }
 
 
-def grown(mask):
-    """Return a mask (any dimensions) grown by one cell to all sides and corners."""
+def dilate(mask: Mask) -> Mask:
+    """Return a mask of any dimension, dilated by one cell in all directions, also diagonally."""
     mask = mask.copy()
     for axis in range(mask.ndim):
         lower, upper = (
@@ -100,5 +116,5 @@ def grown(mask):
     return mask
 
 
-def _share(condition):
+def _fraction(condition: Mask) -> float:
     return float(np.mean(condition)) if len(condition) else math.nan

@@ -1,14 +1,27 @@
 """The library: posed images in; views, voxels and maps out. Start reading at mapper.py."""
 import importlib
+from typing import TYPE_CHECKING
 
-_HOMES = {'Camera': 'camera', 'Config': 'config', 'flatten': 'settings', 'replace': 'settings',
-          'Mapper': 'mapper'}  # fmt: skip
-__all__ = list(_HOMES)
+if TYPE_CHECKING:  # for editors and type checkers; at run time, see __getattr__
+    from instant_nerf_ros.nerf.camera import Camera
+    from instant_nerf_ros.nerf.config import Config
+    from instant_nerf_ros.nerf.mapper import Mapper
+    from instant_nerf_ros.nerf.settings import flatten, replace
+
+__all__ = ['Camera', 'Config', 'Mapper', 'flatten', 'replace']
+
+_MODULES = {'Camera': 'camera', 'Config': 'config', 'Mapper': 'mapper', 'flatten': 'settings',
+            'replace': 'settings'}  # fmt: skip
+
+if not TYPE_CHECKING:  # or a type checker would accept any name
+
+    def __getattr__(name: str) -> object:
+        """Import a public name at its first use: a camera needs no torch."""
+        if name not in _MODULES:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        return getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)
 
 
-def __getattr__(name):
-    """Import a public name when it is first asked for: a camera does not need torch."""
-    if name not in _HOMES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    module = importlib.import_module(f'{__name__}.{_HOMES[name]}')
-    return getattr(module, name)
+def __dir__() -> list[str]:
+    """Return all names, including those that are not imported yet."""
+    return sorted({*globals(), *__all__})

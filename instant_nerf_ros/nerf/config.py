@@ -1,13 +1,13 @@
-"""Every default of the engine, one frozen dataclass per module. There are no others.
+"""Config: all settings of the library, with their defaults, descriptions, units and ranges.
 
-Each field carries its description, unit and range; the ROS parameters, the YAML file and the
-documentation are generated from them or tested against them.
+The ROS parameters and the tables of the documentation are generated from these dataclasses, and
+config/mapping.yaml is tested against them.
 """
 import dataclasses
 
-from instant_nerf_ros.nerf.settings import setting, value_of
+from instant_nerf_ros.nerf.settings import flatten, setting
 
-MAX_VOXELS = 1e9  # eleven bytes each, as far as they are used
+MAX_VOXELS = 1e9  # of the grid; a used voxel takes eleven bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,105 +23,106 @@ class FieldConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OccupancyConfig:
-    """The voxel grid: what the ray samples skip, and what the maps are made of."""
+    """The voxel grid: which samples training skips, and what the maps are made of."""
 
-    voxel_size: float = setting(0.05, 'voxel edge, also the map resolution [m]', 0.01, 1.0)
-    length: float = setting(20.0, 'first extent along x, around the first pose [m]', 1.0, 200.0)
-    width: float = setting(20.0, 'first extent along y, around the first pose [m]', 1.0, 200.0)
-    height: float = setting(5.0, 'first extent along z, around the first pose [m]', 1.0, 50.0)
-    min_alpha: float = setting(
-        0.1, 'opacity of one voxel below which its samples are skipped', 1e-4, 0.5)
+    voxel_size: float = setting(
+        0.05, 'edge of a voxel, and the resolution of the map [m]', 0.01, 1.0)
+    length: float = setting(20.0, 'initial extent along x, around the first pose [m]', 1.0, 200.0)
+    width: float = setting(20.0, 'initial extent along y, around the first pose [m]', 1.0, 200.0)
+    height: float = setting(5.0, 'initial extent along z, around the first pose [m]', 1.0, 50.0)
+    min_alpha: float = setting(0.1, 'opacity below which a voxel is skipped', 1e-4, 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """Where the samples of a training step go."""
+    """The rays of a training step, and the samples along them."""
 
     samples_per_step: int = setting(
-        0, 'sample budget of a training step; 0: what suits the processor', 0, 2**20,
+        0, 'sample budget of a training step; 0: the default of the backend', 0, 2**20,
         change='live')
     error_share: float = setting(
-        0.3, 'share of the rays that go where the error is largest', 0.0, 1.0, change='live')
-    near: float = setting(0.2, 'distance before which nothing is sampled [m]', 0.0, 10.0)
-    far: float = setting(10.0, 'distance up to which unmeasured rays are sampled [m]', 0.5, 200.0)
-    min_step: float = setting(0.02, 'smallest distance between samples [m]', 1e-3, 1.0)
+        0.3, 'share of the rays that are sampled by the error map', 0.0, 1.0, change='live')
+    near: float = setting(0.2, 'distance from the camera at which samples begin [m]', 0.0, 10.0)
+    far: float = setting(
+        10.0, 'distance up to which rays without measured depth are sampled [m]', 0.5, 200.0)
+    min_step: float = setting(0.02, 'minimum distance between samples [m]', 1e-3, 1.0)
     cone: float = setting(
-        0.01, 'distance between samples per distance from the camera', 0.0, 0.1)
+        0.01, 'distance between samples, per distance from the camera', 0.0, 0.1)
     surface_band: float = setting(
-        0.1, 'half width of the dense samples around a measured depth [m]', 0.01, 1.0)
+        0.1, 'half the width of the band around a measured depth [m]', 0.01, 1.0)
     surface_samples: int = setting(8, 'samples in the band around a measured depth', 2, 64)
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """Weights of the named terms of the loss."""
+    """The terms of the loss and their weights."""
 
-    huber_delta: float = setting(0.1, 'error at which the Huber loss becomes linear', 1e-3, 10.0)
+    huber_delta: float = setting(0.1, 'error above which the Huber loss is linear', 1e-3, 10.0)
     distortion_weight: float = setting(
-        0.1, 'weight of how far apart the light of a ray comes from', 0.0, 10.0)
+        0.1, 'weight of the distortion of rays (Barron et al. 2022)', 0.0, 10.0)
     opacity_weight: float = setting(
-        0.001, 'weight of the entropy of opacities', 0.0, 10.0)
-    depth_weight: float = setting(0.2, 'weight of the depth term [1/m]', 0.0, 100.0)
+        0.001, 'weight of the entropy of the opacities of rays', 0.0, 10.0)
+    depth_weight: float = setting(0.2, 'weight of the depth error [1/m]', 0.0, 100.0)
     free_space_weight: float = setting(
-        0.2, 'weight of opacity in front of a measured surface', 0.0, 100.0)
+        0.2, 'weight of the opacity in front of a measured surface', 0.0, 100.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam, with the settings of instant-ngp."""
+    """Adam (Kingma and Ba 2015), with the settings of instant-ngp."""
 
-    learning_rate: float = setting(0.01, 'Adam step size', 1e-6, 1.0)
+    learning_rate: float = setting(0.01, 'step size of Adam', 1e-6, 1.0)
     beta1: float = setting(0.9, 'decay of the first moment', 0.0, 0.99)
     beta2: float = setting(0.99, 'decay of the second moment', 0.0, 0.999)
-    epsilon: float = setting(1e-15, 'guard against division by zero', 0.0, 1e-2)
-    weight_decay: float = setting(1e-6, 'L2 penalty on network weights, not the grid', 0.0, 0.1)
+    epsilon: float = setting(1e-15, 'constant that avoids division by zero', 0.0, 1e-2)
+    weight_decay: float = setting(1e-6, 'L2 penalty on the weights of the networks', 0.0, 0.1)
 
 
 @dataclasses.dataclass(frozen=True)
 class KeyframeConfig:
-    """Which images are kept, and how much memory they may take."""
+    """Which images are kept, and the memory for them."""
 
     min_translation: float = setting(
-        0.03, 'keep an image after this motion [m]', 0.0, 10.0, change='live')
+        0.03, 'keep an image after this translation [m]', 0.0, 10.0, change='live')
     min_rotation: float = setting(
-        1.5, 'or after this rotation [degree]', 0.0, 180.0, change='live')
+        1.5, 'or keep it after this rotation [degree]', 0.0, 180.0, change='live')
     adapt_exposure: bool = setting(
-        False, 'let brightness and contrast differ between images', change='live')
+        False, 'estimate brightness and contrast of each image', change='live')
     held_out_every: int = setting(
-        16, 'images of which one is not trained on, to measure the PSNR of views; 0 for none',
-        0, 10_000)
+        16, 'one of so many images is held out, to measure the PSNR of views; 0: none', 0, 10_000)
     budget_mb: int = setting(1024, 'memory for keyframes [MB]', 16, 2**20)
     gpu_budget_mb: int = setting(
-        1024, 'of it, what a GPU copies to its own memory [MB]', 0, 2**20)
+        1024, 'part of it that is copied to the memory of a GPU [MB]', 0, 2**20)
 
 
 @dataclasses.dataclass(frozen=True)
 class MotionConfig:
-    """What images without depth tell of poses and distances, by how what they show moves."""
+    """Poses and distances from images without depth."""
 
-    align: bool = setting(True, 'correct poses by what images have in common')
+    align: bool = setting(True, 'correct poses by bundle adjustment')
     position_error: float = setting(
-        0.01, 'how far given positions are off, standard deviation [m]', 1e-4, 1.0)
+        0.01, 'standard deviation of the given positions [m]', 1e-4, 1.0)
     rotation_error: float = setting(
-        0.3, 'how far given rotations are off, standard deviation [degree]', 1e-3, 10.0)
-    stereo: bool = setting(True, 'learn distances from how images differ')
+        0.3, 'standard deviation of the given rotations [degree]', 1e-3, 10.0)
+    stereo: bool = setting(True, 'train on distances from multi-view stereo')
 
 
 @dataclasses.dataclass(frozen=True)
 class MapConfig:
-    """The two-dimensional map: the band of the voxel grid in which a robot moves."""
+    """The two-dimensional map: a projection of a band of heights above the floor."""
 
     min_height: float = setting(
         0.1, 'lower edge of the band, above the floor [m]', -50.0, 50.0, change='live')
     max_height: float = setting(
         1.5, 'upper edge of the band, above the floor [m]', -50.0, 50.0, change='live')
     max_step: float = setting(
-        0.05, 'highest step the robot climbs, where floor goes on [m]', 0.0, 1.0, change='live')
+        0.05, 'highest step that the robot climbs, if the floor continues [m]', 0.0, 1.0,
+        change='live')
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything a Mapper needs to know."""
+    """All settings of a Mapper."""
 
     field: FieldConfig = FieldConfig()
     occupancy: OccupancyConfig = OccupancyConfig()
@@ -132,19 +133,20 @@ class Config:
     motion: MotionConfig = MotionConfig()
     map: MapConfig = MapConfig()
     device: str = setting(
-        'auto', 'where the engine runs', choices=('auto', 'cuda', 'triton', 'cpu', 'reference'))
+        'auto', 'backend that trains and renders',
+        choices=('auto', 'cuda', 'triton', 'cpu', 'reference'))
     seed: int = setting(0, 'seed of the random numbers', 0, 2**31 - 1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check what concerns several settings; raises ValueError."""
-        grid = self.occupancy
+        values = {name: value for name, _, value in flatten(self)}
         for low, high in (
                 ('sampling.near', 'sampling.far'), ('map.min_height', 'map.max_height'),
                 ('field.finest_cell', 'field.coarsest_cell')):
-            low_value, high_value = value_of(self, low), value_of(self, high)
-            if not low_value < high_value:
+            if not values[low] < values[high]:
                 raise ValueError(
-                    f"'{low}' ({low_value}) must be less than '{high}' ({high_value})")
+                    f"'{low}' ({values[low]}) must be less than '{high}' ({values[high]})")
+        grid = self.occupancy
         if self.map.max_height - self.map.min_height < grid.voxel_size:
             raise ValueError(
                 f"'map.max_height' ({self.map.max_height}) must be at least a voxel "

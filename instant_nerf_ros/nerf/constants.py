@@ -20,6 +20,7 @@ COLOR_TERMS = 'color', 'distortion', 'opacity'  # of any ray
 DEPTH_TERMS = 'depth', 'free_space'  # of rays with a measured distance
 LOSS_TERMS = COLOR_TERMS + DEPTH_TERMS
 MIN_OPACITY = 1e-3  # lower opacities count as this much in the entropy term
+MAX_HALF_GRADIENT = 60000.0  # gradients in half precision, which ends at 65504, are cut there
 
 # Keyframes and their error maps.
 MILLIMETRE = 0.001  # unit of the stored depths [m]
@@ -30,6 +31,7 @@ TILES = TILE_COLUMNS * TILE_ROWS
 ERROR_RATE = 0.1  # share by which one ray moves the error of its tile
 ERROR_FLOOR = 0.1  # least error of a tile, as a share of the mean error of its keyframe
 NO_ERROR = 0.003  # an error below one step of 8 bits
+EXPOSURE_MIDDLE = 0.5  # of the range of pixels: gain and offset are relative to it, see exposure
 
 # Density state of a voxel: whether training and rendering sample it.
 UNVISITED, EMPTY, SOLID = 0, 1, 2

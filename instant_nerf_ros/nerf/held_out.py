@@ -19,7 +19,7 @@ class HeldOut:
     def __init__(self, every: int) -> None:
         """Hold out one of `every` images; 0: none."""
         self._generator = np.random.default_rng(0)
-        self._every, self._images = every, 0
+        self._every, self._offset, self._images = every, every // 2, 0
         self.T_world_camera = np.empty((0, 4, 4))
         self._ids: list[int] = []
         self._rays: list[Rays] = []
@@ -27,7 +27,7 @@ class HeldOut:
     def due(self) -> bool:
         """Count an image of a new viewpoint, and return whether it is to be held out."""
         self._images += 1
-        return self._every > 0 and self._images % self._every == self._every // 2
+        return self._every > 0 and self._images % self._every == self._offset
 
     def add(self, image: Image, camera: Camera, T_world_camera: Pose, image_id: int) -> None:
         """Hold out an image (H, W, 3) RGB at a pose (4, 4)."""

@@ -3,8 +3,8 @@
 ::
 
     image + pose -> keyframes -> rays -> samples -> field -> composite -> loss    (step)
-                                            ^         |
-                                      occupancy grid <-> grids, map               (map)
+                        |                   ^         |
+                        +--> occupancy grid +-> voxels, map, points               (map)
                                                       |
                                                       views                       (render)
 """
@@ -12,24 +12,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from instant_nerf_ros.nerf.arrays import Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.backends import select
 from instant_nerf_ros.nerf.camera import Camera, check_pose
-from instant_nerf_ros.nerf.capture.keyframes import Keyframes, check_posed_image
-from instant_nerf_ros.nerf.capture.ranges import Ranges, check_points, point_rays
-from instant_nerf_ros.nerf.capture.rays import ALL, image_rays
+from instant_nerf_ros.nerf.capture.rays import ALL
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field.render import View, render_view
-from instant_nerf_ros.nerf.held_out import HeldOut, psnr
-from instant_nerf_ros.nerf.local_frame import LocalFrame
-from instant_nerf_ros.nerf.motion.structure_from_motion import StructureFromMotion
-from instant_nerf_ros.nerf.occupancy import integration, pose_correction
+from instant_nerf_ros.nerf.held_out import psnr
+from instant_nerf_ros.nerf.measurements import Measurements
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import esdf, files, grids, octree
 from instant_nerf_ros.nerf.products.esdf import EsdfSlice
@@ -49,22 +43,24 @@ class Mapper:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self.backend = select(self.config.device, self.config.field)
-        self.random = np.random.default_rng(self.config.seed)
-        self.keyframes, self.ranges = Keyframes(self.config.keyframes), Ranges()
-        self.motion = StructureFromMotion(self.config.motion, self.backend)
-        self.held_out = HeldOut(self.config.keyframes.held_out_every)
+        random = np.random.default_rng(self.config.seed)
+        self.measurements = Measurements(self.config, self.backend, random)
+        self.keyframes = self.measurements.keyframes
         self.trainer = Trainer(
-            self.config, self.backend, self.keyframes, self.ranges, self.motion.pseudo_depth,
-            self.random)
+            self.config, self.backend, self.keyframes, self.measurements.ranges,
+            self.measurements.motion.pseudo_depth, random)
         self.field = self.trainer.field
-        self.frame = LocalFrame()  # in which everything but the arguments and results is
-        self.occupancy: OccupancyGrid | None = None  # from the first image or scan on
         self._floor: float | None = None
 
     @property
     def backend_name(self) -> str:
         """Return the name of the backend in use."""
         return self.backend.NAME
+
+    @property
+    def occupancy(self) -> OccupancyGrid | None:
+        """Return the occupancy grid, None before the first image or scan."""
+        return self.measurements.occupancy
 
     @property
     def keyframe_count(self) -> int:
@@ -78,7 +74,7 @@ class Mapper:
 
     def keyframe_poses(self) -> NDArray[np.float64]:
         """Return T_world_camera of the keyframes, (K, 4, 4)."""
-        return self.frame.globalize(self.keyframes.T_world_camera)
+        return self.measurements.keyframe_poses()
 
     @property
     def steps(self) -> int:
@@ -98,7 +94,7 @@ class Mapper:
     def set_config(self, config: Config) -> None:
         """Use the settings of another Config that may change while mapping (change='live')."""
         self.config = config
-        self.keyframes.set_config(config.keyframes)
+        self.measurements.set_config(config)
         self.trainer.set_config(config)
 
     def set_floor(self, height: float | None) -> None:
@@ -106,9 +102,8 @@ class Mapper:
         self._floor = height
 
     def is_new_viewpoint(self, T_world_camera: Pose) -> bool:
-        """Return whether `add` would keep an image at a pose (4, 4)."""
-        pose = self.frame.localize(check_pose(T_world_camera))
-        return self.keyframes.is_new_viewpoint(pose, self.held_out.T_world_camera)
+        """Return whether `add` would keep an image at a pose (4, 4); ValueError if malformed."""
+        return self.measurements.is_new_viewpoint(T_world_camera)
 
     def add(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None = None,
@@ -121,22 +116,10 @@ class Mapper:
         the optical axis, not finite or <= 0 where nothing was measured.
         Raises ValueError for anything malformed; nothing has changed then.
         """
-        check_posed_image(image, camera, depth)
-        T_world_camera = check_pose(T_world_camera)
-        if not self.is_new_viewpoint(T_world_camera):
-            return None
-        self.keyframes.check(camera)
-        self._grow_to(T_world_camera[:3, 3])
-        pose = self.frame.localize(T_world_camera)
-        if self.held_out.due() and len(self.keyframes):
-            image_id = self.keyframes.new_id()
-            self.held_out.add(image, camera, pose, image_id)
-            return image_id
-        keyframe_id = self.keyframes.add(image, camera, pose, depth)
-        self.motion.add_keyframe(self.keyframes, self.random)
-        integration.integrate_depth(self.keyframes, -1, self._grid(), self.random)
-        self.trainer.data_added()
-        return keyframe_id
+        image_id = self.measurements.add(image, camera, T_world_camera, depth)
+        if image_id is not None:
+            self.trainer.data_added()
+        return image_id
 
     def integrate_depth(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth,
@@ -145,15 +128,7 @@ class Mapper:
 
         For a camera that does not move, about once a second; see `add` for the arguments.
         """
-        if depth is None:
-            raise ValueError('integrate_depth needs a depth image: use add for images without')
-        check_posed_image(image, camera, depth)
-        T_world_camera = check_pose(T_world_camera)
-        self._grow_to(T_world_camera[:3, 3])
-        rays = image_rays(
-            image, camera, self.frame.localize(T_world_camera), depth, integration.DEPTH_RAYS,
-            self.random)
-        integration.integrate_static(rays, self._grid(), self.keyframes.new_id())
+        self.measurements.integrate_depth(image, camera, T_world_camera, depth)
 
     def add_ranges(self, origins: ArrayLike, points: ArrayLike) -> int | None:
         """Add points (N, 3) that a range sensor measured from origins, (3,) or (N, 3), world.
@@ -161,16 +136,9 @@ class Mapper:
         Returns the id of the scan, None if no point is a measurement (finite, not at its origin).
         Raises ValueError for arrays of other shapes.
         """
-        starts, points = check_points(origins, points)
-        if not len(starts):
-            return None
-        self._grow_to(starts[-1])
-        scan = point_rays(
-            self.frame.localize_points(starts), self.frame.localize_points(points), self.random)
-        scan_id = self.keyframes.new_id()
-        self.ranges.add(scan, scan_id, self.random)
-        integration.integrate_scan(scan, self._grid(), scan_id)
-        self.trainer.data_added()
+        scan_id = self.measurements.add_ranges(origins, points)
+        if scan_id is not None:
+            self.trainer.data_added()
         return scan_id
 
     def correct_poses(self, corrections: Poses) -> None:
@@ -179,15 +147,7 @@ class Mapper:
         The maps are made again from the corrected poses. Raises ValueError if the voxels cannot
         reach them; nothing has changed then.
         """
-        moves = {
-            key: self.frame.localize_motion(check_pose(T)) for key, T in corrections.items()}
-        if self.occupancy is None:
-            return
-        occupancy = pose_correction.empty_grid(self.occupancy, self.keyframes, self.ranges, moves)
-        for part in (self.keyframes, self.ranges, self.motion, self.held_out):
-            part.correct_poses(moves)
-        pose_correction.integrate_all(self.keyframes, self.ranges, occupancy, self.random)
-        self.occupancy = occupancy
+        self.measurements.correct_poses(corrections)
         self.trainer.data_added()
 
     def step(self) -> dict[str, float]:
@@ -195,40 +155,40 @@ class Mapper:
 
         Raises RuntimeError if there is no keyframe.
         """
-        return self.trainer.step(self._grid())
+        return self.trainer.step(self.measurements.grid())
 
     def render(self, camera: Camera, T_world_camera: Pose, rows: slice = ALL) -> View:
         """Return the View of a camera at a pose (4, 4), or of a slice of its rows."""
-        pose = self.frame.localize(check_pose(T_world_camera))
+        pose = self.measurements.frame.localize(check_pose(T_world_camera))
         return render_view(
-            self.field, self._grid(), camera, pose, self.config.sampling, self.backend,
-            self.trainer.schedule.stride, rows)
+            self.field, self.measurements.grid(), camera, pose, self.config.sampling,
+            self.backend, self.trainer.schedule.stride, rows)
 
     def psnr(self) -> float:
         """Return the PSNR [dB] of renderings of the held-out images; NaN without any."""
-        rays = self.held_out.rays()
+        rays = self.measurements.held_out.rays()
         if rays is None:
             return math.nan
         colors, _, _ = self.backend.render_rays(
-            self.field, rays.to(self.backend.DEVICE), self._grid(), self.config.sampling,
-            self.trainer.schedule.stride)
+            self.field, rays.to(self.backend.DEVICE), self.measurements.grid(),
+            self.config.sampling, self.trainer.schedule.stride)
         return psnr(colors.cpu(), rays.pixels / 255)
 
     def voxels(self) -> VoxelGrid:
         """Return the voxels that are free, occupied or unknown by the votes of rays."""
-        return grids.voxels(self._grid())
+        return grids.voxels(self.measurements.grid())
 
     def map(self) -> MapGrid:
         """Return the map of the heights in which the robot moves, with the same three states."""
-        return grids.project(self._grid(), self.config.map, self._floor)
+        return grids.project(self.measurements.grid(), self.config.map, self._floor)
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Return centers (N, 3) [m, world] and colors (N, 3) RGB of the occupied voxels."""
-        return grids.points(self._grid())
+        return grids.points(self.measurements.grid())
 
     def octree(self) -> Octree:
         """Return the voxels as an OctoMap."""
-        occupancy = self._grid()
+        occupancy = self.measurements.grid()
         start = [axis.start for axis in occupancy.window()]
         return octree.octree(self.voxels(), occupancy.world_first + start)
 
@@ -244,32 +204,7 @@ class Mapper:
         """Write only the keyframes, also after a failure of the backend; see files.rescue."""
         files.rescue(self, folder)
 
-    def restore(
-        self, occupancy: OccupancyGrid, parameters: Mapping[str, Tensor], steps: int,
-        counters: Mapping[str, float],
-    ) -> None:  # fmt: skip
-        """Continue with a saved occupancy grid and field; the keyframes are added separately."""
-        self.frame, self.occupancy = occupancy.frame, occupancy
-        self.field.load(parameters)
-        self.trainer.restore(
-            steps, int(counters['rays']), float(counters['stride']), int(counters['age']))
-
     @classmethod
     def load(cls, folder: str | os.PathLike[str], config: Config | None = None) -> Mapper:
         """Return the Mapper that was saved in a folder; see files.load."""
         return files.load(cls, folder, config)
-
-    def _grid(self) -> OccupancyGrid:
-        if self.occupancy is None:
-            raise RuntimeError('there is no keyframe yet: add an image first')
-        return self.occupancy
-
-    def _grow_to(self, position: NDArray[np.float64]) -> None:
-        """Make the grid contain a sensor at a position (3,) [m, world]; ValueError if it cannot."""
-        if self.occupancy is None:
-            size = self.config.occupancy.voxel_size
-            self.frame = LocalFrame.around(position, size)
-            self.occupancy = OccupancyGrid(
-                self.config.occupancy, self.frame.localize_points(position), self.backend,
-                self.frame)
-        self.occupancy.grow_to(self.frame.localize_points(position))

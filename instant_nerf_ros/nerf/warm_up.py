@@ -1,4 +1,7 @@
-"""Compile the kernels once, so that no drive has to wait: python -m ...nerf.warm_up."""
+"""Warm-up: compiles the kernels before they are needed.
+
+Run it as ``python -m instant_nerf_ros.nerf.warm_up``.
+"""
 import dataclasses
 import functools
 
@@ -11,7 +14,7 @@ from instant_nerf_ros.nerf.motion import plane_sweep
 
 
 @functools.lru_cache  # once in a process
-def warm_up(device: str, field: FieldConfig = FieldConfig()) -> None:
+def warm_up(device: str, field: FieldConfig) -> None:
     """Run everything once on two tiny images; compiled kernels are cached on disk.
 
     device and field are those of a Config.
@@ -39,4 +42,4 @@ def warm_up(device: str, field: FieldConfig = FieldConfig()) -> None:
 
 
 if __name__ == '__main__':
-    warm_up(Config().device)
+    warm_up(Config().device, Config().field)

@@ -5,7 +5,7 @@ from instant_nerf_ros.nerf import Config, Mapper, replace
 from instant_nerf_ros.nerf.warm_up import warm_up
 
 
-def start_engine(config: Config, warn: Callable[[str], None]) -> Mapper:
+def start_engine(config: Config, warn: Callable[[str], object]) -> Mapper:
     """Return a Mapper after all its kernels have been compiled and run once.
 
     If the backend that 'auto' selects fails, 'cpu' is used instead, and warn(sentence) is called.

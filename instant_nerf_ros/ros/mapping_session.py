@@ -155,8 +155,10 @@ class MappingSession:
         """Pass changed parameters on to the parts that keep a copy."""
         for name, images in self._images.items():
             images.set_config(self._parameters.cameras[name])
-        for part in (self._requests, self._views, *self._scans.values()):
-            part.set_config(self._parameters.node)
+        for scans in self._scans.values():
+            scans.set_config(self._parameters.node)
+        self._requests.set_config(self._parameters.node)
+        self._views.set_config(self._parameters.node)
 
     def on_time_jump(self) -> None:
         """Remove everything whose stamps cannot be compared with those of new messages."""
@@ -166,9 +168,12 @@ class MappingSession:
         if self._parameters.node.reset_on_time_jump:
             self.training.reset()
 
+    def _inputs(self) -> tuple[PosedImages | RangeScans | ViewRequests, ...]:
+        return *self._images.values(), *self._scans.values(), self._requests
+
     def _clear_inputs(self) -> None:
-        for part in (*self._images.values(), *self._scans.values(), self._requests):
-            part.clear()
+        for messages in self._inputs():
+            messages.clear()
         self._queue.clear()
 
     def _with_poll(self, add: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -181,8 +186,8 @@ class MappingSession:
         return add_and_poll
 
     def _poll(self) -> None:
-        inputs = (*self._images.values(), *self._scans.values(), self._requests)
-        for part in inputs:
-            part.poll()
-        if self._timer and not any(part.waiting for part in inputs):
+        inputs = self._inputs()
+        for messages in inputs:
+            messages.poll()
+        if self._timer and not any(messages.waiting for messages in inputs):
             self._timer.cancel()  # until the next message: each tick wakes the executor

@@ -18,7 +18,7 @@ class Exposure:
     """Gains and offsets of K keyframes."""
 
     def __init__(self) -> None:
-        self.sums = np.empty((0, SUMS, 3))
+        self.sums: NDArray[np.float64] = np.empty((0, SUMS, 3))
         self.gains, self.offsets = np.empty((2, 0, 3), dtype=np.float32)  # of channels
 
     def append(self) -> None:
@@ -29,8 +29,9 @@ class Exposure:
 
     def remove(self, k: int) -> None:
         """Remove keyframe k."""
-        self.sums, self.gains, self.offsets = (
-            np.delete(values, k, axis=0) for values in (self.sums, self.gains, self.offsets))
+        self.sums = np.delete(self.sums, k, axis=0)
+        self.gains = np.delete(self.gains, k, axis=0)
+        self.offsets = np.delete(self.offsets, k, axis=0)
 
     def apply(
         self, keyframes: NDArray[np.integer], pixels: NDArray[np.uint8],

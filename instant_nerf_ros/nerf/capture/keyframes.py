@@ -10,6 +10,7 @@ from instant_nerf_ros.nerf.arrays import Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.error_map import ErrorMap
 from instant_nerf_ros.nerf.capture.exposure import Exposure
+from instant_nerf_ros.nerf.capture.selection import is_far, most_redundant
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.constants import MILLIMETRE, SAMPLING_PRIOR
 
@@ -47,7 +48,7 @@ class Keyframes:
         self.ray_counts = np.empty(0)  # rays sampled from each keyframe
         self.ids = np.empty(0, dtype=np.int64)  # of the keyframes, in order of arrival
         self.revision = 0  # changes with every keyframe and pose
-        self._next_id = 0
+        self._next_id = 1  # so that an id is true
         self.error_map, self.exposure = ErrorMap(), Exposure()
         self._backend_state: object = None
 
@@ -66,7 +67,7 @@ class Keyframes:
         return BYTES_PER_PIXEL * int(self.pixels.sum())
 
     def set_config(self, config: KeyframeConfig) -> None:
-        """Use other thresholds from now on; the budget stays as it is."""
+        """Use other thresholds from now on; the budget does not change."""
         self.config = config
 
     def is_new_viewpoint(
@@ -74,10 +75,7 @@ class Keyframes:
     ) -> bool:  # fmt: skip
         """Return whether a pose is far enough from all keyframes and from others (N, 4, 4)."""
         known = np.concatenate([self.T_world_camera, others])
-        translation, angle = pose_distances(known, T_world_camera)
-        return bool((
-            (translation >= self.config.min_translation)
-            | (np.degrees(angle) >= self.config.min_rotation)).all())
+        return is_far(T_world_camera, known, self.config)
 
     def check(self, camera: Camera) -> None:
         """Raise ValueError if an image of a camera can never fit into the budget."""
@@ -93,7 +91,7 @@ class Keyframes:
         self.check(camera)
         count = camera.width * camera.height
         while (first := self._free(count)) is None:
-            self._remove(self._most_redundant())
+            self._remove(most_redundant(self.T_world_camera))
         self.colors[first : first + count] = image.reshape(-1, 3)
         self.depths[first : first + count] = 0 if depth is None else _millimetres(depth).ravel()
         if camera not in self.cameras:
@@ -143,8 +141,7 @@ class Keyframes:
     def sampling_weights(self) -> NDArray[np.float64]:
         """Return the probability (K,) of sampling a ray from each keyframe.
 
-        It falls with the rays sampled so far: new keyframes are trained first, and in the end all
-        have had the same number of rays.
+        New keyframes are trained first, and in the end all have had the same number of rays.
         """
         weights = 1 / (self.ray_counts + SAMPLING_PRIOR)
         return weights / weights.sum()
@@ -195,16 +192,6 @@ class Keyframes:
             place = self.first[k] + self.pixels[k]
         return place if len(self.depths) - place >= count else None
 
-    def _most_redundant(self) -> int:
-        """Return the keyframe with the nearest neighbour in pose, the older of the two."""
-        nearest = np.full(len(self), np.inf)
-        for k, T_world_camera in enumerate(self.T_world_camera):
-            translation, angle = pose_distances(self.T_world_camera, T_world_camera)
-            distance = translation + angle  # one radian weighs as much as one metre
-            distance[k] = np.inf
-            nearest[k] = distance.min()
-        return int(np.argmin(nearest))
-
     def _remove(self, k: int) -> None:
         for name in (
                 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'ray_counts',
@@ -214,16 +201,6 @@ class Keyframes:
         self.exposure.remove(k)
 
 
-def pose_distances(
-    T_world_cameras: NDArray[np.float64], T_world_camera: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Return distances (K,) [m] and angles (K,) [rad] between poses (K, 4, 4) and a pose."""
-    translation = np.linalg.norm(T_world_cameras[:, :3, 3] - T_world_camera[:3, 3], axis=-1)
-    rotations = T_world_cameras[:, :3, :3]
-    trace = np.einsum('kij,ij->k', rotations, T_world_camera[:3, :3])
-    return translation, np.arccos(np.clip((trace - 1) / 2, -1, 1))
-
-
 def _millimetres(depth: Depth) -> NDArray[np.uint16]:
     """Return depths in metres as millimetres; invalid ones become 0."""
     # In place: new memory costs more time than the arithmetic.
@@ -231,19 +208,3 @@ def _millimetres(depth: Depth) -> NDArray[np.uint16]:
     scaled[~((scaled >= 1) & (scaled < 65535))] = 0  # NaN, too
     scaled += 0.5
     return scaled.astype(np.uint16)
-
-
-def check_posed_image(image: Image, camera: Camera, depth: Depth | None) -> None:
-    """Raise ValueError for a malformed argument of Mapper.add, with what it must be."""
-    if not isinstance(camera, Camera):
-        raise ValueError(f'camera must be a Camera, is {type(camera).__name__}')
-    size = camera.height, camera.width
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.shape != (*size, 3):
-        raise ValueError(f'the image must be {(*size, 3)} uint8 as the camera says, '
-                         f'is {image.shape} {image.dtype}')
-    if depth is not None:
-        depth = np.asarray(depth)
-        if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres
-            raise ValueError(f'the depth must be {size} as the camera says, in metres as floats, '
-                             f'is {depth.shape} {depth.dtype}')

@@ -1,5 +1,5 @@
-"""What the images of a moving camera give without depth: corrected poses and pseudo depth.
+"""Motion: poses and distances from the images of a moving camera without depth.
 
-Bundle adjustment of the latest keyframes, and multi-view stereo by plane sweeping. Pseudo depth
-trains the field, but has no vote in the occupancy grid.
+Poses are corrected by bundle adjustment of the latest keyframes. Pseudo depth comes from
+multi-view stereo (plane sweep); it trains the field, but has no vote in the occupancy grid.
 """

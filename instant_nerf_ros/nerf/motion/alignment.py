@@ -1,154 +1,175 @@
-"""Alignment: poses of late, corrected by what their images have in common."""
+"""Alignment: bundle adjustment of the poses of the latest images."""
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
+from instant_nerf_ros.nerf.arrays import Pose, Poses
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.config import MotionConfig
 from instant_nerf_ros.nerf.motion import epipolar, reprojection
+from instant_nerf_ros.nerf.motion.reprojection import Array, Indices
 from instant_nerf_ros.nerf.motion.tracks import Tracks
 
-BACK = 1, 2, 4, 8, 15, 30  # how many images before an image it is compared with
-WINDOW = BACK[-1] + 1
-FREE = 24  # of the latest poses are corrected
-LEAST_MOTION = 0.02  # metres; less, and an epipolar line says nothing of a match
-FEWEST = 15  # matches of two images
-GATE = 4.0  # pixels from the epipolar line of the given poses, beyond which a match is wrong
-TRACKS = 150  # of an image, at most
-# Pixels. That of a feature is far less, but those of an image are wrong together: lenses differ
-# from their models, and most cameras expose a row after the other.
+MATCH_OFFSETS = 1, 2, 4, 8, 15, 30  # an image is matched with the images that much earlier
+WINDOW = MATCH_OFFSETS[-1] + 1  # images
+FREE_POSES = 24  # the latest ones, which are corrected
+MIN_BASELINE = 0.02  # metres; with less, the epipolar constraint rejects no wrong match
+MIN_MATCHES = 15  # of two images
+MAX_EPIPOLAR_DISTANCE = 4.0  # pixels, of a correct match, by the given poses
+MAX_TRACKS = 150  # of an image
+# Standard deviation of residuals [pixels]. The noise of single features is far smaller, but the
+# residuals of an image are correlated: lenses differ from their models, and most cameras have a
+# rolling shutter.
 NOISE = 5.0
-OUTLIER = 2.0  # pixels, of the Cauchy loss
-PARALLAX = 2.0  # pixels; less, and nothing is known of how far a point is
-JUMP = 4.0  # times the error that is expected; then the given poses have jumped
-NEAR = 0.1  # metres; what seems nearer is a wrong match
+CAUCHY_SCALE = 2.0  # pixels, of the Cauchy loss
+MIN_PARALLAX = 2.0  # pixels; with less, the depth of a point is unknown
+JUMP_RATIO = 4.0  # of residuals to their standard deviation, beyond which the given poses jumped
+MIN_DEPTH = 0.1  # metres; points that are nearer come from wrong matches
 
 
 @dataclasses.dataclass
-class Aligned:
-    """An image that others are compared with."""
+class AlignedImage:
+    """The features of an image, and its pose."""
 
-    number: int
-    given: np.ndarray  # T_world_camera (4, 4), as it came
-    pose: np.ndarray  # the same, corrected
+    keyframe: int  # id
+    given_pose: Pose  # T_world_camera, as it was added
+    pose: Pose  # T_world_camera, corrected
     focal: float  # pixels
-    places: np.ndarray  # (N, 3) features, on the plane z = 1
-    descriptors: np.ndarray  # (N, 128)
+    keypoints: Array  # (N, 3) homogeneous normalized image coordinates
+    descriptors: NDArray[np.float32]  # (N, 128)
+
+    def move(self, motion: Array) -> None:
+        """Apply a motion (6,) in the frame of the camera to the pose."""
+        self.pose = epipolar.apply_motion(self.pose, motion)
 
 
 @dataclasses.dataclass
 class Observations:
-    """M observations of points, each in an image that is not the first of its track."""
+    """M observations of points of tracks, in other images than their anchors."""
 
-    tracks: np.ndarray  # (M,), in order
-    anchors: np.ndarray  # (M,) the first image of the track
-    cameras: np.ndarray  # (M,) the image
-    geometry: tuple  # T_camera_anchor (M, 4, 4), starts (M, 3) in the anchor, focal (M, 1)
-    places: np.ndarray  # (M, 3) in the image, on the plane z = 1, as starts
+    tracks: Indices  # (M,) sorted
+    anchors: Indices  # (M,) index of the first image of the track
+    cameras: Indices  # (M,) index of the image
+    T_camera_anchor: Array  # (M, 4, 4)
+    anchor_keypoints: Array  # (M, 3)
+    focal: Array  # (M, 1) pixels
+    keypoints: Array  # (M, 3)
 
-    def jumped(self, camera, rotation, position):
-        """Say whether an image shows what others do elsewhere than they let expect.
+    def jumped(self, camera: int, rotation: float, position: float) -> bool:
+        """Return whether the pose of an image contradicts the depths from the other images.
 
-        rotation [rad] and position [m]: standard deviations of poses.
+        rotation [rad] and position [m] are the standard deviations of poses.
         """
-        of_it = self.cameras == camera
-        inverse, known, errors = self._located(~of_it)
-        focal = self.geometry[2][:, 0]
-        expected = np.sqrt(
-            OUTLIER**2 + focal**2 * (rotation**2 + (position * inverse) ** 2))
-        errors = (np.linalg.norm(errors, axis=-1) / expected)[known & of_it]
-        return len(errors) >= FEWEST and np.median(errors) > JUMP
+        in_camera = self.cameras == camera
+        inverse_depth, known, residuals = self._triangulate(~in_camera)
+        sigmas = np.sqrt(CAUCHY_SCALE**2 + self.focal[:, 0] ** 2 * (
+            rotation**2 + (position * inverse_depth) ** 2))
+        ratios = (np.linalg.norm(residuals, axis=-1) / sigmas)[known & in_camera]
+        return len(ratios) >= MIN_MATCHES and bool(np.median(ratios) > JUMP_RATIO)
 
-    def normal_equations(self, poses, first):
-        """Return the normal matrix (P, 6, P, 6) and the gradient (P, 6) of so many poses."""
-        inverse, known, errors = self._located(np.ones(len(self.tracks), bool))
-        loss = 1 + (errors**2).sum(-1) / OUTLIER**2
-        roots = (known / NOISE / np.sqrt(loss))[:, None]
-        by_anchor, by_camera, by_depth = reprojection.jacobians(*self.geometry, inverse)
+    def normal_equations(self, poses: int, first_free: int) -> tuple[Array, Array]:
+        """Return the matrix (P, 6, P, 6) and gradient (P, 6) of the poses from first_free on."""
+        inverse_depth, known, residuals = self._triangulate(np.ones(len(self.tracks), bool))
+        loss = 1 + (residuals**2).sum(-1) / CAUCHY_SCALE**2
+        weights = (known / NOISE / np.sqrt(loss))[:, None]
+        J_anchor, J_camera, J_depth = reprojection.jacobians(
+            self.T_camera_anchor, self.anchor_keypoints, self.focal, inverse_depth)
         return reprojection.schur_complement(
-            roots[..., None] * by_anchor, roots[..., None] * by_camera, roots * by_depth,
-            roots * errors, self.anchors, self.cameras, self.tracks, poses, first)
+            weights[..., None] * J_anchor, weights[..., None] * J_camera, weights * J_depth,
+            weights * residuals, self.anchors, self.cameras, self.tracks, poses, first_free)
 
-    def _located(self, by):
-        """Return inverse depths [1/m], whether they are known, and errors (M, 2) [pixels].
+    def _triangulate(
+        self, used: NDArray[np.bool_],
+    ) -> tuple[Array, NDArray[np.bool_], Array]:  # fmt: skip
+        """Return inverse depths (M,) [1/m], whether they are known, and residuals (M, 2).
 
-        by (M,): whether an observation helps to find them.
+        used (M,): the observations from which the depths are estimated.
         """
-        T_camera_anchor, starts, focal = self.geometry
         inverse, parallax = reprojection.inverse_depths(
-            T_camera_anchor, starts, focal * by[:, None], self.places, self.tracks)
-        known = (parallax > PARALLAX) & (inverse > 0) & (inverse * NEAR < 1)
+            self.T_camera_anchor, self.anchor_keypoints, self.focal * used[:, None],
+            self.keypoints, self.tracks)
+        known = (parallax > MIN_PARALLAX) & (inverse > 0) & (inverse * MIN_DEPTH < 1)
         inverse = inverse[self.tracks]
-        errors = reprojection.errors(*self.geometry, inverse, self.places)
-        return inverse, known[self.tracks], errors
+        residuals = reprojection.residuals(
+            self.T_camera_anchor, self.anchor_keypoints, self.focal, inverse, self.keypoints)
+        return inverse, known[self.tracks], residuals
 
 
 class Alignment:
-    """Bundle adjustment (Triggs et al. 2000) of the latest poses and the points seen from them.
+    """Sliding-window bundle adjustment (Triggs et al. 2000) with priors at the given poses.
 
-    A pose stays near where it was given, as that is all that tells where the world is. Where the
-    given poses jump, as when SLAM closes a loop, all begins anew: what was seen is elsewhere now.
+    The priors alone define the world frame. Where the given poses jump, as after a loop closure of
+    SLAM, the window starts again: points of earlier images have other positions now.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: MotionConfig) -> None:
         self.sigmas = np.repeat([np.radians(config.rotation_error), config.position_error], 3)
-        self.images = []  # Aligned, the latest last
+        self.images: list[AlignedImage] = []  # the latest last
         self.tracks = Tracks()  # of their features
 
-    def add(self, gray, camera, T_world_camera, number):
-        """Take an image (H, W) uint8, and correct poses; returns {number: T_world_camera}."""
-        new = Aligned(number, T_world_camera, T_world_camera, camera.fx,
-                      *epipolar.features(gray, camera))
-        self._take(new)
-        seen = self._see()
-        if seen.jumped(len(self.images) - 1, *self.sigmas[[0, 3]]):
+    def add(
+        self, gray: NDArray[np.uint8], camera: Camera, T_world_camera: Pose, keyframe: int,
+    ) -> Poses:  # fmt: skip
+        """Add an image (H, W) of a keyframe, by id, and return corrected T_world_camera by id."""
+        image = AlignedImage(keyframe, T_world_camera, T_world_camera, camera.fx,
+                             *epipolar.features(gray, camera))
+        self._append(image)
+        observations = self._observations()
+        if observations.jumped(len(self.images) - 1, *self.sigmas[[0, 3]]):
             self.images, self.tracks = [], Tracks()
-            self._take(new)
+            self._append(image)
         else:
-            self._step(seen)
-        return {image.number: image.pose for image in self.images[-FREE:]}
+            self._optimize(observations)
+        return {image.keyframe: image.pose for image in self.images[-FREE_POSES:]}
 
-    def _take(self, new):
-        self.images = [*self.images, new][-WINDOW:]
-        self.tracks.add(len(new.places), WINDOW)
-        for back in BACK:
-            if back < len(self.images):
-                self._match(new, back)
+    def _append(self, image: AlignedImage) -> None:
+        self.images = [*self.images, image][-WINDOW:]
+        self.tracks.add_image(len(image.keypoints), WINDOW)
+        for offset in MATCH_OFFSETS:
+            if offset < len(self.images):
+                self._match(image, offset)
 
-    def _match(self, new, back):
-        other = self.images[-1 - back]
-        T_other_camera = np.linalg.inv(other.given) @ new.given
-        if np.linalg.norm(T_other_camera[:3, 3]) < LEAST_MOTION:
+    def _match(self, image: AlignedImage, offset: int) -> None:
+        other = self.images[-1 - offset]
+        T_other_camera = np.linalg.inv(other.given_pose) @ image.given_pose
+        if np.linalg.norm(T_other_camera[:3, 3]) < MIN_BASELINE:
             return
-        own, its = epipolar.matches(new.descriptors, other.descriptors).T
-        off = epipolar.sampson_distance(T_other_camera, new.places[own], other.places[its])
-        good = abs(off) * new.focal < GATE
-        if good.sum() >= FEWEST:
-            self.tracks.join(own[good], back, its[good])
+        own, matched = epipolar.match(image.descriptors, other.descriptors).T
+        distances = epipolar.sampson_distance(
+            T_other_camera, image.keypoints[own], other.keypoints[matched])
+        correct = abs(distances) * image.focal < MAX_EPIPOLAR_DISTANCE
+        if correct.sum() >= MIN_MATCHES:
+            self.tracks.merge(own[correct], offset, matched[correct])
 
-    def _see(self):
-        """Return Seen: what the images but the first of each track show."""
-        table = self.tracks.best(TRACKS, FREE)
+    def _observations(self) -> Observations:
+        """Return the observations of the longest tracks."""
+        table = self.tracks.longest(MAX_TRACKS, FREE_POSES)
         tracks, images = np.nonzero(table >= 0)
-        firsts = np.cumsum([0, *(len(image.places) for image in self.images)])
-        places = np.concatenate([image.places for image in self.images])[
-            firsts[images] + table[tracks, images]]
-        begins = np.searchsorted(tracks, tracks)
-        others = begins < np.arange(len(tracks))
-        tracks, anchors, cameras = tracks[others], images[begins][others], images[others]
-        starts, places = places[begins][others], places[others]
+        first = np.cumsum([0, *(len(image.keypoints) for image in self.images)])
+        keypoints = np.concatenate([image.keypoints for image in self.images])[
+            first[images] + table[tracks, images]]
+        anchors = np.searchsorted(tracks, tracks)
+        others = anchors < np.arange(len(tracks))
+        anchors, cameras = anchors[others], images[others]
 
         poses = np.stack([image.pose for image in self.images])
-        T_camera_anchor = np.linalg.inv(poses)[cameras] @ poses[anchors]
-        focal = np.array([image.focal for image in self.images])[cameras, None]
-        return Observations(tracks, anchors, cameras, (T_camera_anchor, starts, focal), places)
+        focal = np.array([image.focal for image in self.images])
+        return Observations(
+            tracks[others], images[anchors], cameras,
+            np.linalg.inv(poses)[cameras] @ poses[images[anchors]], keypoints[anchors],
+            focal[cameras, None], keypoints[others])
 
-    def _step(self, seen):
-        """Take a step of Gauss-Newton; the next image brings the next."""
-        free = self.images[-FREE:]
-        normal, gradient = seen.normal_equations(len(self.images), len(self.images) - len(free))
+    def _optimize(self, observations: Observations) -> None:
+        """Take one Gauss-Newton step; the next image brings the next step."""
+        free = self.images[-FREE_POSES:]
+        hessian, gradient = observations.normal_equations(
+            len(self.images), len(self.images) - len(free))
         precision = np.tile(self.sigmas**-2, len(free))
-        away = [epipolar.motion_of(np.linalg.inv(image.given) @ image.pose) for image in free]
+        deviations = np.concatenate([
+            epipolar.motion_of(np.linalg.inv(image.given_pose) @ image.pose) for image in free])
         motions = -np.linalg.solve(
-            normal.reshape(len(precision), -1) + np.diag(precision),
-            gradient.ravel() + precision * np.concatenate(away))
+            hessian.reshape(len(precision), -1) + np.diag(precision),
+            gradient.ravel() + precision * deviations)
         for image, motion in zip(free, motions.reshape(-1, 6)):
-            image.pose = epipolar.apply_motion(image.pose, motion)
+            image.move(motion)

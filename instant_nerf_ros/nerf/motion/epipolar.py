@@ -1,65 +1,88 @@
-"""Epipolar geometry: what the same points in two images say of the poses of their cameras."""
+"""Epipolar geometry: features of images, their matches, and the distances to epipolar lines.
+
+Keypoints are homogeneous normalized image coordinates (x, y, 1): the ray of a feature at depth 1.
+"""
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-FEATURES = 400  # of an image
-AHEAD = 0.1  # least cosine between the ray of a feature and the optical axis
+from instant_nerf_ros.nerf.arrays import Pose
+from instant_nerf_ros.nerf.camera import Camera
+
+MAX_FEATURES = 400  # of an image
+MIN_COSINE = 0.1  # between the ray of a feature and the optical axis
 
 
-def features(gray, camera):
-    """Return where the rays of SIFT features cross the plane z = 1, (N, 3), and descriptors.
+def features(
+    gray: NDArray[np.uint8], camera: Camera,
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:  # fmt: skip
+    """Return keypoints (N, 3) and descriptors (N, 128) of unit length of SIFT features.
 
-    gray: (H, W) uint8. The descriptors are (N, 128) float32, of unit length.
+    gray: an image (H, W) of the camera.
     """
-    keypoints, descriptors = cv2.SIFT_create(FEATURES).detectAndCompute(gray, None)
-    if descriptors is None:
+    sift = cv2.SIFT_create(MAX_FEATURES)  # type: ignore[attr-defined]  # OpenCV's stubs lack it
+    detected, found = sift.detectAndCompute(gray, None)
+    if found is None:
         return np.empty((0, 3)), np.empty((0, 128), np.float32)
-    column, row = np.array([point.pt for point in keypoints], np.float32).T
+    column, row = np.array([keypoint.pt for keypoint in detected], np.float32).T
     directions = camera.directions().reshape(*gray.shape, 3)
-    rays = cv2.remap(directions, column[None], row[None], cv2.INTER_LINEAR)[0].astype(np.float64)
-    ahead = rays[:, 2] > AHEAD
-    descriptors = descriptors[ahead]
-    return rays[ahead] / rays[ahead, 2:], descriptors / np.linalg.norm(
-        descriptors, axis=-1, keepdims=True)
+    sampled = cv2.remap(directions, column[None], row[None], cv2.INTER_LINEAR)
+    rays = np.asarray(sampled, dtype=np.float64)[0]
+    ahead = rays[:, 2] > MIN_COSINE
+    descriptors = np.asarray(found, dtype=np.float32)[ahead]
+    lengths = np.linalg.norm(descriptors, axis=-1, keepdims=True)
+    return rays[ahead] / rays[ahead, 2:], descriptors / lengths
 
 
-def matches(descriptors, others):
-    """Return the pairs (M, 2) of rows of two, each of unit length, nearest to one another."""
-    if not (len(descriptors) and len(others)):
+def match(
+    descriptors: NDArray[np.float32], other_descriptors: NDArray[np.float32],
+) -> NDArray[np.int64]:  # fmt: skip
+    """Return the pairs of indices (M, 2) of descriptors that are mutual nearest neighbors.
+
+    Descriptors are (N, 128) and (N', 128), of unit length.
+    """
+    if not (len(descriptors) and len(other_descriptors)):
         return np.empty((0, 2), int)
-    cosines = descriptors @ others.T
+    cosines = descriptors @ other_descriptors.T
     nearest, back = cosines.argmax(1), cosines.argmax(0)
     own = np.flatnonzero(back[nearest] == np.arange(len(descriptors)))
     return np.stack([own, nearest[own]], axis=-1)
 
 
-def sampson_distance(T_other_camera, places, others):
-    """Return the Sampson distances (M,) of matches to their epipolar lines.
+def sampson_distance(
+    T_other_camera: Pose, keypoints: NDArray[np.float64], other_keypoints: NDArray[np.float64],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return the signed Sampson distances (M,) of matched keypoints (M, 3) and (M, 3).
 
-    T_other_camera (4, 4); places and others (M, 3) on the planes z = 1, in whose units the
-    distances are, to first order (Hartley and Zisserman 2004, eq. 11.9).
+    The distance to the epipolar lines to first order, in units of the keypoints (Hartley and
+    Zisserman 2004, eq. 11.9).
     """
     essential = cross(T_other_camera[None, :3, 3])[0] @ T_other_camera[:3, :3]
-    lines, back = places @ essential.T, others @ essential
-    squares = (lines[:, :2] ** 2).sum(-1) + (back[:, :2] ** 2).sum(-1)
-    return (others * lines).sum(-1) / np.sqrt(squares.clip(min=1e-12))
+    lines, other_lines = other_keypoints @ essential, keypoints @ essential.T
+    squares = (lines[:, :2] ** 2).sum(-1) + (other_lines[:, :2] ** 2).sum(-1)
+    products = (other_keypoints * other_lines).sum(-1)
+    return np.asarray(products / np.sqrt(squares.clip(min=1e-12)))
 
 
-def cross(vectors):
-    """Return the matrices (N, 3, 3) that take the cross product of vectors (N, 3) with others."""
+def cross(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrices (N, 3, 3) of the cross products of vectors (N, 3) with other vectors."""
     x, y, z = vectors.T
     zero = np.zeros_like(x)
     return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
 
 
-def apply_motion(T, motion):
-    """Return a pose (4, 4) after a motion (6,) in its own frame: rotation [rad], translation."""
-    small = np.eye(4)
-    small[:3, :3] = cv2.Rodrigues(motion[:3])[0]
-    small[:3, 3] = motion[3:]
-    return T @ small
+def apply_motion(T: Pose, motion: NDArray[np.float64]) -> Pose:
+    """Return a pose T (4, 4) after a motion (6,) in its own frame.
+
+    The motion is a rotation vector [rad] and a translation [m].
+    """
+    T_old_new = np.eye(4)
+    T_old_new[:3, :3] = cv2.Rodrigues(motion[:3])[0]
+    T_old_new[:3, 3] = motion[3:]
+    return np.asarray(T @ T_old_new)
 
 
-def motion_of(T):
-    """Return the motion (6,) that `moved` makes a pose (4, 4) of."""
-    return np.concatenate([cv2.Rodrigues(T[:3, :3])[0].ravel(), T[:3, 3]])
+def motion_of(T: Pose) -> NDArray[np.float64]:
+    """Return the motion (6,) from the identity to a pose (4, 4), the inverse of apply_motion."""
+    rotation, _ = cv2.Rodrigues(T[:3, :3])
+    return np.concatenate([np.asarray(rotation, dtype=np.float64).ravel(), T[:3, 3]])

@@ -1,100 +1,134 @@
-"""Reprojection: where points appear in other images, and how that changes as cameras move.
+"""Reprojection: residuals of points in inverse depth, their Jacobians, and the Schur complement.
 
-A point lies on the ray of a feature in one image, its anchor, at an inverse depth: unlike a depth
-it is nearly linear in what is seen, and zero is as good as any (Civera et al. 2008, "Inverse depth
-parametrization for monocular SLAM"). Each of M observations is of a point in another image, whose
-camera sees it at a place: T_camera_anchor (M, 4, 4); starts in the anchor and places in that image
-(M, 3), both on the planes z = 1; focal (M, 1) [pixels].
+A point lies on the ray of a keypoint in one image, its anchor, at an inverse depth: residuals are
+nearly linear in it, and it may be zero (Civera et al. 2008, "Inverse depth parametrization for
+monocular SLAM"). There are M observations of such points in other images:
+
+- T_camera_anchor (M, 4, 4);
+- anchor_keypoints (M, 3) in the anchor and keypoints (M, 3) in the camera, homogeneous normalized
+  image coordinates, see epipolar;
+- focal (M, 1), the focal length of the camera [pixels].
 """
 import numpy as np
+from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.motion.epipolar import cross
 
-AHEAD = 0.1  # least depth in the camera, in units of that in the anchor
-TINY = 1e-12  # instead of zero, to divide by
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+MIN_DEPTH = 0.1  # in the camera, in units of the depth in the anchor
+EPSILON = 1e-12  # instead of zero, to divide by
 
 
-def inverse_depths(T_camera_anchor, starts, focal, places, tracks):
-    """Return the inverse depths (T,) [1/m] that bring points nearest to where they are seen.
+def inverse_depths(
+    T_camera_anchor: Array, anchor_keypoints: Array, focal: Array, keypoints: Array,
+    tracks: Indices,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return the inverse depths (T,) [1/m] of points by linear least squares, and parallaxes (T,).
 
-    And parallaxes (T,): by how many pixels all their images together tell them from points at
-    infinity. tracks (M,): which of T points each is. Linear (Hartley and Zisserman 2004, 12.2).
+    The parallax of a point [pixels] is the root of the sum of its squared distances from the point
+    at infinity, over all observations. tracks (M,) is the point of each observation. Linear
+    triangulation, see Hartley and Zisserman 2004, 12.2.
     """
-    far, shifts = _turned(T_camera_anchor, starts), T_camera_anchor[:, :3, 3]
-    off = focal * (far[:, :2] - far[:, 2:] * places[:, :2])
-    jacobians = focal * (shifts[:, :2] - shifts[:, 2:] * places[:, :2])
-    down = np.bincount(tracks, (off * jacobians).sum(-1))
-    steep = np.bincount(tracks, (jacobians**2).sum(-1)).clip(min=TINY)
-    return -down / steep, abs(down) / np.sqrt(steep)
+    at_infinity = _rotate(T_camera_anchor, anchor_keypoints)
+    translation = T_camera_anchor[:, :3, 3]
+    residuals = focal * (at_infinity[:, :2] - at_infinity[:, 2:] * keypoints[:, :2])
+    J = focal * (translation[:, :2] - translation[:, 2:] * keypoints[:, :2])
+    gradient = np.bincount(tracks, (residuals * J).sum(-1))
+    hessian = np.bincount(tracks, (J**2).sum(-1)).clip(min=EPSILON)
+    return -gradient / hessian, abs(gradient) / np.sqrt(hessian)
 
 
-def errors(T_camera_anchor, starts, focal, inverse, places):
-    """Return by how many pixels (M, 2) points at inverse depths (M,) are off their places."""
-    seen = _seen(T_camera_anchor, starts, inverse)
-    return focal * (seen[:, :2] / seen[:, 2:].clip(min=AHEAD) - places[:, :2])
+def residuals(
+    T_camera_anchor: Array, anchor_keypoints: Array, focal: Array, inverse_depth: Array,
+    keypoints: Array,
+) -> Array:  # fmt: skip
+    """Return the residuals (M, 2) [pixels] of points at inverse depths (M,) [1/m]."""
+    points = _transform(T_camera_anchor, anchor_keypoints, inverse_depth)
+    return focal * (points[:, :2] / points[:, 2:].clip(min=MIN_DEPTH) - keypoints[:, :2])
 
 
-def jacobians(T_camera_anchor, starts, focal, inverse):
-    """Return how errors change: with anchor, with camera (M, 2, 6), and inverse depth (M, 2).
+def jacobians(
+    T_camera_anchor: Array, anchor_keypoints: Array, focal: Array, inverse_depth: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Return the Jacobians of the residuals.
 
-    Anchor and camera move as `epipolar.moved` says.
+    They are the derivatives with respect to a motion of the anchor (M, 2, 6), a motion of the
+    camera (M, 2, 6), see epipolar.apply_motion, and the inverse depth (M, 2).
     """
-    seen = _seen(T_camera_anchor, starts, inverse)
-    depth = seen[:, 2:].clip(min=AHEAD)
-    by_seen = np.zeros((len(seen), 2, 3))
-    by_seen[:, 0, 0] = by_seen[:, 1, 1] = (focal / depth)[:, 0]
-    by_seen[:, :, 2] = -focal * seen[:, :2] / depth**2
-    by_start = by_seen @ T_camera_anchor[:, :3, :3]
-    along = inverse[:, None, None]
-    by_anchor = np.concatenate([-by_start @ cross(starts), along * by_start], axis=-1)
-    by_camera = np.concatenate([by_seen @ cross(seen), -along * by_seen], axis=-1)
-    return by_anchor, by_camera, (by_seen @ T_camera_anchor[:, :3, 3:])[..., 0]
+    points = _transform(T_camera_anchor, anchor_keypoints, inverse_depth)
+    depth = points[:, 2:].clip(min=MIN_DEPTH)
+    J_point = np.zeros((len(points), 2, 3))
+    J_point[:, 0, 0] = J_point[:, 1, 1] = (focal / depth)[:, 0]
+    J_point[:, :, 2] = -focal * points[:, :2] / depth**2
+    J_anchor_point = J_point @ T_camera_anchor[:, :3, :3]
+    scale = inverse_depth[:, None, None]
+    J_anchor = np.concatenate(
+        [-J_anchor_point @ cross(anchor_keypoints), scale * J_anchor_point], axis=-1)
+    J_camera = np.concatenate([J_point @ cross(points), -scale * J_point], axis=-1)
+    return J_anchor, J_camera, (J_point @ T_camera_anchor[:, :3, 3:])[..., 0]
 
 
-def schur_complement(by_anchor, by_camera, by_depth, errors, anchors, cameras, tracks, poses, first):
-    """Return normal matrix (P, 6, P, 6) and gradient (P, 6), with inverse depths as they follow.
+def schur_complement(
+    J_anchor: Array, J_camera: Array, J_depth: Array, residuals: Array, anchors: Indices,
+    cameras: Indices, tracks: Indices, poses: int, first_free: int,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return the normal equations of poses, reduced by the inverse depths.
 
-    errors (M, 2) change by by_anchor and by_camera (M, 2, 6) with two of so many poses, which
-    anchors and cameras (M,) tell, and by by_depth (M, 2) with the inverse depth of a track:
-    tracks (M,), in order, each with one anchor and another camera every time. The Schur
-    complement of a diagonal matrix (Triggs et al. 2000, "Bundle adjustment - a modern
-    synthesis", 6.1); poses are coupled by pairs, so whole rows are never multiplied.
+    Returns the matrix (P, 6, P, 6) and the gradient (P, 6) of the poses from first_free on.
+    J_anchor, J_camera (M, 2, 6), J_depth (M, 2) and residuals (M, 2) are weighted; anchors and
+    cameras (M,) are indices of poses; tracks (M,) is sorted, has one anchor for each track, and
+    each camera at most once. The Schur complement of a diagonal matrix (Triggs et al. 2000,
+    "Bundle adjustment - a modern synthesis", 6.1).
     """
-    both = np.concatenate([by_anchor, by_camera], axis=-1)
-    squares, down = np.zeros((poses, poses, 12, 12)), np.zeros((poses, poses, 12))
-    for some in _alike(anchors * poses + cameras):
-        rows, pair = both[some].reshape(-1, 12), (anchors[some[0]], cameras[some[0]])
-        squares[pair], down[pair] = rows.T @ rows, errors[some].ravel() @ rows
-    normal = squares[:, :, :6, 6:].swapaxes(1, 2)
-    normal = normal + normal.transpose(2, 3, 0, 1)
-    each = np.arange(poses)
-    normal[each, :, each] += squares[:, :, :6, :6].sum(1) + squares[:, :, 6:, 6:].sum(0)
-    gradient = down[:, :, :6].sum(1) + down[:, :, 6:].sum(0)
-
-    begins = np.flatnonzero(np.diff(tracks, prepend=-1))
-    along = (by_depth[:, None] @ both)[:, 0]
-    coupled = np.zeros((len(begins), poses, 6))
-    coupled[tracks, cameras] = along[:, 6:]
-    coupled[tracks[begins], anchors[begins]] = np.add.reduceat(along[:, :6], begins)
-    steep = np.add.reduceat((by_depth**2).sum(-1), begins).clip(min=TINY)
-    slope = np.add.reduceat((by_depth * errors).sum(-1), begins)
-    coupled = coupled[:, first:].reshape(-1, 6 * (poses - first))
-    scaled = coupled / steep[:, None]
-    normal, gradient = normal[first:, :, first:], gradient[first:]
-    return (normal - (coupled.T @ scaled).reshape(normal.shape),
-            gradient - (slope @ scaled).reshape(gradient.shape))
+    hessian, gradient = _pose_equations(J_anchor, J_camera, residuals, anchors, cameras, poses)
+    starts = np.flatnonzero(np.diff(tracks, prepend=-1))
+    products = (J_depth[:, None] @ np.concatenate([J_anchor, J_camera], axis=-1))[:, 0]
+    coupling = np.zeros((len(starts), poses, 6))
+    coupling[tracks, cameras] = products[:, 6:]
+    coupling[tracks[starts], anchors[starts]] = np.add.reduceat(products[:, :6], starts)
+    depth_hessian = np.add.reduceat((J_depth**2).sum(-1), starts).clip(min=EPSILON)
+    depth_gradient = np.add.reduceat((J_depth * residuals).sum(-1), starts)
+    rows = coupling[:, first_free:].reshape(-1, 6 * (poses - first_free))
+    scaled = rows / depth_hessian[:, None]
+    hessian, gradient = hessian[first_free:, :, first_free:], gradient[first_free:]
+    return (hessian - (rows.T @ scaled).reshape(hessian.shape),
+            gradient - (depth_gradient @ scaled).reshape(gradient.shape))
 
 
-def _alike(index):
-    """Return for each value in index (M,) where it is, (N,)."""
-    order = np.argsort(index, kind='stable')
-    return np.split(order, np.flatnonzero(np.diff(index[order])) + 1) if len(order) else []
+def _pose_equations(
+    J_anchor: Array, J_camera: Array, residuals: Array, anchors: Indices, cameras: Indices,
+    poses: int,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return the normal matrix (P, 6, P, 6) and the gradient (P, 6) of all poses.
+
+    They are summed by pairs of poses, as a matrix of all observations would be mostly zeros.
+    """
+    J = np.concatenate([J_anchor, J_camera], axis=-1)
+    products, gradients = np.zeros((poses, poses, 12, 12)), np.zeros((poses, poses, 12))
+    for group in _groups(anchors * poses + cameras):
+        rows, pair = J[group].reshape(-1, 12), (anchors[group[0]], cameras[group[0]])
+        products[pair], gradients[pair] = rows.T @ rows, residuals[group].ravel() @ rows
+    hessian = products[:, :, :6, 6:].swapaxes(1, 2)
+    hessian = hessian + hessian.transpose(2, 3, 0, 1)
+    diagonal = np.arange(poses)
+    hessian[diagonal, :, diagonal] += (
+        products[:, :, :6, :6].sum(1) + products[:, :, 6:, 6:].sum(0))
+    return hessian, gradients[:, :, :6].sum(1) + gradients[:, :, 6:].sum(0)
 
 
-def _turned(T_camera_anchor, starts):
-    return (T_camera_anchor[:, :3, :3] @ starts[..., None])[..., 0]
+def _groups(values: Indices) -> list[Indices]:
+    """Return the indices (N,) of equal values among (M,), for each value."""
+    order = np.argsort(values, kind='stable')
+    return np.split(order, np.flatnonzero(np.diff(values[order])) + 1) if len(order) else []
 
 
-def _seen(T_camera_anchor, starts, inverse):
+def _rotate(T_camera_anchor: Array, anchor_keypoints: Array) -> Array:
+    return np.asarray((T_camera_anchor[:, :3, :3] @ anchor_keypoints[..., None])[..., 0])
+
+
+def _transform(T_camera_anchor: Array, anchor_keypoints: Array, inverse_depth: Array) -> Array:
     """Return points (M, 3) in the camera, in units of their depths in the anchor."""
-    return _turned(T_camera_anchor, starts) + inverse[:, None] * T_camera_anchor[:, :3, 3]
+    rotated = _rotate(T_camera_anchor, anchor_keypoints)
+    return rotated + inverse_depth[:, None] * T_camera_anchor[:, :3, 3]

@@ -1,50 +1,55 @@
-"""Tracks: which features of images are of the same point."""
+"""Tracks: features of several images that show the same point."""
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Tracks:
-    """A table (tracks, images) of indices of features; -1: the image does not show the point.
+    """A table (T, I) of feature indices by track and image; -1: the track is not in the image.
 
-    So a track has one feature an image at most. Each feature is on one, be it alone.
+    A track has at most one feature in an image, and each feature is on exactly one track.
     """
 
-    def __init__(self):
-        self.table = np.empty((0, 0), int)
+    def __init__(self) -> None:
+        self.table: NDArray[np.int64] = np.empty((0, 0), int)
 
-    def add(self, count, keep):
-        """Take in an image with so many features, and keep those of so many images."""
+    def add_image(self, features: int, window: int) -> None:
+        """Add an image with a number of features, and keep the last images of a window."""
         tracks, images = self.table.shape
-        table = np.full((tracks + count, images + 1), -1)
+        table = np.full((tracks + features, images + 1), -1)
         table[:tracks, :images] = self.table
-        table[tracks:, images] = np.arange(count)
-        table = table[:, -keep:]
+        table[tracks:, images] = np.arange(features)
+        table = table[:, -window:]
         self.table = table[(table >= 0).any(1)]
 
-    def join(self, own, back, its):
-        """Join the tracks of features of the latest image (M,) with those of one so far back.
+    def merge(
+        self, features: NDArray[np.int64], offset: int, matches: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """Merge the tracks of features (M,) of the last image with those of their matches (M,).
 
-        Two that are in the same image are of two points, so one of the matches was wrong.
+        The matches are features of the image that is `offset` images earlier. Tracks that share an
+        image are of different points, so that their match is wrong and they are not merged.
         """
-        one, other = self._rows(0)[own], self._rows(back)[its]
-        apart = ~((self.table[one] >= 0) & (self.table[other] >= 0)).any(1)
-        one, other = one[apart], other[apart]
+        one, other = self._tracks(0)[features], self._tracks(offset)[matches]
+        disjoint = ~((self.table[one] >= 0) & (self.table[other] >= 0)).any(1)
+        one, other = one[disjoint], other[disjoint]
         self.table[one] = np.maximum(self.table[one], self.table[other])
         self.table[other] = -1
 
-    def best(self, most, free):
-        """Return the longest tracks (T, images), as many as leave no image with more than most.
+    def longest(self, max_tracks: int, last_images: int) -> NDArray[np.int64]:
+        """Return the rows (T, I) of the longest tracks with two features or more.
 
-        Those are left out that tell nothing of the latest images, of which so many are free.
+        An image has at most max_tracks of them. Each is in one of the last images at least.
         """
-        there = self.table >= 0
-        lengths = there.sum(1)
-        useful = np.flatnonzero((lengths > 1) & there[:, -free:].any(1))
+        observed = self.table >= 0
+        lengths = observed.sum(1)
+        useful = np.flatnonzero((lengths > 1) & observed[:, -last_images:].any(1))
         useful = useful[np.argsort(-lengths[useful], kind='stable')]
-        crowd = np.where(there[useful], there[useful].cumsum(0), 0).max(1, initial=0)
-        return self.table[useful[crowd <= most]]
+        # Of a track, the largest rank in any of its images.
+        ranks = np.where(observed[useful], observed[useful].cumsum(0), 0).max(1, initial=0)
+        return self.table[useful[ranks <= max_tracks]]
 
-    def _rows(self, back):
-        """Return the tracks of the features of an image."""
-        features = self.table[:, -1 - back]
-        [rows] = np.nonzero(features >= 0)
-        return rows[np.argsort(features[rows])]
+    def _tracks(self, offset: int) -> NDArray[np.int64]:
+        """Return the track of each feature of the image `offset` images before the last."""
+        features = self.table[:, -1 - offset]
+        [tracks] = np.nonzero(features >= 0)
+        return tracks[np.argsort(features[tracks])]

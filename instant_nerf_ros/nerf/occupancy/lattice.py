@@ -22,7 +22,7 @@ def corner(first: NDArray[np.int64], voxel_size: float) -> NDArray[np.float64]:
 
 
 def growth(
-    index: NDArray[np.float64], shape: tuple[int, int, int],
+    index: NDArray[np.float64], shape: tuple[int, ...],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
     """Return the voxels (3,) to add below and above a grid so that it contains an index (3,).
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,13 +30,10 @@ Window = tuple[slice, slice, slice]
 class OccupancyGrid:
     """A dense voxel grid around the first camera that grows with the path of the cameras.
 
-    It holds two kinds of knowledge, which are never mixed: `density_state` follows from the field,
-    and lets samples be skipped; `hits` and `misses` count the keyframes whose rays ended in a
-    voxel or crossed it, and make the maps. A voxel without votes is neither free nor occupied,
-    whatever the field renders there.
-
-    The tensors are on the device of the backend. Positions are metres in the local frame, which
-    is the world frame near the origin of the world.
+    `density_state` follows from the field, and lets samples be skipped; `hits` and `misses` count
+    the keyframes whose rays ended in a voxel or crossed it, and make the maps. A voxel without
+    votes is neither free nor occupied, whatever the field renders there. The tensors are on the
+    device of the backend. Positions are metres in the local frame.
     """
 
     def __init__(
@@ -58,10 +56,9 @@ class OccupancyGrid:
         self.colors = self._zeros((*shape, 3), torch.uint8)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Return the number of voxels along x, y, z."""
-        nx, ny, nz = self.density_state.shape
-        return nx, ny, nz
+        return tuple(self.density_state.shape)
 
     @property
     def corner(self) -> NDArray[np.float64]:
@@ -181,45 +178,27 @@ class OccupancyGrid:
         """Return OCCUPIED, FREE or UNKNOWN for a window of voxels."""
         return self.backend.states(self.hits[window], self.misses[window]).cpu().numpy()
 
-    def state_dict(self) -> dict[str, NDArray[np.generic]]:
-        """Return all content as {name: array}, of the voxels with any content."""
-        known = (self.density_state | self.hits | self.misses).cpu().numpy()
-        start, stop = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
-        for axis in range(3):
-            index = np.flatnonzero(known.any(axis=tuple({0, 1, 2} - {axis})))
-            if len(index):
-                start[axis], stop[axis] = index[0], index[-1] + 1
-        inside = tuple(map(slice, start, stop))
-        return {
-            'first': self.first, 'shape': np.array(self.shape), 'start': start,
-            **{name: getattr(self, name).cpu().numpy().astype(int) for name in ('low', 'high')},
-            **{name: getattr(self, name)[inside].cpu().numpy() for name in GRIDS}}
+    def contents(self) -> dict[str, NDArray[np.generic]]:
+        """Return the box of the votes and copies of all grids, by name."""
+        return {name: getattr(self, name).cpu().numpy() for name in ('low', 'high', *GRIDS)}
 
-    @classmethod
-    def from_state_dict(
-        cls, config: OccupancyConfig, state: dict[str, NDArray[np.generic]], backend: Backend,
-        frame: LocalFrame,
-    ) -> OccupancyGrid:  # fmt: skip
-        """Return a grid with the content of `state_dict`. Raises ValueError if it is invalid."""
-        boxes = [state[name].astype(np.int64) for name in ('first', 'shape', 'start')]
-        first, shape, start = boxes
-        stop = start + state['density_state'].shape
-        if (any(box.shape != (3,) for box in boxes) or np.prod(shape.astype(float)) > MAX_VOXELS
-                or (start < 0).any() or (stop > shape).any()):
-            raise ValueError(f'there is no grid of {shape} voxels from {start} to {stop}')
-        occupancy = cls(config, np.zeros(3), backend, frame)
-        occupancy._place(first, shape)
-        occupancy.low, occupancy.high = map(occupancy._tensor, (state['low'], state['high']))
-        inside = tuple(map(slice, start, stop))
+    def restore(
+        self, first: NDArray[np.int64], shape: NDArray[np.int64], inside: Window,
+        contents: Mapping[str, NDArray[np.generic]],
+    ) -> None:  # fmt: skip
+        """Replace all content: the first voxel, the shape, and the grids in a window of it.
+
+        Raises ValueError if an array has another shape or type than the grid of its name.
+        """
+        self._place(first, shape)
+        self.low, self.high = self._tensor(contents['low']), self._tensor(contents['high'])
         for name in GRIDS:
-            saved, grid = torch.from_numpy(state[name]), getattr(occupancy, name)
-            grid = occupancy._zeros((*shape, *grid.shape[3:]), grid.dtype)
+            saved, grid = torch.from_numpy(contents[name]), getattr(self, name)
+            grid = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
             if grid[inside].shape != saved.shape or grid.dtype != saved.dtype:
-                raise ValueError(
-                    f'{name} is {tuple(saved.shape)} {saved.dtype}, unlike the voxels')
+                raise ValueError(f'{name} is {tuple(saved.shape)} {saved.dtype}, unlike others')
             grid[inside] = saved
-            setattr(occupancy, name, grid)
-        return occupancy
+            setattr(self, name, grid)
 
     def _tensor(self, values: ArrayLike) -> Tensor:
         return torch.tensor(np.asarray(values, dtype=np.float64), device=self.backend.DEVICE)

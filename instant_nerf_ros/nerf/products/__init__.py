@@ -1,4 +1,4 @@
-"""What the mapper gives away: voxel grid, map, points, ESDF, octree, mesh, and files.
+"""Products: voxel grid, map, points, ESDF, octree, mesh, and files.
 
-Results are NumPy arrays and files. Nothing here changes the field or the occupancy grid.
+They are NumPy arrays and files. Nothing here changes the field or the occupancy grid.
 """

@@ -1,4 +1,4 @@
-"""Exports: map, points and mesh in the formats of other programs."""
+"""Exports: the map for Nav2's map_server, points and meshes as PLY."""
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,23 +7,26 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
 
-FREE_GREY, UNKNOWN_GREY, OCCUPIED_GREY = 254, 205, 0
-MAX_FLOAT32 = 4096.0  # metres: its step is half a millimetre there
+FREE_GRAY, UNKNOWN_GRAY, OCCUPIED_GRAY = 254, 205, 0
+MAX_FLOAT32 = 4096.0  # metres, where the resolution of float32 is half a millimetre
 
 
 def write_map(
     folder: Path, cells: NDArray[np.int8], origin: NDArray[np.float64], resolution: float,
 ) -> None:  # fmt: skip
-    """Write the cells of a MapGrid as map.pgm and map.yaml for Nav2's map_server."""
-    pixels = np.full(cells.shape, UNKNOWN_GREY, np.uint8)
-    pixels[cells == FREE] = FREE_GREY
-    pixels[cells == OCCUPIED] = OCCUPIED_GREY
-    height, width = pixels.shape
+    """Write the cells (ny, nx) of a MapGrid to a folder, as map.pgm and map.yaml for map_server.
+
+    origin is the corner of cell (0, 0), (2,) or (3,), and resolution the edge of a cell [m].
+    """
+    pixels = np.full(cells.shape, UNKNOWN_GRAY, np.uint8)
+    pixels[cells == FREE] = FREE_GRAY
+    pixels[cells == OCCUPIED] = OCCUPIED_GRAY
+    height, width = cells.shape
     header = f'P5\n{width} {height}\n255\n'.encode()
-    # An image begins with its top row, a grid with its lowest.
+    # The first row of an image is the top one, that of a grid the one with the lowest y.
     (folder / 'map.pgm').write_bytes(header + np.flipud(pixels).tobytes())
-    # Gray 205 is 0.19608 occupied: above this free_thresh, so that unknown stays unknown. Nav2
-    # compares the origin with multiples of the resolution, so that all digits are written.
+    # Gray 205 is an occupancy of 0.19608, more than free_thresh: unknown stays unknown. All digits
+    # of the origin are written, as Nav2 compares it with multiples of the resolution.
     (folder / 'map.yaml').write_text(
         'image: map.pgm\n'
         'mode: trinary\n'
@@ -38,18 +41,18 @@ def write_ply(
     path: Path, positions: NDArray[np.floating], colors: NDArray[np.uint8],
     faces: NDArray[np.integer] | Sequence[Sequence[int]] = (),
 ) -> None:  # fmt: skip
-    """Write points (N, 3) in metres with colors (N, 3), and triangles (M, 3), as PLY.
+    """Write positions (N, 3) [m] with colors (N, 3) RGB, and triangles (M, 3), as PLY.
 
-    Coordinates are float32, or float64 where that would lose millimetres.
+    Coordinates are float32, or float64 if float32 would lose millimetres.
     """
     far = np.abs(positions).max(initial=0) > MAX_FLOAT32
-    kind, name_of_kind = ('<f8', 'double') if far else ('<f4', 'float')
+    kind, ply_kind = ('<f8', 'double') if far else ('<f4', 'float')
     vertex = np.dtype([('position', kind, 3), ('color', 'u1', 3)])
     face = np.dtype([('count', 'u1'), ('corners', '<i4', 3)])
     vertices, triangles = np.empty(len(positions), vertex), np.empty(len(faces), face)
     vertices['position'], vertices['color'] = positions, colors
     lines = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(vertices)}']
-    lines += [f'property {name_of_kind} {name}' for name in 'xyz']
+    lines += [f'property {ply_kind} {name}' for name in 'xyz']
     lines += [f'property uchar {name}' for name in ('red', 'green', 'blue')]
     if len(faces):
         triangles['count'], triangles['corners'] = 3, faces

@@ -13,7 +13,7 @@ from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.products import model
 from instant_nerf_ros.nerf.products.exports import write_map, write_ply
-from instant_nerf_ros.nerf.products.folders import written
+from instant_nerf_ros.nerf.products.folders import atomic_folder
 from instant_nerf_ros.nerf.products.mesh import mesh
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ MAP, POINTS, MESH, MODEL = ('map.pgm', 'map.yaml'), 'points.ply', 'mesh.ply', 'm
 
 
 def save(mapper: Mapper, folder: str | os.PathLike[str]) -> None:
-    """Write a Mapper that has keyframes to a folder; after a failure the old folder is unchanged.
+    """Write all files of a Mapper with keyframes to a folder; it is unchanged after an error.
 
-    Raises OSError if it cannot be written, ValueError if the folder contains other files.
+    Raises OSError if the folder cannot be written, ValueError if it contains other files.
     """
     grid, points, voxels = mapper.map(), mapper.points(), mapper.voxels()
     sampling = dataclasses.replace(mapper.config.sampling, near=0.0)
@@ -35,28 +35,28 @@ def save(mapper: Mapper, folder: str | os.PathLike[str]) -> None:
         return mapper.backend.render_rays(
             mapper.field, rays.to(mapper.backend.DEVICE), mapper.occupancy, sampling, 1.0)
 
-    with written(folder, [*MAP, POINTS, MESH, MODEL]) as new:
+    with atomic_folder(folder, [*MAP, POINTS, MESH, MODEL]) as new:
         write_map(new, grid.cells, grid.origin, grid.resolution)
         write_ply(new / POINTS, *points)
-        local = dataclasses.replace(voxels, origin=voxels.origin - mapper.frame.origin)
+        local = dataclasses.replace(voxels, origin=voxels.origin - mapper.measurements.frame.origin)
         viewpoints = mapper.keyframes.T_world_camera[:, :3, 3]
         surface = mesh(mapper.field, local, viewpoints, render_rays)
         write_ply(
-            new / MESH, surface.positions + mapper.frame.origin, surface.colors, surface.faces)
+            new / MESH, surface.positions + mapper.measurements.frame.origin, surface.colors, surface.faces)
         model.write(new / MODEL, mapper)
 
 
 def rescue(mapper: Mapper, folder: str | os.PathLike[str]) -> None:
-    """Write only the keyframes, to a folder with nothing else in it; raises as `save` does."""
-    with written(folder, [MODEL]) as new:
+    """Write only the keyframes, to a folder without other files; raises the errors of `save`."""
+    with atomic_folder(folder, [MODEL]) as new:
         model.write(new / MODEL, mapper, trained=False)
 
 
 def load(
     make: Callable[[Config], Mapper], folder: str | os.PathLike[str], config: Config | None = None,
 ) -> Mapper:  # fmt: skip
-    """Return make(config) with the model of a folder, by default with the settings of the file.
+    """Return make(config) with the model of a folder; None: with the settings of the file.
 
-    Raises OSError if there is none, ValueError if it is damaged, or of another kind of field.
+    Raises OSError if there is none, ValueError if it is damaged or of another kind of field.
     """
     return model.read(Path(folder) / MODEL, config, make)

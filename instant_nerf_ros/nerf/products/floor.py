@@ -1,68 +1,76 @@
-"""Floor: how high the ground is, where a robot can drive on it."""
+"""Floor: the height of the ground on which a robot drives, around each column of voxels."""
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-LEAST_AREA = 0.5  # m^2 of a level that may be the floor
-LEAST_SHARE = 0.2  # of the area of the largest level
-SLACK = 3  # layers below a floor in which noise may lie
-LARGEST_SLOPE = 0.3  # of what may still be floor
-SLOPE_REACH = 0.5  # m, over which it is measured
+MIN_AREA = 0.5  # m^2 of a layer that may be the floor
+MIN_SHARE = 0.2  # of the area of the largest layer
+NOISE_LAYERS = 3  # layers below the floor in which occupied voxels are noise
+MAX_SLOPE = 0.3  # of the floor
+SLOPE_DISTANCE = 0.5  # metres, over which the slope is measured
 
 
-def lowest_level(areas, occupied, voxel_size):
-    """Return the layer of the floor, None where none can be found.
+def lowest_layer(
+    areas: NDArray[np.int64], occupied: NDArray[np.bool_], voxel_size: float,
+) -> int | None:  # fmt: skip
+    """Return the layer of the floor, None if there is none.
 
-    areas (nz,) are the columns in which a layer is occupied under free space; occupied
-    (nx, ny, nz) bool. The floor is the lowest layer with much of that area: tables are higher,
-    ceilings have their free space below. If much lies below that layer it is a table, and the
-    floor was not seen: a map on a table top would call the table free.
+    areas (nz,): numbers of columns in which a layer is occupied under free space; occupied
+    (nx, ny, nz); voxel_size [m]. The floor is the lowest layer with a large area: tables are
+    higher, and ceilings have their free space below them. If there is much below that layer, it is
+    a table and the floor is not visible: a map on the table top would mark the table as free.
     """
-    areas = areas * voxel_size**2
-    levels = np.flatnonzero(areas >= max(LEAST_AREA, LEAST_SHARE * areas.max(initial=0)))
-    if not len(levels):
+    areas_m2 = areas * voxel_size**2
+    layers = np.flatnonzero(areas_m2 >= max(MIN_AREA, MIN_SHARE * areas_m2.max(initial=0)))
+    if not len(layers):
         return None
-    below = occupied[:, :, : max(levels[0] - SLACK + 1, 0)].any(-1)
-    return None if np.count_nonzero(below) * voxel_size**2 > LEAST_AREA else int(levels[0])
+    below = occupied[:, :, : max(layers[0] - NOISE_LAYERS + 1, 0)].any(-1)
+    return None if np.count_nonzero(below) * voxel_size**2 > MIN_AREA else int(layers[0])
 
 
-def climb(max_step, voxel_size):
-    """Return how many layers a step of max_step [m] is."""
+def step_layers(max_step: float, voxel_size: float) -> int:
+    """Return the number of layers in a step of max_step [m]."""
     return int(np.floor(max_step / voxel_size + 1e-6))
 
 
-def heights(tops, ground, level, max_step, voxel_size):
-    """Return the layer of the floor around each column, (nx, ny) int, from one level of it.
+def floor_layers(
+    tops: NDArray[np.int64], ground: NDArray[np.bool_], layer: int, max_step: float,
+    voxel_size: float,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Return the layer of the floor in each column, (nx, ny), from its layer at the robot.
 
-    tops (nx, ny) are the layers where it may be, if there is ground (nx, ny). The floor goes on
-    where the next column ends at most max_step [m] higher or lower, and not steeper than
-    LARGEST_SLOPE; elsewhere the nearest floor counts. So a ramp and a threshold are floor, a wall
-    stands on it, and a table top is not reached.
+    tops (nx, ny) are the layers that may be floor, in the columns with ground (nx, ny). The floor
+    continues to a neighbor column whose top is at most max_step [m] higher or lower, and where it
+    is not steeper than MAX_SLOPE. Elsewhere it is as high as the nearest floor. So ramps and
+    thresholds are floor, a wall stands on it, and a table top is not connected.
     """
-    ground = _reached(ground, tops, level, climb(max_step, voxel_size))
+    ground = _connected(ground, tops, layer, step_layers(max_step, voxel_size))
     if not ground.any():
-        return np.full(tops.shape, level)
-    reach = 2 * int(SLOPE_REACH / voxel_size) + 1
-    around = ndimage.minimum_filter(np.where(ground, tops, tops.max() + 1), reach)
-    ground &= (tops - around) * voxel_size <= max_step + LARGEST_SLOPE * SLOPE_REACH
+        return np.full(tops.shape, layer)
+    window = 2 * int(SLOPE_DISTANCE / voxel_size) + 1
+    lowest = ndimage.minimum_filter(np.where(ground, tops, tops.max() + 1), window)
+    ground &= (tops - lowest) * voxel_size <= max_step + MAX_SLOPE * SLOPE_DISTANCE
     nearest = ndimage.distance_transform_edt(
         ~ground, return_distances=False, return_indices=True)
     return tops[tuple(nearest)]
 
 
-def _reached(ground, top, level, step):
-    """Return the ground that small steps connect with ground at the level."""
-    number = np.arange(ground.size).reshape(ground.shape)
+def _connected(
+    ground: NDArray[np.bool_], tops: NDArray[np.int64], layer: int, max_step: int,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Return the ground (nx, ny) that steps of max_step layers connect with ground in a layer."""
+    columns = np.arange(ground.size).reshape(ground.shape)
     pairs = []
-    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        joined = ground[here] & ground[there] & (np.abs(top[here] - top[there]) <= step)
-        pairs.append(np.stack([number[here][joined], number[there][joined]]))
-    first, second = np.concatenate(pairs, axis=1)
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        joined = ground[one] & ground[other] & (np.abs(tops[one] - tops[other]) <= max_step)
+        pairs.append(np.stack([columns[one][joined], columns[other][joined]]))
+    rows, neighbors = np.concatenate(pairs, axis=1)
     graph = sparse.coo_matrix(
-        (np.ones(len(first), np.int8), (first, second)), shape=(ground.size,) * 2)
-    _, part = csgraph.connected_components(graph, directed=False)
-    part = part.reshape(ground.shape)
-    start = ground & (np.abs(top - level) <= 1)
-    wanted = np.zeros(part.max() + 1, bool)
-    wanted[part[start]] = True
-    return ground & wanted[part]
+        (np.ones(len(rows), np.int8), (rows, neighbors)), shape=(ground.size,) * 2)
+    _, labels = csgraph.connected_components(graph, directed=False)
+    components = labels.reshape(ground.shape)
+    start = ground & (np.abs(tops - layer) <= 1)
+    reached = np.zeros(components.max() + 1, bool)
+    reached[components[start]] = True
+    return ground & reached[components]

@@ -1,21 +1,16 @@
-"""Grids: voxels, map and points for planners and people, in NumPy."""
+"""Grids: voxels, map and points in NumPy."""
 import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.config import MapConfig
-from instant_nerf_ros.nerf.constants import (
-    FREE_ODDS,
-    OCCUPIED,
-    OCCUPIED_ODDS,
-    UNKNOWN,
-)
+from instant_nerf_ros.nerf.constants import FREE_ODDS, OCCUPIED, OCCUPIED_ODDS, UNKNOWN
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
-from instant_nerf_ros.nerf.products import floor as floors
+from instant_nerf_ros.nerf.products import floor as floor_search
 
-BLOCK = 5.0  # metres: maps grow by these, as Nav2 rebuilds its costmaps at each other size
-# Shares of hits among the votes on a voxel, and their probabilities: where the state changes, the
+BLOCK = 5.0  # metres, by which maps grow: Nav2 rebuilds its costmaps at each change of size
+# Shares of hits among the votes on a voxel, and their probabilities. Where the state changes, the
 # probability is that of the thresholds of map_server.
 SHARES = -1.0, -1e-6, 0.0, 1 / (1 + FREE_ODDS), 1 / (1 + OCCUPIED_ODDS), 1.0
 PROBABILITIES = -1.0, -1.0, 0.0, 19.6, 65.0, 100.0
@@ -23,22 +18,22 @@ PROBABILITIES = -1.0, -1.0, 0.0, 19.6, 65.0, 100.0
 
 @dataclasses.dataclass(frozen=True)
 class VoxelGrid:
-    """Three states in space."""
+    """The states of voxels."""
 
     states: NDArray[np.int8]  # (nx, ny, nz): UNKNOWN, FREE or OCCUPIED
-    origin: NDArray[np.float64]  # (3,) metres, world: the corner of voxel (0, 0, 0)
+    origin: NDArray[np.float64]  # (3,) metres, world: corner of voxel (0, 0, 0)
     voxel_size: float  # metres
 
 
 @dataclasses.dataclass(frozen=True)
 class MapGrid:
-    """Three states on the floor, as nav_msgs/OccupancyGrid has them."""
+    """The states of cells of the floor, as in nav_msgs/OccupancyGrid."""
 
     cells: NDArray[np.int8]  # (ny, nx), row 0 at the lowest y: UNKNOWN, FREE or OCCUPIED
-    origin: NDArray[np.float64]  # (2,) metres, world: the corner of cell (0, 0)
+    origin: NDArray[np.float64]  # (2,) metres, world: corner of cell (0, 0)
     resolution: float  # metres, exact in float32
     probabilities: NDArray[np.int8]  # (ny, nx): UNKNOWN, or 0 to 100
-    floor: float  # metres, world: the band of heights begins above it
+    floor: float  # metres, world: height of the floor, from which the band of heights is measured
     floor_found: bool  # False: no floor is known, and it is assumed at z = 0
 
 
@@ -46,61 +41,60 @@ def voxels(occupancy: OccupancyGrid) -> VoxelGrid:
     """Return the states of the voxels in the box that contains all votes."""
     window = occupancy.window()
     start = [axis.start for axis in window]
-    return VoxelGrid(
-        occupancy.states(window), occupancy.world_corner + np.multiply(start, occupancy.voxel_size),
-        occupancy.voxel_size)
+    origin = occupancy.world_corner + np.multiply(start, occupancy.voxel_size)
+    return VoxelGrid(occupancy.states(window), origin, occupancy.voxel_size)
 
 
 def project(
     occupancy: OccupancyGrid, config: MapConfig, floor: float | None = None,
 ) -> MapGrid:  # fmt: skip
-    """Project the voxels of a band of heights above the floor onto it, as a MapGrid.
+    """Project the voxels in a band of heights above the floor onto a MapGrid.
 
-    A cell is occupied if a voxel of its column is. It is free if enough of the band is, some of it
-    in the lower half, and no ray ended in a voxel of unknown state: where only the upper half is
-    visible, an obstacle may stand below. Else it is unknown. The band follows the floor over
-    slopes and steps up to max_step, so that steps that the robot can climb are no obstacles.
-    floor: its height at the robot [m, world]; None: that of floor.lowest_level.
+    A cell is occupied if a voxel of its column is occupied. It is free if enough of the band is
+    free, some of it in the lower half, and no ray ended in a voxel of unknown state: if only the
+    upper half is visible, there may be an obstacle below. Otherwise it is unknown. The band
+    follows the floor over slopes and over steps up to max_step, so that steps that the robot can
+    climb are no obstacles. floor is its height at the robot [m, world]; None: that of the lowest
+    large layer, see floor.lowest_layer.
     """
     x, y, z = window = occupancy.window()
     size = occupancy.voxel_size
     states = occupancy.states(window)
     middle = occupancy.world_corner[2] + (z.start + 0.5) * size  # of the lowest layer
     areas, tops, ground = occupancy.backend.survey_columns(
-        states, floors.climb(config.max_step, size))
+        states, floor_search.step_layers(config.max_step, size))
     if floor is None:
-        level = floors.lowest_level(areas, states == OCCUPIED, size)
+        layer = floor_search.lowest_layer(areas, states == OCCUPIED, size)
     else:
-        level = round((floor - middle) / size)
-    found = level is not None
-    if not found:
-        level = round(-middle / size)
-    bases = floors.heights(tops, ground, level, config.max_step, size)
+        layer = round((floor - middle) / size)
+    found = layer is not None
+    if layer is None:
+        layer = round(-middle / size)
+    bases = floor_search.floor_layers(tops, ground, layer, config.max_step, size)
     low, high = (int(np.ceil(np.round(height / size, 6)))
                  for height in (config.min_height, config.max_height))
     hits, misses = (grid[window].cpu().numpy() for grid in (occupancy.hits, occupancy.misses))
-    cells, shares = occupancy.backend.classify_columns(
-        states, hits, misses, bases, low, high)
+    cells, shares = occupancy.backend.classify_columns(states, hits, misses, bases, low, high)
     probabilities = np.interp(shares, SHARES, PROBABILITIES).astype(np.int8)
-    # Whole blocks of the lattice of the world.
+    # Cut the map at blocks of the world, so that it seldom changes size.
     block = max(1, round(BLOCK / size))
     start = (occupancy.world_first + [x.start, y.start, 0])[:2]
     first = start // block * block
     last = -(-np.maximum(start + cells.shape, first + 1) // block) * block
-    place = tuple(slice(*limits) for limits in zip(start - first, start - first + cells.shape))
-    whole = np.full((2, *(last - first)), UNKNOWN, dtype=np.int8)
-    whole[0][place], whole[1][place] = cells, probabilities
-    # Nav2 compares the origin with multiples of the resolution as float32 has it.
+    inside = tuple(slice(*limits) for limits in zip(start - first, start - first + cells.shape))
+    padded = np.full((2, *(last - first)), UNKNOWN, dtype=np.int8)
+    padded[0][inside], padded[1][inside] = cells, probabilities
+    # Nav2 compares the origin with multiples of the resolution in float32.
     resolution = float(np.float32(size))
     frame = occupancy.frame
     origin = frame.origin[:2] + (first - frame.voxels[:2]) * resolution
     return MapGrid(
-        np.ascontiguousarray(whole[0].T), origin, resolution,
-        np.ascontiguousarray(whole[1].T), float(middle + level * size), found)
+        np.ascontiguousarray(padded[0].T), origin, resolution,
+        np.ascontiguousarray(padded[1].T), float(middle + layer * size), found)
 
 
 def points(occupancy: OccupancyGrid) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Return centers (N, 3) [m, world] and colors (N, 3) of the occupied voxels."""
+    """Return centers (N, 3) [m, world] and colors (N, 3) RGB of the occupied voxels."""
     window = occupancy.window()
     occupied = np.argwhere(occupancy.states(window) == OCCUPIED)
     colors = occupancy.colors[window].cpu().numpy()[tuple(occupied.T)]

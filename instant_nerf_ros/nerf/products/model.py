@@ -1,4 +1,4 @@
-"""Model: all that a Mapper has learned, as one .npz file without pickle."""
+"""Model: the state of a Mapper as one .npz file, without pickle."""
 from __future__ import annotations
 
 import contextlib
@@ -16,26 +16,27 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Depth, Image, Pose
 from instant_nerf_ros.nerf.camera import Camera, check_pose
-from instant_nerf_ros.nerf.capture.keyframes import check_posed_image
+from instant_nerf_ros.nerf.capture.validation import check_posed_image
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.constants import MILLIMETRE
 from instant_nerf_ros.nerf.local_frame import LocalFrame
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.occupancy import grid_state
 from instant_nerf_ros.nerf.settings import flatten, replace
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.mapper import Mapper
 
 FORMAT, VERSION = 'instant_nerf_ros model', 2
-BOUND = 'field.', 'occupancy.voxel_size'  # settings that must be the same to load it
-# Names in the file of what has another name in OccupancyGrid.
-VOXEL_NAMES = {'density_state': 'voxels', 'misses': 'passes', 'last_keyframe': 'stamps'}
+FIXED = 'field.', 'occupancy.voxel_size'  # settings (prefixes) that must be those of the file
+# Arrays of OccupancyGrid that have other names in the file.
+FILE_NAMES = {'density_state': 'voxels', 'misses': 'passes', 'last_keyframe': 'stamps'}
 
 
 def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
     """Write settings and keyframes of a Mapper and, if trained, field and occupancy grid.
 
-    The moments of Adam are left out: they would triple the field, and are soon the same again.
+    The moments of Adam are not written: they are twice as large as the field, and a few steps
+    restore them.
     """
     keyframes, schedule = mapper.keyframes, mapper.trainer.schedule
     cameras = list(keyframes.cameras)
@@ -46,7 +47,7 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
         'counters': {
             'rays': schedule.rays, 'stride': schedule.stride, 'age': schedule.age},
         'cameras': [dataclasses.asdict(camera) for camera in cameras],
-        'keyframes': len(keyframes), 'learnt': trained, 'local_frame': mapper.frame.voxels,
+        'keyframes': len(keyframes), 'learnt': trained, 'local_frame': mapper.measurements.frame.voxels,
     }
     poses = mapper.keyframe_poses()
     with zipfile.ZipFile(path, 'w') as archive:
@@ -54,9 +55,9 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
         if trained and mapper.occupancy is not None:
             for name, tensor in mapper.field.state().items():
                 _put(archive, f'field/{name}', tensor.cpu().numpy())
-            for name, array in mapper.occupancy.state_dict().items():
-                name = VOXEL_NAMES.get(name, name)
-                _put(archive, f'voxels/{name}', array, zipfile.ZIP_DEFLATED)  # mostly zeros
+            for name, array in grid_state.to_arrays(mapper.occupancy).items():
+                _put(archive, f'voxels/{FILE_NAMES.get(name, name)}', array,
+                     zipfile.ZIP_DEFLATED)  # mostly zeros
         for k in range(len(keyframes)):
             camera, image, depth = keyframes.image(k)
             _put(archive, f'keyframes/{k}/camera', np.array(cameras.index(camera)))
@@ -68,31 +69,37 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
 
 
 def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) -> Mapper:
-    """Return make(config) with the content of a file; config None: with the settings of the file.
+    """Return make(config) with the content of a file; None: with the settings of the file.
 
     Raises ValueError if the file is damaged, of another program, or of another kind of field.
     """
     with _value_errors(path), np.load(path, allow_pickle=False) as arrays:
         about = _about(arrays)
-        saved = replace(Config(), about['settings']) if config is None else config
-        _compare(about['settings'], saved)
-        mapper = make(saved)
+        if config is None:
+            config = replace(Config(), about['settings'])
+        _check_settings(about['settings'], config)
+        mapper = make(config)
         if not about['learnt']:
             for camera, pose, image, depth, *_ in _keyframes(about, arrays):
                 mapper.add(image, camera, pose, depth)
             return mapper
         state = {name: torch.from_numpy(array)
-                 for name, array in _below('field/', arrays).items()}
+                 for name, array in _group('field/', arrays).items()}
         if not all(tensor.isfinite().all() for tensor in state.values()):
-            raise ValueError('the field has values that are no numbers')
+            raise ValueError('the field has values that are not finite')
         x, y, z = about.get('local_frame', (0, 0, 0))  # older files have none
-        frame = LocalFrame((int(x), int(y), int(z)), saved.occupancy.voxel_size)
-        names = {old: new for new, old in VOXEL_NAMES.items()}
+        frame = LocalFrame((int(x), int(y), int(z)), config.occupancy.voxel_size)
+        names = {old: new for new, old in FILE_NAMES.items()}
         voxels = {names.get(name, name): array
-                  for name, array in _below('voxels/', arrays).items()}
-        occupancy = OccupancyGrid.from_state_dict(
-            saved.occupancy, voxels, mapper.backend, frame)
-        mapper.restore(occupancy, state, int(about['steps']), about['counters'])
+                  for name, array in _group('voxels/', arrays).items()}
+        occupancy = grid_state.from_arrays(
+            config.occupancy, voxels, mapper.backend, frame)
+        mapper.measurements.restore(occupancy)
+        mapper.field.load(state)
+        counters = about['counters']
+        mapper.trainer.restore(
+            int(about['steps']), int(counters['rays']), float(counters['stride']),
+            int(counters['age']))
         for camera, pose, image, depth, ray_count, exposure in _keyframes(about, arrays):
             check_posed_image(image, camera, depth)
             pose = frame.localize(check_pose(pose))
@@ -106,7 +113,7 @@ def _put(
     archive: zipfile.ZipFile, name: str, array: NDArray[Any],
     compression: int = zipfile.ZIP_STORED,
 ) -> None:  # fmt: skip
-    """Write an array as a member of an .npz; floats are not compressible."""
+    """Write an array as a member of an .npz file; by default without compression."""
     entry = zipfile.ZipInfo(f'{name}.npy')
     entry.compress_type = compression
     with archive.open(entry, 'w', force_zip64=True) as file:
@@ -115,7 +122,7 @@ def _put(
 
 @contextlib.contextmanager
 def _value_errors(path: Path) -> Iterator[None]:
-    """Turn errors in the content of a file into a ValueError."""
+    """Convert errors in the content of a file to ValueError."""
     try:
         yield
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError,
@@ -125,6 +132,7 @@ def _value_errors(path: Path) -> Iterator[None]:
 
 
 def _about(arrays: Any) -> dict[str, Any]:
+    """Return the header of a file."""
     if 'about' not in arrays:
         raise ValueError(f'it is no {FORMAT}')
     about: dict[str, Any] = json.loads(str(arrays['about']))
@@ -134,14 +142,16 @@ def _about(arrays: Any) -> dict[str, Any]:
     return about
 
 
-def _compare(settings: Mapping[str, Any], config: Config) -> None:
+def _check_settings(settings: Mapping[str, Any], config: Config) -> None:
+    """Raise ValueError unless the fixed settings of a file are those of a Config."""
     for name, _, value in flatten(config):
-        if name.startswith(BOUND) and settings[name] != value:
+        if name.startswith(FIXED) and settings[name] != value:
             raise ValueError(
                 f"it was saved with '{name}' = {settings[name]}, here it is {value}")
 
 
-def _below(prefix: str, arrays: Any) -> dict[str, NDArray[Any]]:
+def _group(prefix: str, arrays: Any) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file whose names begin with a prefix, without the prefix."""
     return {name[len(prefix):]: arrays[name] for name in arrays.files if name.startswith(prefix)}
 
 
@@ -157,6 +167,6 @@ def _keyframes(
             arrays[f'keyframes/{k}/{name}']
             for name in ('camera', 'T_world_camera', 'image', 'depth', 'draws', 'exposure'))
         if not np.isfinite(exposure).all():
-            raise ValueError(f'the exposure of keyframe {k} has values that are no numbers')
+            raise ValueError(f'the exposure of keyframe {k} has values that are not finite')
         yield (cameras[int(camera)], pose, image, depth * np.float32(MILLIMETRE), float(ray_count),
                exposure)

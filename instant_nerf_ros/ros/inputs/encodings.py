@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from instant_nerf_ros.ros.inputs.rvl import decode_rvl
 
 # encoding: (dtype of a channel, channels in memory, OpenCV's conversion to RGB).
 # OpenCV names a Bayer pattern by its second row, hence BG for rggb.
-_COLOR = {
+_COLOR: dict[str, tuple[type[np.generic], int, int | None]] = {
     'rgb8': (np.uint8, 3, None),
     'rgb16': (np.uint16, 3, None),
     'rgba8': (np.uint8, 4, cv2.COLOR_RGBA2RGB),
@@ -42,7 +42,8 @@ _COLOR = {
 }
 ImageMessage: TypeAlias = Image | CompressedImage
 MAX_SIZE = 4096  # width or height of a depth image; more is a malformed message
-_DEPTH = {'32FC1': np.float32, '16UC1': np.uint16, 'mono16': np.uint16}
+_DEPTH: dict[str, type[np.generic]] = {
+    '32FC1': np.float32, '16UC1': np.uint16, 'mono16': np.uint16}
 
 
 class UnknownEncodingError(ValueError):
@@ -65,10 +66,7 @@ def check_color(message: ImageMessage) -> None:
 
 
 def decode_color(message: ImageMessage) -> NDArray[np.uint8]:
-    """Return the (H, W, 3) RGB image of a message.
-
-    An rgb8 image is a view into the message, not a copy.
-    """
+    """Return the (H, W, 3) RGB image of a message; of rgb8 it is a view, not a copy."""
     if isinstance(message, CompressedImage):
         return _decode_compressed_color(message)
     if message.encoding not in _COLOR:
@@ -105,9 +103,9 @@ def decode_depth(message: ImageMessage, unit: float = 0.001) -> NDArray[np.float
     return depth.astype(np.float32, copy=False)
 
 
-def _pixels(message: Image, dtype: DTypeLike, channels: int) -> NDArray:
+def _pixels(message: Image, kind: type[np.generic], channels: int) -> NDArray:
     """Return the pixels (H, W) or (H, W, C) of a raw image as a view into the message."""
-    dtype = np.dtype(dtype).newbyteorder('>' if message.is_bigendian else '<')
+    dtype = np.dtype(kind).newbyteorder('>' if message.is_bigendian else '<')
     height, width, step = message.height, message.width, message.step
     row = width * channels * dtype.itemsize
     if height == 0 or width == 0:

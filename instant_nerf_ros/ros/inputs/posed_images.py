@@ -121,7 +121,7 @@ class PosedImages:
             self._newest_ns = 0
 
     @property
-    def pending(self) -> bool:
+    def waiting(self) -> bool:
         """Return whether an image waits to be paired."""
         return bool(self._pending)
 

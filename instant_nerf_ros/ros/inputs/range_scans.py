@@ -68,7 +68,7 @@ class RangeScans:
             self._pending.clear()
 
     @property
-    def pending(self) -> bool:
+    def waiting(self) -> bool:
         """Return whether a scan waits for its pose."""
         return bool(self._pending)
 

@@ -13,7 +13,7 @@ class UnusableError(Exception):
     """A message cannot be used, now or later."""
 
     def __init__(self, reason: str, sentence: str) -> None:
-        """Keep a short reason, which drops are counted by; the sentence is the text."""
+        """Keep the short reason by which drops are counted; the sentence becomes the text."""
         super().__init__(sentence)
         self.reason = reason
 

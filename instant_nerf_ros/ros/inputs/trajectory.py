@@ -82,7 +82,7 @@ class Trajectory:
         self.reset()
 
     def reset(self) -> None:
-        """Start again: the next message is taken to agree with TF."""
+        """Start again: the next message is assumed to agree with TF."""
         self._latest.clear()
         self._reference: StampedPoses | None = None  # at each stamp, the pose that TF had
         self._next_time = -float('inf')

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from octomap_msgs.msg import Octomap
     from visualization_msgs.msg import Marker
 
-_DISTANCE = np.dtype([(name, '<f4') for name in (
-    'x', 'y', 'z', 'intensity', 'normal_x', 'normal_y', 'normal_z')])
+_DISTANCE_FIELDS = 'x', 'y', 'z', 'intensity', 'normal_x', 'normal_y', 'normal_z'
+_DISTANCE = np.dtype([(name, '<f4') for name in _DISTANCE_FIELDS])
 _POINT = np.dtype({
     'names': ['x', 'y', 'z', 'rgb'],
     'formats': ['<f4', '<f4', '<f4', '<u4'],  # rgb is 0x00RRGGBB, declared FLOAT32 as PCL does
@@ -44,7 +44,7 @@ def distances_message(
     The gradients (N, 3) are its normals, with PCL's names of the fields.
     """
     points = np.empty(len(positions), _DISTANCE)
-    for name, values in zip(_DISTANCE.names, (*positions.T, distances, *gradients.T)):
+    for name, values in zip(_DISTANCE_FIELDS, (*positions.T, distances, *gradients.T)):
         points[name] = values
     return _cloud(points, stamp_ns, frame_id)
 

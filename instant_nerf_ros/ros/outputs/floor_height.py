@@ -11,7 +11,7 @@ class FloorHeight:
     """Looks up the height of base_frame, if that parameter is set and TF knows the frame."""
 
     def __init__(
-        self, buffer: Buffer, settings: LiveParameters, warn: Callable[[str], None],
+        self, buffer: Buffer, settings: LiveParameters, warn: Callable[[str], object],
     ) -> None:  # fmt: skip
         """Keep a TF buffer, the parameters, and warn(sentence)."""
         self._buffer, self._settings, self._warn = buffer, settings, warn

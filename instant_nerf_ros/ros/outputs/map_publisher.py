@@ -110,8 +110,10 @@ class MapPublisher:
             or self._clock() - self._latched_at > MAX_PATCH_TIME)
 
     def _publish_probabilities(self, grid: 'MapGrid', stamp_ns: int) -> None:
-        if self._probability.get_subscription_count() and (self._invalid or not np.array_equal(
-                grid.probabilities, self._probabilities)):
+        if not self._probability.get_subscription_count():
+            return
+        if self._invalid or self._probabilities is None or not np.array_equal(
+                grid.probabilities, self._probabilities):
             self._probability.publish(occupancy_grid_message(
                 dataclasses.replace(grid, cells=grid.probabilities), stamp_ns, self._map_frame))
             self._probabilities = grid.probabilities

@@ -83,7 +83,7 @@ class MapServices:
         async def callback(_: Any, response: Any) -> Any:
             if self._state() != 'active':
                 return self._rejected(response)
-            future = Future()
+            future: Future = Future()
             self._pending.append((handler, response, future))
             return await future
         return callback

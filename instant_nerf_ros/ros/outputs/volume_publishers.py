@@ -66,7 +66,7 @@ class VolumePublishers:
     def publish_unknown(self, stamp_ns: int) -> None:
         """Publish an empty message on each topic that had one."""
         points, colors = np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8)
-        empty = {
+        empty: dict[str, Volume] = {
             '~/points': ((points, colors), point_cloud_message),
             '~/voxels': ((points, colors, 0.0), cubes_message),
             '~/octomap': ((b'', 1.0), octomap_message),

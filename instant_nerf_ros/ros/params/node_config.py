@@ -16,46 +16,46 @@ class NodeConfig:
         '', "frame of the robot that stands on the floor; '' to estimate where the floor is",
         change='live')
     cameras: tuple[str, ...] = setting(
-        ('',), "cameras: the topics of 'front' are front/image, ...; '' has none before them",
+        ('',), "camera names: the topics of 'front' are front/image, ...; '' has no prefix",
         change='start')
     scans: tuple[str, ...] = setting(
-        ('',), "topics of LaserScan that tell distances, like scan; '' for none")
+        ('',), "LaserScan topics of range sensors, e.g. scan; '' for none")
     clouds: tuple[str, ...] = setting(
-        ('',), "topics of PointCloud2 that tell distances, like cloud; '' for none")
+        ('',), "PointCloud2 topics of range sensors, e.g. cloud; '' for none")
     trajectory: str = setting(
-        '', "topic of a nav_msgs/Path with all poses of SLAM as it knows them by then, like "
-        "trajectory; '' for none")
+        '', "nav_msgs/Path topic with all poses of a SLAM, re-estimated, e.g. trajectory; "
+        "'' for none")
     image_transport: str = setting(
-        'raw', "'compressed' subscribes image/compressed", choices=('raw', 'compressed'))
-    use_depth: bool = setting(True, 'use the depth images, where there are any')
+        'raw', "'compressed' subscribes to image/compressed", choices=('raw', 'compressed'))
+    use_depth: bool = setting(True, 'use depth images, if there are any')
     depth_transport: str = setting(
-        'raw', "'compressedDepth' subscribes depth/compressedDepth",
+        'raw', "'compressedDepth' subscribes to depth/compressedDepth",
         choices=('raw', 'compressedDepth'))
     depth_unit: float = setting(0.001, 'one count of a 16-bit depth image [m]', 1e-6, 1.0)
     rectification: str = setting(
-        'auto', "'auto': rectified if the topic says rect, or D is all zero",
+        'auto', "'auto': rectified if the topic contains rect, or D is zero",
         choices=('auto', 'rectified', 'unrectified'))
     sync_tolerance: float = setting(
         0.02, 'largest difference between the stamps of an image and its depth [s]', 0.0, 1.0)
     pose_source: str = setting(
-        'tf', "'odometry' and 'pose' subscribe odom and pose, which take the place of /tf",
+        'tf', "'odometry' and 'pose' subscribe to odom and pose instead of /tf",
         choices=('tf', 'odometry', 'pose'))
     pose_frame: str = setting(
-        'base_link', "the frame whose pose the topic 'pose' tells; odom names it itself")
+        'base_link', "the frame whose pose is on the topic 'pose'; odom contains its own")
     tf_timeout: float = setting(
-        1.0, 'longest wait of an image for its pose, camera_info and depth [s]', 0.0, 60.0,
+        1.0, 'maximum wait of an image for its pose, camera_info and depth [s]', 0.0, 60.0,
         change='live')
     tf_buffer: float = setting(30.0, 'length of the TF history [s]', 1.0, 600.0)
     reset_on_time_jump: bool = setting(
-        False, 'forget the map when time jumps back, as when a bag is played again',
+        False, 'reset the map when time jumps back, as when a bag is played again',
         change='live')
     queue_size: int = setting(
-        50, 'images that may wait for TF, and again for the engine', 1, 1000)
+        50, 'images of a camera that may wait for TF, and as many for the engine', 1, 1000)
     training_share: float = setting(
-        1.0, 'largest share of time that training takes of the GPU, or of the cores', 0.01, 1.0,
+        1.0, 'maximum share of the time of the GPU, or of the cores, for training', 0.01, 1.0,
         change='live')
     map_folder: str = setting(
-        '~/.ros/instant_nerf_map', 'folder of ~/save_map and ~/load_map, of its own',
+        '~/.ros/instant_nerf_map', 'folder of ~/save_map and ~/load_map, for nothing else',
         change='live')
     map_rate: float = setting(
         1.0, 'highest rate of map, 0 for none [Hz]', 0.0, 10.0, change='live')
@@ -83,7 +83,7 @@ class NodeConfig:
         1.0, 'height of the camera above a pose on ~/render/goal [m]', -50.0, 50.0,
         change='live')
     render_deadline: float = setting(
-        0.1, 'longest that training waits for a view; a larger one comes coarse first [s]',
+        0.1, 'maximum pause of training for a view; a larger view is first published coarse [s]',
         0.005, 10.0, change='live')
     render_quality: int = setting(
         80, 'quality of the JPEG on ~/render/image_raw/compressed', 1, 100, change='live')

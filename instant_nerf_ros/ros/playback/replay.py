@@ -89,7 +89,7 @@ class Replay(PlaybackNode[ReplayConfig]):
     def _play_bag(self) -> tuple[int, float]:
         """Play a bag; return the number of images and the duration [s]."""
         with open_bag(self.config.path) as (types, messages):
-            publishers = {
+            publishers: dict[str, Publisher] = {
                 topic: self.create_publisher(
                     _message_type(name), topic,
                     STATIC_QOS if topic.endswith('/tf_static') else QoSProfile(depth=10))

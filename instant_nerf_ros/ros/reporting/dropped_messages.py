@@ -16,7 +16,7 @@ class DroppedMessages:
     """Counts dropped messages by reason, and logs them at a bounded rate; thread-safe."""
 
     def __init__(
-        self, warn: Callable[[str], None], period: float = 5.0,
+        self, warn: Callable[[str], object], period: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """Keep a clock in seconds and warn(sentence).

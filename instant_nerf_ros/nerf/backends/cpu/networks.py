@@ -95,12 +95,13 @@ def pack(geometry: GeometryNetwork, color: ColorNetwork | None = None) -> Packed
     matrices = [packed('hidden', geometry.hidden.numpy().T),
                 packed('output', geometry.output.numpy().T)]
     if color is None:
-        return PackedField(geometry.lines, geometry.scales, *matrices, *[EMPTY] * 4)
+        matrices += [EMPTY] * 4
+        return PackedField(geometry.lines, geometry.scales, *matrices)
     first = color.hidden1.numpy()
-    return PackedField(
-        geometry.lines, geometry.scales, *matrices,
+    matrices += [
         packed('directions', first[:, :HARMONICS].T), packed('features', first[:, HARMONICS:].T),
-        packed('hidden2', color.hidden2.numpy().T), packed('colors', color.output.numpy().T))
+        packed('hidden2', color.hidden2.numpy().T), packed('colors', color.output.numpy().T)]
+    return PackedField(geometry.lines, geometry.scales, *matrices)
 
 
 def pack_backward(geometry: GeometryNetwork, color: ColorNetwork) -> BackwardMatrices:

@@ -83,5 +83,5 @@ def _make_rays(count: int) -> SampledRays:
     vectors = [np.empty((count, 3), dtype=np.float32) for _ in range(2)]
     places = [np.empty(count, dtype=np.int64) for _ in range(3)]
     pixels = [np.empty((count, 3), dtype=np.uint8) for _ in range(2)]
-    return SampledRays(
-        *vectors, np.empty(count, dtype=np.float32), pixels[0], *places, pixels[1])
+    arrays = *vectors, np.empty(count, dtype=np.float32), pixels[0], *places, pixels[1]
+    return SampledRays(*arrays)

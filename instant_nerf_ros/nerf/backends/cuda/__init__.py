@@ -9,7 +9,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
 from instant_nerf_ros.nerf.backends.cuda.device_keyframes import sample_rays, update_error_map
-from instant_nerf_ros.nerf.backends.cuda.kernels import voxels
+from instant_nerf_ros.nerf.backends.cuda.kernels import votes, voxels
 from instant_nerf_ros.nerf.backends.cuda.networks import ColorNetwork, GeometryNetwork
 from instant_nerf_ros.nerf.backends.cuda.optimizer import Adam
 from instant_nerf_ros.nerf.backends.cuda.train_step import render_rays, train_step
@@ -61,11 +61,11 @@ def update_density(
         return
     programs = (triton.cdiv(count, POSITIONS),)
     threshold = torch.as_tensor(threshold, dtype=torch.float32, device=DEVICE)
-    place = density_state, grid_origin, *density.shape, voxel_size
+    grid = density_state, grid_origin, *density.shape, voxel_size
     voxels.update_density[programs](
-        positions, densities, densities.stride(0), count, density.view(torch.int32), *place,
+        positions, densities, densities.stride(0), count, density.view(torch.int32), *grid,
         decay, threshold, POSITIONS, num_warps=POSITIONS // WARP)
-    voxels.update_state[programs](positions, count, density, *place, threshold, POSITIONS)
+    voxels.update_state[programs](positions, count, density, *grid, threshold, POSITIONS)
 
 
 def integrate_rays(
@@ -79,14 +79,14 @@ def integrate_rays(
     programs = (triton.cdiv(count, RAYS),)
     if not count:
         return
-    unused = torch.zeros(RAYS, dtype=torch.int32, device=DEVICE)
+    scratch = torch.zeros(RAYS, dtype=torch.int32, device=DEVICE)
     # Directions have no origin: after the corner follow three zeros.
     corner = torch.cat([grid_origin, torch.zeros_like(grid_origin)])
-    votes = hits, misses, last_keyframe
-    space = unused, corner, *hits.shape, voxel_size
-    voxels.count_hits[programs](
-        origins, directions, distances, pixels, count, int(keyframe), *votes, colors, *space,
+    counts = hits, misses, last_keyframe
+    space = scratch, corner, *hits.shape, voxel_size
+    votes.count_hits[programs](
+        origins, directions, distances, pixels, count, int(keyframe), *counts, colors, *space,
         bool(measured), RAYS, num_warps=RAYS // WARP)
-    voxels.count_misses[programs](
-        origins, directions, clear_distances, count, int(keyframe), *votes, density_state, *space,
+    votes.count_misses[programs](
+        origins, directions, clear_distances, count, int(keyframe), *counts, density_state, *space,
         bool(measured), RAYS, num_warps=RAYS // WARP)

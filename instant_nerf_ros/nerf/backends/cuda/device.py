@@ -12,7 +12,7 @@ INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
 # a * b + c in one instruction, also in a Triton that does so only where it is asked (3.10).
 os.environ.setdefault('TRITON_DEFAULT_FP_FUSION', '1')
-LEAST = 8, 0  # compute capability: before it, Triton has no use for the matrix units
+MIN_CAPABILITY = 8, 0  # compute capability: Triton does not use older matrix units
 
 
 def check() -> None:
@@ -22,7 +22,7 @@ def check() -> None:
             f'there is no NVIDIA GPU that torch {torch.__version__} can use: install its driver '
             "and a PyTorch for CUDA (https://pytorch.org/get-started), or set 'device' to auto "
             'or cpu')
-    if torch.cuda.get_device_capability() < LEAST:
+    if torch.cuda.get_device_capability() < MIN_CAPABILITY:
         raise ImportError(
             f'the {torch.cuda.get_device_name()} is too old for the GPU backend: it needs compute '
             "capability 8.0 (Ampere) or newer; set 'device' to auto or cpu")

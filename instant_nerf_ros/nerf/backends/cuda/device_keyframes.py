@@ -28,7 +28,7 @@ class DeviceKeyframes:
 
     def __init__(self, keyframes: Keyframes) -> None:
         self._budget = keyframes.config.gpu_budget_mb * 2**20  # bytes on the GPU
-        self._images: dict[int, Tensor] = {}  # by the id of a keyframe
+        self.images: dict[int, Tensor] = {}  # by the id of a keyframe
         self.errors = torch.empty(0, TILES, device=DEVICE)
         self._ids: list[int] = []
         self._revision = -1  # of the keyframes that are copied
@@ -41,15 +41,15 @@ class DeviceKeyframes:
         exposure = keyframes.exposure
         if exposure.gains is not self._source_gains:
             self._source_gains = exposure.gains
-            self.gains, self.offsets = map(upload, (exposure.gains, exposure.offsets))
+            self.gains, self.offsets = upload(exposure.gains), upload(exposure.offsets)
         if keyframes.revision == self._revision:
             return
         self._revision, ids = keyframes.revision, keyframes.ids.tolist()
-        for removed in set(self._images) - set(ids):
-            del self._images[removed]
+        for removed in set(self.images) - set(ids):
+            del self.images[removed]
         for k, keyframe in enumerate(ids):
-            if keyframe not in self._images:
-                self._images[keyframe] = self._copied(keyframes, k)
+            if keyframe not in self.images:
+                self.images[keyframe] = self._copied(keyframes, k)
         old = {keyframe: k for k, keyframe in enumerate(self._ids)}
         places = [old.get(keyframe, len(old)) for keyframe in ids]
         # The errors of a new keyframe are unknown: all its tiles have the same.
@@ -61,11 +61,13 @@ class DeviceKeyframes:
         self._ids = ids
         if len(keyframes.directions) != self._rows:
             self.directions, self._rows = upload(keyframes.directions), len(keyframes.directions)
-        addresses = [self._images[keyframe].data_ptr() for keyframe in ids]
-        self.arrays = tuple(map(upload, (
-            np.array(addresses, dtype=np.int64), keyframes.widths.astype(np.int32),
-            keyframes.heights.astype(np.int32), keyframes.first_direction.astype(np.int32),
-            keyframes.T_world_camera[:, :3].astype(np.float32))))
+        addresses = [self.images[keyframe].data_ptr() for keyframe in ids]
+        self.arrays = (
+            upload(np.array(addresses, dtype=np.int64)),
+            upload(keyframes.widths.astype(np.int32)),
+            upload(keyframes.heights.astype(np.int32)),
+            upload(keyframes.first_direction.astype(np.int32)),
+            upload(keyframes.T_world_camera[:, :3].astype(np.float32)))
 
     def update_shares(self) -> None:
         """Add the accumulated errors of rays to the error map; the next rays follow it."""
@@ -75,7 +77,7 @@ class DeviceKeyframes:
         _, image, depth = keyframes.image(k)
         both = torch.from_numpy(np.concatenate([depth.ravel().view(np.uint8), image.ravel()]))
         used = sum(
-            image.numel() for image in self._images.values() if image.device.type == DEVICE)
+            image.numel() for image in self.images.values() if image.device.type == DEVICE)
         if used + both.numel() <= self._budget:
             with contextlib.suppress(torch.cuda.OutOfMemoryError):
                 return both.to(DEVICE)

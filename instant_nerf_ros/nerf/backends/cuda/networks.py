@@ -73,7 +73,7 @@ class GeometryNetwork(nn.Module):
         positions = positions.to(DEVICE).contiguous()
         results = torch.empty(len(positions), GEOMETRY, device=DEVICE)
         if len(positions):
-            networks.evaluate[(triton.cdiv(len(positions), POSITIONS),)](
+            networks.evaluate_geometry[(triton.cdiv(len(positions), POSITIONS),)](
                 positions, len(positions), self.table_half, self.scales, self.entries,
                 self.hidden, self.output, results, self.levels, self.slots,
                 self.hidden.shape[0], self.width, POSITIONS)

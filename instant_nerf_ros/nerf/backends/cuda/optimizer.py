@@ -39,11 +39,11 @@ class Adam:
         geometry, buffers = self.geometry, self.geometry.step_buffers
         assert buffers is not None, 'there was no training step'
         entries = self.updates.numel()
-        adam.grid[(triton.cdiv(entries, ENTRIES),)](
+        adam.update_table[(triton.cdiv(entries, ENTRIES),)](
             geometry.table, geometry.table_half, geometry.gradients, *self.moments, self.updates,
             buffers.terms, entries, learning_rate, *self.settings, 1 / buffers.gain, ENTRIES)
         for matrices, first, second, updates in self.matrices:
-            adam.matrices[(len(updates),)](
+            adam.update_matrices[(len(updates),)](
                 matrices.values, matrices.gradients, first, second, updates, buffers.terms,
                 matrices.values.numel(), learning_rate, *self.settings, self.decay,
                 1 / buffers.gain, VALUES)

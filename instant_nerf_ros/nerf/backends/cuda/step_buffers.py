@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE, Report
-from instant_nerf_ros.nerf.backends.cuda.kernels.ray_tracing import SAMPLE
+from instant_nerf_ros.nerf.backends.cuda.kernels.ray_tracing import SAMPLE_COLUMNS
 from instant_nerf_ros.nerf.constants import GEOMETRY, LOSS_TERMS
 
 TERMS = len(LOSS_TERMS)
@@ -18,7 +18,8 @@ class StepBuffers:
             return torch.empty(capacity, *shape, dtype=kind, device=DEVICE)
 
         self.capacity = capacity
-        self.samples, self.positions, self.gradients = make(SAMPLE.value), make(3), make(4)
+        self.samples, self.positions = make(SAMPLE_COLUMNS.value), make(3)
+        self.gradients = make(4)  # of colors and log density, see kernels.pixels
         self.links = make(2, kind=torch.int32)
         self.encodings = make(columns, kind=torch.float16)
         self.geometries = make(GEOMETRY, kind=torch.float16)

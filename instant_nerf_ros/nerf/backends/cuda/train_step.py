@@ -50,7 +50,7 @@ def train_step(
     widths = {'HIDDEN': color.hidden2.shape[0], 'WIDTH': geometry.width}
     inputs = buffers.links, rays.directions, buffers.geometries
     weights = color.hidden1, color.hidden2, color.output
-    networks.color[(resident(4),)](
+    networks.evaluate_color[(resident(4),)](
         *inputs, *weights, *counted, buffers.samples, **widths, BLOCK=COLORED)
     loss = config.loss
     pixels.loss_and_gradients[(triton.cdiv(len(rays), TRACED),)](
@@ -59,14 +59,14 @@ def train_step(
         loss.huber_delta, loss.distortion_weight, loss.opacity_weight, loss.depth_weight,
         loss.free_space_weight, config.sampling.surface_band, GAIN, TRACED)
     buffers.report.send(buffers.numbers)
-    networks.color_back[(resident(2),)](
-        *inputs, *weights, buffers.gradients, *counted, *color.matrices.split(color.matrices.gradients),
-        **widths, BLOCK=BACKWARD, num_warps=8)
-    networks.geometry_back[(resident(2),)](
+    networks.color_backward[(resident(2),)](
+        *inputs, *weights, buffers.gradients, *counted,
+        *color.matrices.split(color.matrices.gradients), **widths, BLOCK=BACKWARD, num_warps=8)
+    networks.geometry_backward[(resident(2),)](
         buffers.encodings, buffers.geometries, geometry.hidden, geometry.output, *counted,
         *geometry.matrices.split(geometry.matrices.gradients),
         ENCODED=geometry.levels * FEATURES, COLUMNS=geometry.columns, **widths, BLOCK=BACKWARD)
-    hash_grid.scatter[(triton.cdiv(buffers.capacity, SCATTERED), geometry.levels)](
+    hash_grid.encode_backward[(triton.cdiv(buffers.capacity, SCATTERED), geometry.levels)](
         buffers.positions, buffers.encodings, *counted, geometry.scales, geometry.gradients,
         geometry.entries, field.extent, geometry.columns, SCATTERED)
     numbers = buffers.report.read()

@@ -58,6 +58,6 @@ def classify_columns(
         np.float32)
 
 
-def _at(grid, layers):
-    """Return the values of a grid (nx, ny, nz) in a layer of each column, (nx, ny)."""
+def _at(grid: NDArray[np.bool_], layers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the values (nx, ny) of a grid (nx, ny, nz) in a layer of each column."""
     return np.take_along_axis(grid, layers[:, :, None], axis=2)[:, :, 0]

@@ -58,8 +58,8 @@ def march(
     starts.append(around[:, :-1].flatten())
     ends.append(around[:, 1:].flatten())
     rays.append(ray.repeat_interleave(band_samples))
-    rays = torch.cat(rays)
-    order = torch.argsort(rays, stable=True)
+    ray_indices = torch.cat(rays)
+    order = torch.argsort(ray_indices, stable=True)
     offsets = torch.zeros(len(origins) + 1, dtype=torch.int64, device=device)
-    offsets[1:] = torch.bincount(rays, minlength=len(origins)).cumsum(0)
+    offsets[1:] = torch.bincount(ray_indices, minlength=len(origins)).cumsum(0)
     return offsets, torch.cat(starts)[order], torch.cat(ends)[order]

@@ -38,16 +38,17 @@ class Adam:
         for parameter, moments in zip(self.matrices, self.moments):
             if parameter.grad is not None:
                 gradient = parameter.grad + self.weight_decay * parameter
-                parameter -= learning_rate * self._change(gradient, moments, self.steps)
+                parameter.sub_(learning_rate * self._change(gradient, moments, self.steps))
         if self.table.grad is None:
             return
         touched = (self.table.grad != 0).any(-1)
         self.table_steps[touched] += 1
         first, second = (moment[touched] for moment in self.table_moments)
-        moments = first, second
-        change = self._change(self.table.grad[touched], moments, self.table_steps[touched])
+        updated_moments = first, second
+        change = self._change(
+            self.table.grad[touched], updated_moments, self.table_steps[touched])
         self.table[touched] -= learning_rate * change
-        for moment, updated in zip(self.table_moments, moments):
+        for moment, updated in zip(self.table_moments, updated_moments):
             moment[touched] = updated
 
     def _change(

@@ -1,4 +1,4 @@
-"""Matching of images: costs of planes at several distances, and which of them fits each pixel.
+"""Stereo matching in NumPy: costs of planes at several depths, smoothed, and the best ones.
 
 `backends.cpu.kernels.stereo` does the same, faster.
 """
@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-WORST = 60.0  # cost of a pixel quite unlike
+MAX_COST = 60.0  # of a pixel
 
 
 def plane_costs(
@@ -26,9 +26,10 @@ def plane_costs(
     height, width = image.shape
     v, u = np.mgrid[:height, :width]
     pixels = np.stack([u, v, np.ones_like(u)], axis=-1).astype(np.float32)
-    unlike = [_unlike(image, other, pixels @ A.T, a, inverse_depths)
-              for other, A, a in zip(others, affine, shift)]
-    unlike = np.reshape(unlike, (-1, height, width, len(inverse_depths)))
+    unlike = np.reshape(
+        [_dissimilarity(image, other, pixels @ A.T, a, inverse_depths)
+         for other, A, a in zip(others, affine, shift)],
+        (-1, height, width, len(inverse_depths)))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', RuntimeWarning)  # where none shows it
         sides = [np.nanmean(side, axis=0) for side in (unlike[:before], unlike[before:])]
@@ -37,8 +38,11 @@ def plane_costs(
     return np.where(np.isnan(result), others_cost, result).astype(np.float32)
 
 
-def _unlike(image, other, pixels, shift, inverse_depths):
-    """Return the costs (H, W, D) of one image, NaN where it does not show the pixel."""
+def _dissimilarity(
+    image: NDArray[np.float32], other: NDArray[np.float32], pixels: NDArray[np.float32],
+    shift: NDArray[np.float32], inverse_depths: NDArray[np.float32],
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return the costs (H, W, D) of one other image, NaN where it does not show the pixel."""
     at = pixels[:, :, None] + inverse_depths[:, None] * shift
     ahead = at[..., 2] > 0
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -46,7 +50,7 @@ def _unlike(image, other, pixels, shift, inverse_depths):
         inside = (ahead & (u > -0.5) & (v > -0.5)
                   & (u < other.shape[1] - 0.5) & (v < other.shape[0] - 0.5))
     column, row = (np.where(inside, x + np.float32(0.5), 0).astype(np.int32) for x in (u, v))
-    return np.where(inside, abs(other[row, column] - image[..., None]).clip(max=WORST), np.nan)
+    return np.where(inside, abs(other[row, column] - image[..., None]).clip(max=MAX_COST), np.nan)
 
 
 def smooth_costs(

@@ -1,5 +1,6 @@
 """Updates of the occupancy grid in plain PyTorch: densities of samples, votes of rays."""
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ def integrate_rays(
             known = hits[end] > 1 and any(olds)
             for channel, (value, old) in enumerate(zip(pixel, olds)):
                 if value >= 0:
-                    colors[(*end, channel)] = (3 * old + value + 2) // 4 if known else value
+                    colors[end][channel] = (3 * old + value + 2) // 4 if known else value
     for start, along, clear_distance in zip(starts, alongs, clear_distances.tolist()):
         for cell in _crossed(start, along, clear_distance):
             if _inside(cell, shape) and last_keyframe[cell] != keyframe:
@@ -106,7 +107,7 @@ def states(hits: Tensor, misses: Tensor) -> Tensor:
     return result
 
 
-def _crossed(start, along, length):
+def _crossed(start: list[float], along: list[float], length: float) -> list[tuple[int, ...]]:
     """Return the voxels that a ray crosses in 0 <= t <= length, found from its face crossings."""
     if length <= 0:
         return []
@@ -115,16 +116,19 @@ def _crossed(start, along, length):
         if a != 0:
             low, high = sorted((s, s + a * length))
             cuts |= {(face - s) / a for face in range(math.ceil(low), math.floor(high) + 1)}
-    cuts = sorted(cut for cut in cuts if 0 <= cut <= length)
-    middles = [(a + b) / 2 for a, b in zip(cuts, cuts[1:]) if b - a > 1e-6]
+    inner = sorted(cut for cut in cuts if 0 <= cut <= length)
+    middles = [(a + b) / 2 for a, b in zip(inner, inner[1:]) if b - a > 1e-6]
     return [tuple(math.floor(s + a * m) for s, a in zip(start, along)) for m in middles]
 
 
-def _inside(cell, shape):
+def _inside(cell: Sequence[int], shape: Sequence[int]) -> bool:
     return all(0 <= index < size for index, size in zip(cell, shape))
 
 
-def _vote(counts, hits, misses, last_keyframe, cell, keyframe, measured):
+def _vote(
+    counts: Tensor, hits: Tensor, misses: Tensor, last_keyframe: Tensor, cell: tuple[int, ...],
+    keyframe: int, measured: bool,
+) -> None:  # fmt: skip
     if hits[cell] + misses[cell] >= MAX_VOTES:
         hits[cell] //= 2
         misses[cell] //= 2

@@ -82,7 +82,7 @@ def march(
     offsets = torch.zeros(rays + 1, dtype=torch.int64, device=DEVICE)
     t_starts = t_ends = torch.empty(0, device=DEVICE)
     for write in (False, True) if rays else ():
-        marching.place[(triton.cdiv(rays, RAYS),)](
+        marching.march[(triton.cdiv(rays, RAYS),)](
             origins.contiguous(), directions.contiguous(), near, far, limits, jitter, surfaces,
             rays, density_state, grid_origin, *density_state.shape, voxel_size, min_step, cone,
             band, band_samples, counts, offsets, t_starts, t_ends, visited_only, write, RAYS)

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
-from instant_nerf_ros.nerf.constants import FEATURES, GEOMETRY, LOSS_TERMS
+from instant_nerf_ros.nerf.constants import FEATURES, GEOMETRY, LOSS_TERMS, MAX_HALF_GRADIENT
 
 WIDTHS = 16, 32, 64, 128  # of its fused networks
 ALIGNED = 16  # rows and columns of its matrices are a multiple of that
 # Of the gradients of a mean over the rays, so that they fit into half precision, in which
 # tinycudann also adds them up. In place of its own scale, from which it comes back too early.
 GAIN = 2.0**12
-LARGEST = 60000.0  # gradient in half precision
 
 
 def unsupported(scales: Sequence[float], log2_table: int, hidden: int) -> str | None:
@@ -185,4 +184,4 @@ class _Scaled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return (gradient * ctx.gain).clamp(-LARGEST, LARGEST), None
+        return (gradient * ctx.gain).clamp(-MAX_HALF_GRADIENT, MAX_HALF_GRADIENT), None

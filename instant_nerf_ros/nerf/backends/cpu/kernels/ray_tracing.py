@@ -19,14 +19,13 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.jit import (
 )
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer
 from instant_nerf_ros.nerf.backends.cpu.kernels.marching import (
-    MAX_SAMPLES,
     Places,
     advance,
     begin,
     clip,
 )
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import BLOCK, NO_FLOOR, RELU
-from instant_nerf_ros.nerf.constants import GEOMETRY, HARMONICS
+from instant_nerf_ros.nerf.constants import GEOMETRY, HARMONICS, MAX_SAMPLES
 
 RAYS = 32  # in a chunk
 WAVE = 8  # samples of a ray in a wave

@@ -3,7 +3,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
-from instant_nerf_ros.nerf.backends.reference.stereo import WORST
+from instant_nerf_ros.nerf.backends.reference.stereo import MAX_COST
 
 FAR = np.float32(1e30)
 
@@ -63,7 +63,7 @@ def _place(affine, shift, column, row, inverse_depths, size, places):
 @jit
 def _compare(own, other, places, unlike, counts):
     """Add how unlike a pixel is what another image (H * W,) shows where it would be."""
-    worst = np.float32(WORST)
+    worst = np.float32(MAX_COST)
     for d in range(len(places)):
         if places[d] >= 0:
             difference = abs(other[np.uint32(places[d])] - own)

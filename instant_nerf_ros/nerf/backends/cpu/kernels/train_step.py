@@ -4,7 +4,7 @@ from collections import namedtuple
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.color_network import color_network
-from instant_nerf_ros.nerf.backends.cpu.kernels.hash_grid import FEATURES, adam, encode_backward
+from instant_nerf_ros.nerf.backends.cpu.kernels.hash_grid import adam, encode_backward
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, fetch_add, jit
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer, outer
 from instant_nerf_ros.nerf.backends.cpu.kernels.pixels import (
@@ -20,7 +20,7 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.ray_tracing import (
     order_of,
     trace,
 )
-from instant_nerf_ros.nerf.constants import GEOMETRY, HARMONICS
+from instant_nerf_ros.nerf.constants import FEATURES, GEOMETRY, HARMONICS
 
 PART = 64  # samples that go back through all layers together
 

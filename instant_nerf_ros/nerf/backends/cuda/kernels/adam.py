@@ -1,4 +1,4 @@
-"""Triton kernels of Adam: the grid, of which only what has a gradient is touched; the matrices."""
+"""Triton kernels of Adam: one for the hash table, one for the matrices of the networks."""
 import triton
 import triton.language as tl
 
@@ -6,82 +6,86 @@ from instant_nerf_ros.nerf.backends.cuda.kernels.hash_grid import FEATURES
 
 
 @triton.jit
-def _finite(terms):
-    """Return 1 if the loss of the step is a number, else 0: then the step changes nothing."""
+def _loss_is_finite(terms):
+    """Return 1 if the loss of the step is finite, else 0: the step then changes nothing."""
     total = tl.sum(tl.load(terms + tl.arange(0, 8), mask=tl.arange(0, 8) < 5, other=0.0), 0)
     return (total - total == 0).to(tl.int32)
 
 
 @triton.jit
-def _correction(log2_beta, steps):
+def _bias_correction(log2_beta, steps):
     """Return 1 - beta ** steps."""
     return 1 - tl.exp2(log2_beta * steps)
 
 
 @triton.jit
-def grid(
-    table, half, gradients, first, second, updates, terms, size,
-    rate, beta1, beta2, log2_beta1, log2_beta2, epsilon, gain, BLOCK: tl.constexpr,
+def update_table(
+    table, table_half, gradients, first, second, updates, terms, size, learning_rate, beta1, beta2,
+    log2_beta1, log2_beta2, epsilon, inverse_gain, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Take the step of reference.Adam for entries (N, FEATURES), and forget their slopes.
+    """Take the step of reference.Adam for the entries (N, FEATURES) of the table.
 
-    Slopes are gain times the gradients; half is the table as our kernels read it, or None; updates
-    (N,) counts. All slopes are read, in a row, since a list of the touched ones would
-    cost more; the other 80 bytes of an entry are, where there is a gradient. Slopes that have
-    overflowed are forgotten only.
+    The gradients, scaled by a gain, are zero afterwards. table_half is the copy of the table that
+    the kernels read, or None; first and second are the moments; updates (N,) counts the updates of
+    each entry. All gradients are read in sequence, since a list of the touched entries would cost
+    more; the other 80 bytes of an entry are accessed only where there is a gradient. A gradient
+    that has overflowed is only cleared.
     """
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    place = n[:, None] * FEATURES + tl.arange(0, FEATURES)[None, :]
-    inside = (n < size)[:, None]
-    gradient = tl.load(gradients + place, mask=inside, other=0.0).to(tl.float32)
-    touched = tl.max((gradient != 0).to(tl.int32), 1) > 0
-    sound = tl.min((gradient - gradient == 0).to(tl.int32), 1) * _finite(terms)
-    changed = touched & (sound > 0)
+    index = n[:, None] * FEATURES + tl.arange(0, FEATURES)[None, :]
+    mask = (n < size)[:, None]
+    scaled = tl.load(gradients + index, mask=mask, other=0.0).to(tl.float32)
+    touched = tl.max((scaled != 0).to(tl.int32), 1) > 0
+    finite = tl.min((scaled - scaled == 0).to(tl.int32), 1) * _loss_is_finite(terms)
+    changed = touched & (finite > 0)
     steps = tl.load(updates + n, mask=changed, other=0) + 1
     tl.store(updates + n, steps, mask=changed)
     steps = steps.to(tl.float32)[:, None]
     row = changed[:, None]
-    gradient = gradient * gain
-    mean = tl.load(first + place, mask=row, other=0.0)
-    square = tl.load(second + place, mask=row, other=0.0)
+    gradient = scaled * inverse_gain
+    mean = tl.load(first + index, mask=row, other=0.0)
+    square = tl.load(second + index, mask=row, other=0.0)
     mean = mean * beta1 + gradient * (1 - beta1)
     square = square * beta2 + gradient * gradient * (1 - beta2)
-    tl.store(first + place, mean, mask=row)
-    tl.store(second + place, square, mask=row)
-    root = tl.sqrt(square / _correction(log2_beta2, steps)) + epsilon
-    value = tl.load(table + place, mask=row, other=0.0)
-    value -= rate * mean / _correction(log2_beta1, steps) / root
-    tl.store(table + place, value, mask=row)
-    if half is not None:
-        tl.store(half + place, value.to(tl.float16), mask=row)
-    tl.store(gradients + place, tl.zeros_like(gradient).to(tl.float16), mask=inside & touched[:, None])
+    tl.store(first + index, mean, mask=row)
+    tl.store(second + index, square, mask=row)
+    root = tl.sqrt(square / _bias_correction(log2_beta2, steps)) + epsilon
+    value = tl.load(table + index, mask=row, other=0.0)
+    value -= learning_rate * mean / _bias_correction(log2_beta1, steps) / root
+    tl.store(table + index, value, mask=row)
+    if table_half is not None:
+        tl.store(table_half + index, value.to(tl.float16), mask=row)
+    tl.store(
+        gradients + index, tl.zeros_like(scaled).to(tl.float16), mask=mask & touched[:, None])
 
 
 @triton.jit
-def matrices(
-    values, gradients, first, second, updates, terms, size,
-    rate, beta1, beta2, log2_beta1, log2_beta2, epsilon, decay, gain, BLOCK: tl.constexpr,
+def update_matrices(
+    values, gradients, first, second, updates, terms, size, learning_rate, beta1, beta2,
+    log2_beta1, log2_beta2, epsilon, weight_decay, inverse_gain, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Take the step of reference.Adam for the values (N,) of all matrices.
 
-    updates (blocks,) counts those of each block of values.
+    The gradients, scaled by a gain, are zero afterwards. updates (blocks,) counts the updates of
+    each block of values.
     """
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = n < size
-    gradient = tl.load(gradients + n, mask=inside, other=0.0)
-    tl.store(gradients + n, tl.zeros_like(gradient), mask=inside)
-    if tl.min((gradient - gradient == 0).to(tl.int32), 0) * _finite(terms) > 0:
+    mask = n < size
+    scaled = tl.load(gradients + n, mask=mask, other=0.0)
+    tl.store(gradients + n, tl.zeros_like(scaled), mask=mask)
+    if tl.min((scaled - scaled == 0).to(tl.int32), 0) * _loss_is_finite(terms) > 0:
         steps = tl.load(updates + tl.program_id(0)) + 1
         tl.store(updates + tl.program_id(0), steps)
         steps = steps.to(tl.float32)
-        value = tl.load(values + n, mask=inside, other=0.0)
-        gradient = gradient * gain + decay * value
-        mean = tl.load(first + n, mask=inside, other=0.0)
-        square = tl.load(second + n, mask=inside, other=0.0)
+        value = tl.load(values + n, mask=mask, other=0.0)
+        gradient = scaled * inverse_gain + weight_decay * value
+        mean = tl.load(first + n, mask=mask, other=0.0)
+        square = tl.load(second + n, mask=mask, other=0.0)
         mean = mean * beta1 + gradient * (1 - beta1)
         square = square * beta2 + gradient * gradient * (1 - beta2)
-        tl.store(first + n, mean, mask=inside)
-        tl.store(second + n, square, mask=inside)
-        root = tl.sqrt(square / _correction(log2_beta2, steps)) + epsilon
+        tl.store(first + n, mean, mask=mask)
+        tl.store(second + n, square, mask=mask)
+        root = tl.sqrt(square / _bias_correction(log2_beta2, steps)) + epsilon
         tl.store(
-            values + n, value - rate * mean / _correction(log2_beta1, steps) / root, mask=inside)
+            values + n, value - learning_rate * mean / _bias_correction(log2_beta1, steps) / root,
+            mask=mask)

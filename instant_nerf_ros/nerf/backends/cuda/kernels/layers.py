@@ -1,7 +1,7 @@
-"""Triton kernels' layers: weights, harmonics and the two networks, forward.
+"""Functions for Triton kernels: loads of weights, spherical harmonics, layers of the networks.
 
-All products are of half-precision matrices, summed in float32. Widths are powers of two of at
-least 16; what is beyond the real width of a layer is zero.
+Matrices are multiplied in half precision and summed in float32. Their widths are powers of two of
+at least 16; what is beyond the real width of a layer is zero.
 """
 import triton
 import triton.language as tl
@@ -14,22 +14,22 @@ MAX_LOG_DENSITY = tl.constexpr(constants.MAX_LOG_DENSITY)
 
 
 @triton.jit
-def weights(
+def load_weights(
     matrix, outputs, inputs, stride, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr,
-    TURNED: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
 ):  # fmt: skip
-    """Return a float32 matrix (outputs, inputs) as half, padded, and transposed if TURNED."""
-    if TURNED:
+    """Return a float32 matrix (outputs, inputs) as half, padded, and transposed if TRANSPOSED."""
+    if TRANSPOSED:
         o, i = tl.arange(0, OUTPUTS)[None, :], tl.arange(0, INPUTS)[:, None]
     else:
         o, i = tl.arange(0, OUTPUTS)[:, None], tl.arange(0, INPUTS)[None, :]
-    real = (o < outputs) & (i < inputs)
-    return tl.load(matrix + (o * stride + i), mask=real, other=0.0).to(tl.float16)
+    mask = (o < outputs) & (i < inputs)
+    return tl.load(matrix + (o * stride + i), mask=mask, other=0.0).to(tl.float16)
 
 
 @triton.jit
 def add_gradients(gradients, sums, outputs, inputs, stride):
-    """Add the gradient (OUTPUTS, INPUTS) of a matrix to its slopes (outputs, inputs)."""
+    """Add sums (OUTPUTS, INPUTS), padded, to the gradients (outputs, inputs) of a matrix."""
     o, i = tl.arange(0, sums.shape[0])[:, None], tl.arange(0, sums.shape[1])[None, :]
     tl.atomic_add(
         gradients + (o * stride + i), sums, mask=(o < outputs) & (i < inputs), sem='relaxed')
@@ -50,12 +50,13 @@ def column(matrix, COLUMN: tl.constexpr):
 
 @triton.jit
 def density_of(logarithm):
-    """Return the density that a field's first output stands for; NaN stays NaN."""
-    return tl.where(logarithm == logarithm, tl.exp(tl.minimum(logarithm, MAX_LOG_DENSITY)), logarithm)
+    """Return the density for a log density, the first output of the field; NaN stays NaN."""
+    return tl.where(
+        logarithm == logarithm, tl.exp(tl.minimum(logarithm, MAX_LOG_DENSITY)), logarithm)
 
 
 @triton.jit
-def harmonics(x, y, z):
+def spherical_harmonics(x, y, z):
     """Evaluate reference.spherical_harmonics: unit vectors (B,) -> (B, HARMONICS) half."""
     c = tl.arange(0, HARMONICS)[None, :]
     x, y, z = x[:, None], y[:, None], z[:, None]
@@ -79,8 +80,13 @@ def harmonics(x, y, z):
 
 
 @triton.jit
-def color_network(directional, geometry, first_d, first_g, second, last):
-    """Return the colours (B, 16), of which three are real, and the two layers before them."""
-    hidden1 = relu(tl.dot(directional, first_d, tl.dot(geometry, first_g)))
-    hidden2 = relu(tl.dot(hidden1, second))
-    return tl.sigmoid(tl.dot(hidden2, last)), hidden1, hidden2
+def color_network(
+    harmonics, geometry, directions_weights, features_weights, hidden2_weights, colors_weights,
+):  # fmt: skip
+    """Return the colors (B, 16), of which the first three are real, and both hidden layers.
+
+    The first layer has two matrices, one for the harmonics and one for the geometry.
+    """
+    hidden1 = relu(tl.dot(harmonics, directions_weights, tl.dot(geometry, features_weights)))
+    hidden2 = relu(tl.dot(hidden1, hidden2_weights))
+    return tl.sigmoid(tl.dot(hidden2, colors_weights)), hidden1, hidden2

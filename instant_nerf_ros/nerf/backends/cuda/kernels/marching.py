@@ -1,4 +1,4 @@
-"""Triton kernels' march: the next place along rays where something may be."""
+"""Triton kernels of ray marching: the next sample along rays, in voxels that may be solid."""
 import triton
 import triton.language as tl
 
@@ -10,9 +10,10 @@ MAX_SAMPLES = tl.constexpr(constants.MAX_SAMPLES)
 
 
 @triton.jit
-def _slab(origin, along, low, high, enter, leave):
-    along = tl.where(tl.abs(along) < 1e-9, 1e-9, along)
-    first, second = (low - origin) / along, (high - origin) / along
+def _slab(origin, direction, low, high, enter, leave):
+    """Return intervals of rays (B,), clipped to the slab from low to high along an axis."""
+    direction = tl.where(tl.abs(direction) < 1e-9, 1e-9, direction)
+    first, second = (low - origin) / direction, (high - origin) / direction
     return (tl.maximum(enter, tl.minimum(first, second)),
             tl.minimum(leave, tl.maximum(first, second)))
 
@@ -31,50 +32,50 @@ def clip(ox, oy, oz, dx, dy, dz, corner, nx, ny, nz, voxel_size, near, far):
 
 @triton.jit
 def advance(
-    alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
+    alive, t, end, front_count, band_count, surface, ox, oy, oz, dx, dy, dz,
     density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
     VISITED_ONLY: tl.constexpr,
 ):  # fmt: skip
-    """Find the next sample of each ray (B,), as reference.march has them in a row.
+    """Find the next sample of each ray (B,), in the order of reference.march.
 
-    Returns which found one, its start and its end, and what has changed of a ray: t, the samples
-    so far (number), and those around its surface (around).
+    Returns which rays have one, its start and its end, and the new state of the rays: t, and the
+    number of samples so far, in front of the band around the surface and in that band.
     """
     scale = 1 / voxel_size
     x0, ax = (ox - tl.load(corner)) * scale, dx * scale
     y0, ay = (oy - tl.load(corner + 1)) * scale, dy * scale
     z0, az = (oz - tl.load(corner + 2)) * scale, dz * scale
-    found = alive & (number < 0)  # none
+    found = alive & (front_count < 0)  # none
     t_start, t_end = tl.zeros_like(t), tl.zeros_like(t)
-    seeking = alive & (t < end) & (number < limit)
-    while tl.max(seeking.to(tl.int32), 0) > 0:
+    searching = alive & (t < end) & (front_count < limit)
+    while tl.max(searching.to(tl.int32), 0) > 0:
         following = t + tl.maximum(cone * t, min_step)
         stop = tl.minimum(following, end)
         middle = (t + stop) * 0.5
         x, y, z = x0 + middle * ax, y0 + middle * ay, z0 + middle * az
         inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
-        cell = (x.to(tl.int32) * ny + y.to(tl.int32)) * nz + z.to(tl.int32)
-        voxel = tl.load(density_state + cell, mask=seeking & inside, other=1)
-        hit = seeking & inside & (voxel == SOLID)
+        voxel = (x.to(tl.int32) * ny + y.to(tl.int32)) * nz + z.to(tl.int32)
+        state = tl.load(density_state + voxel, mask=searching & inside, other=1)
+        sampled = searching & inside & (state == SOLID)
         if not VISITED_ONLY:
-            hit = hit | (seeking & inside & (voxel == UNVISITED))
-        t_start, t_end = tl.where(hit, t, t_start), tl.where(hit, stop, t_end)
-        number += hit.to(tl.int32)
-        found = found | hit
-        t = tl.where(seeking, following, t)
-        seeking = seeking & (hit == 0) & (t < end)
-    # What follows the last of these are equal intervals around the measured surface.
-    near = alive & (found == 0) & (surface > 0) & (around < band_samples)
+            sampled = sampled | (searching & inside & (state == UNVISITED))
+        t_start, t_end = tl.where(sampled, t, t_start), tl.where(sampled, stop, t_end)
+        front_count += sampled.to(tl.int32)
+        found = found | sampled
+        t = tl.where(searching, following, t)
+        searching = searching & (sampled == 0) & (t < end)
+    # After the last of these samples follow equal intervals in the band around the surface.
+    in_band = alive & (found == 0) & (surface > 0) & (band_count < band_samples)
     length = 2 * band / band_samples
-    begin = surface - band + around * length
-    t_start = tl.where(near, tl.maximum(begin, 0.0), t_start)
-    t_end = tl.where(near, tl.maximum(begin + length, 0.0), t_end)
-    around += near.to(tl.int32)
-    return found | near, t_start, t_end, t, number, around
+    begin = surface - band + band_count * length
+    t_start = tl.where(in_band, tl.maximum(begin, 0.0), t_start)
+    t_end = tl.where(in_band, tl.maximum(begin + length, 0.0), t_end)
+    band_count += in_band.to(tl.int32)
+    return found | in_band, t_start, t_end, t, front_count, band_count
 
 
 @triton.jit(do_not_specialize=['rays', 'nx', 'ny', 'nz'])
-def place(
+def march(
     origins, directions, near, far, limits, jitter, surfaces, rays,
     density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
     counts, offsets, t_starts, t_ends,
@@ -96,17 +97,17 @@ def place(
     end = tl.where(surface > 0, tl.minimum(end, surface - band), end)
     t = enter + tl.load(jitter + ray, mask=alive, other=0.0) * tl.maximum(cone * enter, min_step)
     first = tl.load(offsets + ray, mask=alive, other=0)
-    number, around = tl.zeros((BLOCK,), tl.int32), tl.zeros((BLOCK,), tl.int32)
-    there = alive
+    front_count, band_count = tl.zeros((BLOCK,), tl.int32), tl.zeros((BLOCK,), tl.int32)
+    mask = alive
     while tl.max(alive.to(tl.int32), 0) > 0:
-        n = first + number + around
-        found, t_start, t_end, t, number, around = advance(
-            alive, t, end, number, around, surface, ox, oy, oz, dx, dy, dz,
-            density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples, limit,
-            VISITED_ONLY)
+        n = first + front_count + band_count
+        found, t_start, t_end, t, front_count, band_count = advance(
+            alive, t, end, front_count, band_count, surface, ox, oy, oz, dx, dy, dz,
+            density_state, corner, nx, ny, nz, voxel_size, min_step, cone, band, band_samples,
+            limit, VISITED_ONLY)
         if WRITE:
             tl.store(t_starts + n, t_start, mask=found)
             tl.store(t_ends + n, t_end, mask=found)
         alive = found
     if not WRITE:
-        tl.store(counts + ray, number + around, mask=there)
+        tl.store(counts + ray, front_count + band_count, mask=mask)

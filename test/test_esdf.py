@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from randomness import generator
 
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.products import esdf
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED, UNKNOWN, VoxelGrid
+from instant_nerf_ros.nerf.products.grids import VoxelGrid
 
 SIZE = 0.05
 ORIGIN = np.array([-1.0, 2.0, -0.025])

@@ -8,7 +8,8 @@ from test_mapper import CONFIG, TINY, gain
 from test_ranges import SENSOR, scan
 
 from instant_nerf_ros.nerf import Mapper, replace
-from instant_nerf_ros.nerf.products.grids import FREE, OCCUPIED
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
+from instant_nerf_ros.nerf.held_out import HeldOut
 
 ROUND = poses(64)
 SENSORS = SENSOR + np.array([[0.0, 0.0, 0.0], [0.2, 0.0, 0.1]])
@@ -30,21 +31,22 @@ def moved(T_new_old, points):
 
 
 def mapped(config, drift=lambda number: np.eye(4), with_depth=True, scans=()):
-    """Return a Mapper of the room; each image and scan is given a drift of its own."""
+    """Return a Mapper of the room; image or scan k, with the id k + 1, has a drift of its own."""
     mapper = Mapper(config)
-    for T_world_camera in ROUND[::2]:
+    for k, T_world_camera in enumerate(ROUND[::2]):
         image, depth = view(CAMERA, T_world_camera)
-        pose = drift(mapper.keyframes.count) @ T_world_camera
-        assert mapper.add(image, CAMERA, pose, depth if with_depth else None)
-    for sensor, points in zip(SENSORS, scans):
-        T = drift(mapper.keyframes.count)
-        mapper.add_ranges(moved(T, sensor[None])[0], moved(T, points))
+        pose = drift(k) @ T_world_camera
+        assert mapper.add(image, CAMERA, pose, depth if with_depth else None) == k + 1
+    for k, (sensor, points) in enumerate(zip(SENSORS, scans)):
+        number = len(ROUND[::2]) + k
+        T = drift(number)
+        assert mapper.add_ranges(moved(T, sensor[None])[0], moved(T, points)) == number + 1
     return mapper
 
 
-def corrections(mapper):
-    """Return what takes the drift away."""
-    return {number: np.linalg.inv(drift(number)) for number in range(mapper.keyframes.count)}
+def corrections():
+    """Return the corrections that undo the drift of all ids."""
+    return {k + 1: np.linalg.inv(drift(k)) for k in range(100)}
 
 
 def states(mapper):
@@ -60,7 +62,7 @@ def test_a_map_of_depth_is_the_one_of_the_true_poses():
     scans = [scan(random, 500) + sensor - SENSOR for sensor in SENSORS]
     true, wrong = mapped(TINY, scans=scans), mapped(TINY, drift, scans=scans)
     expected, before = states(true), states(wrong)
-    wrong.correct(corrections(wrong))
+    wrong.correct_poses(corrections())
     after = states(wrong)
 
     def share(found):
@@ -72,7 +74,7 @@ def test_a_map_of_depth_is_the_one_of_the_true_poses():
     assert share(after) > 0.99  # walls lie between voxels, and poses are rounded
     np.testing.assert_allclose(
         wrong.keyframes.T_world_camera, true.keyframes.T_world_camera, atol=1e-12)
-    for (number, rays), (other, others) in zip(wrong.ranges.scans(), true.ranges.scans()):
+    for (number, rays), (other, others) in zip(wrong.measurements.ranges.scans(), true.measurements.ranges.scans()):
         assert number == other
         for name in ('origins', 'directions', 'surfaces'):
             torch.testing.assert_close(
@@ -84,10 +86,10 @@ def test_a_map_of_depth_is_the_one_of_the_true_poses():
 def test_the_next_rays_are_those_of_the_corrected_poses(device):
     mapper = mapped(replace(TINY, {'device': device}), drift, with_depth=False)
     mapper.step()
-    mapper.correct_poses(corrections(mapper))
+    mapper.correct_poses(corrections())
     true = np.array([pose[:3, 3] for pose in ROUND[::2]])
     for _ in range(2):
-        sources, _ = mapper._next or mapper._draw()
+        sources, _ = mapper.trainer._next or mapper.trainer._sample_batch()
         off = np.linalg.norm(sources.origins.cpu().numpy()[:, None] - true, axis=-1).min(-1)
         assert off.max() < 1e-5
         mapper.step()
@@ -95,10 +97,10 @@ def test_the_next_rays_are_those_of_the_corrected_poses(device):
 
 def test_what_has_no_correction_stays():
     mapper, other = mapped(TINY, drift), mapped(TINY, drift)
-    only = {3: np.linalg.inv(drift(3)), 999: drift(999)}  # of what is not there any more
+    only = {3: np.linalg.inv(drift(2)), 999: drift(999)}  # of what is not there any more
     mapper.correct_poses(only)
     same = (mapper.keyframes.T_world_camera == other.keyframes.T_world_camera).all((1, 2))
-    assert np.flatnonzero(~same).tolist() == [3]
+    assert mapper.keyframes.ids[~same].tolist() == [3]
 
 
 def test_where_nothing_is_nothing_moves():
@@ -108,18 +110,26 @@ def test_where_nothing_is_nothing_moves():
 
 
 def test_held_out_images_move_too():
-    mapper = mapped(TINY)
     image, _ = view(CAMERA, ROUND[1])
-    for store, pose in ((mapper.held_out, drift(7) @ ROUND[1]), (Mapper(TINY).held_out, ROUND[1])):
-        while not store.takes(image, CAMERA, pose, 7):
-            pass
-        if store is not mapper.held_out:
-            true = store
-    mapper.held_out.correct_poses({7: np.linalg.inv(drift(7))})
-    np.testing.assert_allclose(mapper.held_out.T_world_camera, [ROUND[1]], atol=1e-12)
-    [rays], [others] = mapper.held_out.rays, true.rays
+    stores = []
+    for pose in (drift(7) @ ROUND[1], ROUND[1]):
+        stores.append(HeldOut(every=16))
+        stores[-1].add(image, CAMERA, pose, 7)
+    wrong, true = stores
+    wrong.correct_poses({7: np.linalg.inv(drift(7))})
+    np.testing.assert_allclose(wrong.T_world_camera, [ROUND[1]], atol=1e-12)
+    rays, others = wrong.rays(), true.rays()
     torch.testing.assert_close(rays.origins, others.origins, rtol=0, atol=1e-5)
     torch.testing.assert_close(rays.directions, others.directions, rtol=0, atol=1e-5)
+
+
+def test_a_mapper_moves_its_held_out_images():
+    mapper = mapped(replace(TINY, {'keyframes.held_out_every': 16}), drift)
+    held = [k + 1 for k in range(len(ROUND[::2])) if k + 1 not in mapper.keyframes.ids]
+    assert held == [9, 25]
+    mapper.correct_poses(corrections())
+    np.testing.assert_allclose(
+        mapper.measurements.held_out.T_world_camera, [ROUND[::2][k - 1] for k in held], atol=1e-12)
 
 
 @pytest.mark.parametrize(('with_depth', 'steps', 'share'), [(True, 150, 0.75), (False, 300, 0.6)])
@@ -131,7 +141,7 @@ def test_views_get_back_what_wrong_poses_cost(with_depth, steps, share):
         for _ in range(steps):
             mapper.step()
         if correct:
-            mapper.correct_poses(corrections(mapper))
+            mapper.correct_poses(corrections())
         for _ in range(steps):
             mapper.step()
         return np.mean([gain(mapper, pose) for pose in views])
@@ -148,6 +158,6 @@ def test_where_voxels_cannot_go_nothing_changes():
     far = np.eye(4)
     far[:3, 3] = 1e6
     with pytest.raises(ValueError, match='is the pose right'):
-        mapper.correct_poses(dict.fromkeys(range(5), far))
+        mapper.correct_poses(dict.fromkeys(range(1, 6), far))
     np.testing.assert_array_equal(mapper.keyframes.T_world_camera, poses)
     np.testing.assert_array_equal(states(mapper), before)

@@ -1,8 +1,8 @@
-"""Worker: the least that a step could take, as bare matrix products and bare gathers in torch.
+"""Worker: lower bounds of a training step, as bare matrix products and bare gathers in torch.
 
-Usage: floors.py FILE, an .npz of `samples` (how many go through both networks), `geometry`
+Usage: lower_bounds.py FILE, an .npz of `samples` (how many go through both networks), `geometry`
 and `color` (rows of outputs, inputs), `positions` (N, 3) in [0, 1], `scales` (L,) and
-`entries`. Answers {'products': ..., 'gathers': ...} of one step in float32, each the seconds
+`entries`. Returns {'products': ..., 'gathers': ...} of one step in float32, each the seconds
 with all threads and with one.
 """
 import math
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from workers import serve
 
-PRIMES = (1, 2654435761, 805459861)  # of the spatial hash, Mueller et al. 2022, eq. 4
+PRIMES = (1, 2654435761, 805459861)  # of the spatial hash (Mueller et al. 2022, eq. 4)
 FEATURES = 4
 ALL_THREADS = torch.get_num_threads()
-PATIENCE = 1.0  # s, in which other processes leave the cores alone at least once
+DURATION = 1.0  # s, long enough for one run that no other process disturbs
 
 
 def product(rows, outputs, inputs):
@@ -45,13 +45,13 @@ def gather(positions, scale, entries):
 def seconds(parts):
     """Return the shortest times of running all parts once, with all threads and with one.
 
-    Shortest, since a floor that another process raised is none.
+    The shortest is the bound: longer ones were disturbed by other processes.
     """
     shortest = {}
     for threads in (ALL_THREADS, 1):
         torch.set_num_threads(threads)
         start, shortest[threads] = time.perf_counter(), math.inf
-        while time.perf_counter() - start < PATIENCE:
+        while time.perf_counter() - start < DURATION:
             begin = time.perf_counter()
             for run in parts:
                 run()
@@ -60,7 +60,7 @@ def seconds(parts):
 
 
 def main():
-    """Answer until standard input ends."""
+    """Serve until standard input ends."""
     step = np.load(sys.argv[1])
     products = [product(int(step['samples']), *shape)
                 for network in ('geometry', 'color') for shape in step[network].tolist()]

@@ -4,13 +4,13 @@ import pytest
 from scenes import CAMERA, look_at
 
 from instant_nerf_ros.nerf import Config, Mapper, replace
-from instant_nerf_ros.nerf.backends.reference.voxels import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
     'device': 'cpu', 'field.levels': 2, 'field.log2_table': 10, 'field.hidden': 16,
     'occupancy.voxel_size': VOXEL, 'occupancy.length': 6.0, 'occupancy.width': 6.0,
-    'occupancy.height': 4.0, 'keyframes.budget_mb': 16})  # fmt: skip
+    'occupancy.height': 4.0, 'keyframes.budget_mb': 16, 'keyframes.held_out_every': 0})  # fmt: skip
 POSE = look_at([0.0, 0.02, 0.03], [1.0, 0.02, 0.03])  # along x, at no border of voxels
 IMAGE = np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8)
 BOX, WALL = 1.05, 2.05  # m: the middles of voxels
@@ -31,8 +31,7 @@ def mapper_of(box):
     mapper = Mapper(replace(CONFIG, {'keyframes.min_translation': 0.0}))
     for _ in range(20):
         assert mapper.add(IMAGE, CAMERA, POSE, depth(box))
-    mapper.config = CONFIG
-    mapper.keyframes.config = CONFIG.keyframes
+    mapper.set_config(CONFIG)
     assert not mapper.is_new_viewpoint(POSE)
     return mapper
 

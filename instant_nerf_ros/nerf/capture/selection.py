@@ -1,0 +1,35 @@
+"""Selection of keyframes by their poses: which images are kept, and which one makes room."""
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.nerf.arrays import Pose
+from instant_nerf_ros.nerf.config import KeyframeConfig
+
+
+def is_far(pose: Pose, others: NDArray[np.float64], config: KeyframeConfig) -> bool:
+    """Return whether a pose is beyond the thresholds from all others (K, 4, 4)."""
+    translation, angle = pose_distances(others, pose)
+    return bool((
+        (translation >= config.min_translation)
+        | (np.degrees(angle) >= config.min_rotation)).all())
+
+
+def most_redundant(poses: NDArray[np.float64]) -> int:
+    """Return the index of the pose with the nearest neighbor, the older of the two."""
+    nearest = np.full(len(poses), np.inf)
+    for k, pose in enumerate(poses):
+        translation, angle = pose_distances(poses, pose)
+        distance = translation + angle  # one radian weighs as much as one metre
+        distance[k] = np.inf
+        nearest[k] = distance.min()
+    return int(np.argmin(nearest))
+
+
+def pose_distances(
+    T_world_cameras: NDArray[np.float64], T_world_camera: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """Return distances (K,) [m] and angles (K,) [rad] between poses (K, 4, 4) and a pose."""
+    translation = np.linalg.norm(T_world_cameras[:, :3, 3] - T_world_camera[:3, 3], axis=-1)
+    rotations = T_world_cameras[:, :3, :3]
+    trace = np.einsum('kij,ij->k', rotations, T_world_camera[:3, :3])
+    return translation, np.arccos(np.clip((trace - 1) / 2, -1, 1))

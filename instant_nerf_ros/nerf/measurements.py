@@ -1,0 +1,133 @@
+"""Measurements: what the sensors have measured, and their votes in the occupancy grid."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from instant_nerf_ros.nerf.arrays import Depth, Image, Pose, Poses
+from instant_nerf_ros.nerf.camera import Camera, check_pose
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.capture.ranges import Ranges, check_points, point_rays
+from instant_nerf_ros.nerf.capture.rays import image_rays
+from instant_nerf_ros.nerf.capture.validation import check_posed_image
+from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.held_out import HeldOut
+from instant_nerf_ros.nerf.local_frame import LocalFrame
+from instant_nerf_ros.nerf.motion.structure_from_motion import StructureFromMotion
+from instant_nerf_ros.nerf.occupancy import integration, pose_correction
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.backends.protocol import Backend
+
+
+class Measurements:
+    """Keyframes, scans and held-out images, and the occupancy grid in which they vote.
+
+    Arguments are in the world frame; everything is kept in the local frame. See Mapper for the
+    methods of the same names.
+    """
+
+    def __init__(self, config: Config, backend: Backend, random: np.random.Generator) -> None:
+        self.config, self.backend, self.random = config, backend, random
+        self.keyframes, self.ranges = Keyframes(config.keyframes), Ranges()
+        self.motion = StructureFromMotion(config.motion, backend)
+        self.held_out = HeldOut(config.keyframes.held_out_every)
+        self.frame = LocalFrame()
+        self.occupancy: OccupancyGrid | None = None  # from the first image or scan on
+
+    def set_config(self, config: Config) -> None:
+        """Use other thresholds for keyframes from now on."""
+        self.config = config
+        self.keyframes.set_config(config.keyframes)
+
+    def grid(self) -> OccupancyGrid:
+        """Return the occupancy grid. Raises RuntimeError if nothing was added yet."""
+        if self.occupancy is None:
+            raise RuntimeError('there is no keyframe yet: add an image first')
+        return self.occupancy
+
+    def keyframe_poses(self) -> NDArray[np.float64]:
+        """Return T_world_camera of the keyframes, (K, 4, 4)."""
+        return self.frame.globalize(self.keyframes.T_world_camera)
+
+    def is_new_viewpoint(self, T_world_camera: Pose) -> bool:
+        """Return whether `add` would keep an image at a pose."""
+        pose = self.frame.localize(check_pose(T_world_camera))
+        return self.keyframes.is_new_viewpoint(pose, self.held_out.T_world_camera)
+
+    def add(
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None,
+    ) -> int | None:  # fmt: skip
+        """Keep an image from a new viewpoint as a keyframe, or hold it out; return its id."""
+        check_posed_image(image, camera, depth)
+        T_world_camera = check_pose(T_world_camera)
+        if not self.is_new_viewpoint(T_world_camera):
+            return None
+        self.keyframes.check(camera)
+        grid = self._grow_to(T_world_camera[:3, 3])
+        pose = self.frame.localize(T_world_camera)
+        if len(self.keyframes) and self.held_out.due():
+            image_id = self.keyframes.new_id()
+            self.held_out.add(image, camera, pose, image_id)
+            return image_id
+        keyframe_id = self.keyframes.add(image, camera, pose, depth)
+        self.motion.add_keyframe(self.keyframes, self.random)
+        integration.integrate_depth(self.keyframes, -1, grid, self.random)
+        return keyframe_id
+
+    def integrate_depth(
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth,
+    ) -> None:  # fmt: skip
+        """Let an image with depth vote without keeping it."""
+        if depth is None:
+            raise ValueError('integrate_depth needs a depth image: use add for images without')
+        check_posed_image(image, camera, depth)
+        T_world_camera = check_pose(T_world_camera)
+        grid = self._grow_to(T_world_camera[:3, 3])
+        rays = image_rays(
+            image, camera, self.frame.localize(T_world_camera), depth, integration.DEPTH_RAYS,
+            self.random)
+        integration.integrate_static(rays, grid, self.keyframes.new_id())
+
+    def add_ranges(self, origins: ArrayLike, points: ArrayLike) -> int | None:
+        """Keep a scan of a range sensor and let it vote; return its id, None if it is empty."""
+        starts, ends = check_points(origins, points)
+        if not len(starts):
+            return None
+        grid = self._grow_to(starts[-1])
+        scan = point_rays(
+            self.frame.localize_points(starts), self.frame.localize_points(ends), self.random)
+        scan_id = self.keyframes.new_id()
+        self.ranges.add(scan, scan_id, self.random)
+        integration.integrate_scan(scan, grid, scan_id)
+        return scan_id
+
+    def correct_poses(self, corrections: Poses) -> None:
+        """Move everything by {id: T_new_old (4, 4)}, and let it vote again in a new grid."""
+        moves = {
+            key: self.frame.localize_motion(check_pose(T)) for key, T in corrections.items()}
+        if not (len(self.keyframes) or len(self.ranges)):
+            return
+        occupancy = pose_correction.empty_grid(self.grid(), self.keyframes, self.ranges, moves)
+        for part in (self.keyframes, self.ranges, self.motion, self.held_out):
+            part.correct_poses(moves)
+        pose_correction.integrate_all(self.keyframes, self.ranges, occupancy, self.random)
+        self.occupancy = occupancy
+
+    def restore(self, occupancy: OccupancyGrid) -> None:
+        """Continue with a saved occupancy grid, and in its frame."""
+        self.frame, self.occupancy = occupancy.frame, occupancy
+
+    def _grow_to(self, position: NDArray[np.float64]) -> OccupancyGrid:
+        """Return a grid that contains a sensor at a position (3,) [m]; ValueError if it cannot."""
+        occupancy, frame = self.occupancy, self.frame
+        if occupancy is None:
+            frame = LocalFrame.around(position, self.config.occupancy.voxel_size)
+            occupancy = OccupancyGrid(
+                self.config.occupancy, frame.localize_points(position), self.backend, frame)
+        occupancy.grow_to(frame.localize_points(position))
+        self.occupancy, self.frame = occupancy, frame
+        return occupancy
