@@ -1,11 +1,16 @@
-"""Draw how the simulated flat is mapped: the occupancy map beside rendered and real views.
+"""Animate how the simulated flat is mapped: the occupancy map beside rendered and real views.
 
 Uses the library alone, without ROS. Images and training steps follow the time of the simulated
 drive, not the clock, so that the result does not depend on the speed of the machine.
 """
 import argparse
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# One thread adds in one order, so that every run gives the same result.
+os.environ['NUMBA_NUM_THREADS'] = '1'
 
 import cv2
 import numpy as np
@@ -13,34 +18,33 @@ from drawing import FAINT, INK, PAPER, Picture, write
 from numpy.typing import NDArray
 from PIL import Image
 
-from instant_nerf_ros.data.metrics import FREE, OCCUPIED, UNKNOWN, psnr
+from instant_nerf_ros.data.metrics import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf import Camera, Config, Mapper
 from instant_nerf_ros.nerf.products.grids import MapGrid
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.tour import Tour
 
-OUTPUT = Path(__file__).resolve().parents[1] / 'docs' / 'images' / 'mapping.gif'
+OUTPUT = Path(__file__).resolve().parents[1] / 'docs' / 'images' / 'mapping.webp'
 CAMERA = Camera(320, 240, 230.0, 230.0, 159.5, 119.5)
-FRAMES, FRAME_TIME, LAST_FRAME_TIME = 84, 100, 2500  # number, ms, ms
-IMAGES, STEPS = 4, 60  # added to the mapper, and training steps, before each frame
+FRAMES, FRAME_TIME, LAST_FRAME_TIME = 76, 100, 2000  # number, ms, ms
+IMAGES, STEPS_PER_IMAGE = 4, 15  # before each frame
 
-# Light gray, white and dark blue differ in brightness, and so do the path and the robot: also
-# people who do not see colors can tell them apart.
+# The colors differ in brightness too, so that color-blind people can tell them apart.
 CELL_COLORS = {UNKNOWN: (170, 176, 184), FREE: (255, 255, 255), OCCUPIED: (24, 36, 66)}
 PATH_COLOR, ROBOT_COLOR = (230, 120, 0), (0, 110, 200)
 LOW, SIZE = np.array([-3.8, -2.8]), np.array([7.6, 5.6])  # m, what is drawn of the map
 ZOOM = 3  # pixels per cell
-VIEW = 256, 192  # pixels
+VIEW = 288, 216  # pixels
 MARGIN, GAP, LINE, TEXT = 16, 12, 26, 16  # pixels
-COLORS = 128  # of the GIF
+QUALITY = 75  # of 100
 
 
 def main() -> None:
     """Write the animation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('output', nargs='?', type=Path, default=OUTPUT, help=f'file ({OUTPUT})')
-    frames = list(draw_frames())
-    save(parser.parse_args().output, frames)
+    output = parser.parse_args().output
+    save(output, list(draw_frames()))
 
 
 def draw_frames() -> Iterator[Picture]:
@@ -52,15 +56,19 @@ def draw_frames() -> Iterator[Picture]:
         T_world_camera = tour.T_world_camera(time)
         image, depth = flat.render(CAMERA, T_world_camera)
         mapper.add(image, CAMERA, T_world_camera, depth)
-        for _ in range(STEPS // IMAGES):
+        for _ in range(STEPS_PER_IMAGE):
             mapper.step()
         path.append(tour.T_world_base(time))
         if number % IMAGES == 0:
+            view = mapper.render(view_camera, T_world_camera)
+            background = (1 - view.opacity[..., None]) * CELL_COLORS[UNKNOWN]
+            rendered = np.clip(view.color + background, 0, 255).astype(np.uint8)
             real, _ = flat.render(view_camera, T_world_camera)
-            rendered = mapper.render(view_camera, T_world_camera).color
+            quality = mapper.psnr()
             yield draw_frame(mapper.map(), np.array(path), rendered, real, [
-                f'{time:.0f} s of driving', f'{mapper.keyframe_count} keyframes',
-                f'PSNR of this view {psnr(rendered, real):.0f} dB'])
+                f'{time:.0f} s of driving',
+                f'{mapper.keyframe_count} keyframes, {mapper.steps:,} training steps',
+                '' if math.isnan(quality) else f'PSNR of held-out images: {quality:.0f} dB'])
 
 
 def draw_frame(
@@ -78,7 +86,8 @@ def draw_frame(
     place(canvas, 'Camera image', real, left, MARGIN + LINE + VIEW[1] + GAP)
     baseline = MARGIN + LINE + plan.shape[0] + 34
     draw_legend(canvas, baseline)
-    write(canvas, '   '.join(figures), MARGIN, baseline + 36, TEXT, FAINT)
+    for number, figure in enumerate(figures):
+        write(canvas, figure, MARGIN, baseline + 40 + number * LINE, TEXT, FAINT)
     return canvas
 
 
@@ -124,19 +133,15 @@ def draw_legend(canvas: Picture, baseline: int) -> None:
         cv2.rectangle(canvas, *corners, FAINT, 1)
         left = 20 + write(canvas, text, left + 24, baseline, TEXT, INK)
     cv2.line(canvas, (left, middle), (left + 24, middle), PATH_COLOR, 2, cv2.LINE_AA)
-    write(canvas, 'path of the robot', left + 32, baseline, TEXT, INK)
+    write(canvas, 'robot path', left + 32, baseline, TEXT, INK)
 
 
 def save(path: Path, frames: list[Picture]) -> None:
-    """Write frames as an animated GIF with one palette, so that still areas do not flicker."""
-    sample = Image.fromarray(np.concatenate(frames[::8]))
-    palette = sample.quantize(COLORS, dither=Image.Dither.NONE)
-    images = [
-        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
-        for frame in frames]
+    """Write frames as an animated WebP, which is smaller than a GIF and has all colors."""
+    images = [Image.fromarray(frame) for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
     images[0].save(
-        path, save_all=True, append_images=images[1:], loop=0, optimize=True,
+        path, save_all=True, append_images=images[1:], loop=0, quality=QUALITY,
         duration=[FRAME_TIME] * (len(images) - 1) + [LAST_FRAME_TIME])
 
 

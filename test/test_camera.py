@@ -1,4 +1,4 @@
-"""Camera: every direction projects back to its pixel, by OpenCV's word."""
+"""Camera: directions of pixels, checked with the projection of OpenCV."""
 import dataclasses
 import math
 
@@ -22,13 +22,13 @@ def camera_of(model):
 
 
 @pytest.mark.parametrize('model', MODELS)
-def test_the_principal_point_looks_along_the_optical_axis(model):
+def test_the_principal_point_is_on_the_optical_axis(model):
     directions = camera_of(model).directions().reshape(48, 64, 3)
     np.testing.assert_allclose(directions[25, 30], [0, 0, 1], atol=1e-6)
 
 
 @pytest.mark.parametrize('model', MODELS)
-def test_directions_are_unit_and_x_grows_to_the_right_and_y_downwards(model):
+def test_directions_are_unit_vectors_with_x_to_the_right_and_y_down(model):
     directions = camera_of(model).directions()
     assert directions.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1, rtol=1e-6)
@@ -37,7 +37,7 @@ def test_directions_are_unit_and_x_grows_to_the_right_and_y_downwards(model):
     assert (np.diff(image_plane[..., 1], axis=0) > 0).all()
 
 
-def test_a_pinhole_is_its_formula():
+def test_directions_of_a_pinhole_camera_in_closed_form():
     column, row = 7, 41
     direction = PINHOLE.directions()[row * 64 + column].astype(float)
     np.testing.assert_allclose(
@@ -46,7 +46,7 @@ def test_a_pinhole_is_its_formula():
 
 @pytest.mark.parametrize('camera', [
     *map(camera_of, MODELS),
-    # The lens of the EuRoC MAV data set, one with strong barrel distortion, an Azure Kinect.
+    # The camera of the EuRoC MAV data set, one with strong barrel distortion, an Azure Kinect.
     Camera(752, 480, 458.6, 457.3, 367.2, 248.4, 'plumb_bob',
            (-0.28340811, 0.07395907, 0.00019359, 1.76187e-05)),
     Camera(640, 480, 380.0, 380.0, 320.0, 240.0, 'plumb_bob', (-0.3, 0.09, 0.0, 0.0, -0.01)),
@@ -64,7 +64,7 @@ def test_directions_project_back_to_their_pixels(camera):
     np.testing.assert_allclose(pixels[:, 0], expected, atol=0.01)
 
 
-def test_plumb_bob_takes_four_coefficients_as_five_with_a_zero():
+def test_plumb_bob_with_four_coefficients_has_zero_for_the_fifth():
     four = dataclasses.replace(
         PINHOLE, distortion_model='plumb_bob', distortion=(-0.2, 0.06, 0.002, -0.001))
     five = dataclasses.replace(four, distortion=(*four.distortion, 0.0))
@@ -72,7 +72,7 @@ def test_plumb_bob_takes_four_coefficients_as_five_with_a_zero():
 
 
 @pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial'])
-def test_zero_coefficients_are_a_pinhole(model):
+def test_zero_coefficients_are_a_pinhole_camera(model):
     zeros = (0.0,) * len(MODELS[model])
     camera = dataclasses.replace(PINHOLE, distortion_model=model, distortion=zeros)
     np.testing.assert_allclose(camera.directions(), PINHOLE.directions(), atol=1e-6)
@@ -86,11 +86,11 @@ def test_equidistant_without_coefficients_has_angles_proportional_to_the_radius(
 
 
 @pytest.mark.parametrize('width, height', [(32, 24), (128, 96), (64, 96)])
-def test_scaled_keeps_the_edges_of_the_view(width, height):
+def test_scaled_keeps_the_field_of_view(width, height):
     scaled = PINHOLE.scaled(width, height)
 
     def edges(camera):
-        # The image reaches from half a pixel before the first centre to half behind the last.
+        # The image extends half a pixel beyond the centers of its first and last pixels.
         return [(-0.5 - camera.cx) / camera.fx, (camera.width - 0.5 - camera.cx) / camera.fx,
                 (-0.5 - camera.cy) / camera.fy, (camera.height - 0.5 - camera.cy) / camera.fy]
 
@@ -98,14 +98,14 @@ def test_scaled_keeps_the_edges_of_the_view(width, height):
     np.testing.assert_allclose(edges(scaled), edges(PINHOLE), rtol=1e-12)
 
 
-def test_scaling_back_is_the_same_camera():
+def test_scaling_back_gives_the_same_camera():
     camera = camera_of('plumb_bob')
     again = camera.scaled(640, 480).scaled(64, 48)
     assert again.distortion == camera.distortion
     np.testing.assert_allclose(again.directions(), camera.directions(), atol=1e-6)
 
 
-def test_equal_cameras_are_one_key_and_directions_cannot_be_spoilt():
+def test_equal_cameras_have_equal_hashes_and_directions_are_read_only():
     assert hash(PINHOLE) == hash(dataclasses.replace(PINHOLE))
     with pytest.raises(ValueError, match='read-only'):
         PINHOLE.directions()[0] = 0
@@ -123,6 +123,6 @@ def test_equal_cameras_are_one_key_and_directions_cannot_be_spoilt():
     ({'distortion_model': 'equidistant', 'distortion': (0.1, 0.0, math.nan, 0.0)}, 'finite'),
     ({'distortion': (0.1,)}, 'none'),
 ])
-def test_what_no_camera_has_is_refused_with_a_reason(change, message):
+def test_invalid_intrinsics_raise_an_error_with_the_reason(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(PINHOLE, **change)

@@ -1,4 +1,4 @@
-"""Composite: closed forms of light in a medium. What whole lessons make of it: test_lesson."""
+"""Volume rendering: closed forms of absorption. The backends are compared in test_train_step."""
 import functools
 import math
 
@@ -6,20 +6,26 @@ import pytest
 import torch
 from randomness import floats, generator
 
-from instant_nerf_ros.nerf.backends import reference
 from instant_nerf_ros.nerf.field.composite import composite, median_distances, visible
 from instant_nerf_ros.nerf.field.samples import Samples
 
 close = functools.partial(torch.testing.assert_close, rtol=1e-4, atol=1e-6)
 
 
-@pytest.fixture
-def backend():
-    return reference
-
-
 def tensor(*values):
     return torch.tensor(values, dtype=torch.float32)
+
+
+def intervals(t_starts, t_ends, offsets):
+    """Return Samples at intervals of rays."""
+    rays = torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff())
+    return Samples(offsets, rays, t_starts, t_ends, torch.zeros(len(t_starts), 3))
+
+
+def render(densities, colors, t_starts, t_ends, offsets):
+    """Return colors, distances, opacities and weights of samples on rays."""
+    pixels = composite(densities, colors, intervals(t_starts, t_ends, offsets))
+    return pixels.colors, pixels.distances, pixels.opacities, pixels.weights
 
 
 def random_rays(random, counts, thickness):
@@ -34,10 +40,10 @@ def random_rays(random, counts, thickness):
         edges[1::2].contiguous()), offsets
 
 
-def test_half_of_the_light_and_half_of_the_rest(backend):
-    # The example of the documentation: ln 2 per metre, two samples of a metre.
+def test_two_samples_that_each_absorb_half_of_the_light():
+    # The example of the documentation: ln 2 per metre, two samples of one metre.
     colors = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]])
-    color, distance, opacity, weights = backend.composite(
+    color, distance, opacity, weights = render(
         tensor(math.log(2), math.log(2)), colors, tensor(3, 4), tensor(4, 5),
         torch.tensor([0, 2]))  # fmt: skip
     close(weights, tensor(0.5, 0.25))
@@ -47,46 +53,44 @@ def test_half_of_the_light_and_half_of_the_rest(backend):
 
 
 @pytest.mark.parametrize('samples', [1, 7, 100])
-def test_a_homogeneous_medium_absorbs_after_beer_and_lambert(backend, samples):
+def test_a_homogeneous_medium_follows_the_beer_lambert_law(samples):
     edges = torch.linspace(1, 3, samples + 1)
     colors = torch.tensor([0.2, 0.4, 0.6]).repeat(samples, 1)
-    color, _, opacity, _ = backend.composite(
+    color, _, opacity, _ = render(
         torch.full((samples,), 0.7), colors, edges[:-1].contiguous(), edges[1:].contiguous(),
         torch.tensor([0, samples]))  # fmt: skip
     close(opacity, tensor(1 - math.exp(-0.7 * 2)))
     close(color[0], (1 - math.exp(-0.7 * 2)) * colors[0])
 
 
-def test_lengths_and_densities_scale_against_each_other(backend):
+def test_other_units_of_length_give_the_same_weights():
     densities, colors, t_starts, t_ends, offsets = random_rays(generator(), [5, 9, 3], 0.3)
-    metres = backend.composite(densities, colors, t_starts, t_ends, offsets)
-    feet = backend.composite(densities / 3.28, colors, t_starts * 3.28, t_ends * 3.28, offsets)
+    metres = render(densities, colors, t_starts, t_ends, offsets)
+    feet = render(densities / 3.28, colors, t_starts * 3.28, t_ends * 3.28, offsets)
     close(feet[3], metres[3])
     close(feet[1], metres[1] * 3.28)
 
 
-def test_rays_do_not_see_each_other_and_may_be_empty(backend):
+def test_rays_are_independent_and_may_be_empty():
     random = generator()
     counts = [0, 4, 0, 0, 7, 1, 0]
     batch = random_rays(random, counts, 0.5)
-    run_concurrently = backend.composite(*batch)
+    together = render(*batch)
     for ray, (a, b) in enumerate(zip(batch[4][:-1], batch[4][1:])):
-        alone = backend.composite(*(part[a:b].contiguous() for part in batch[:4]),
-                                  torch.tensor([0, b - a]))
-        for actual, expected in zip(run_concurrently[:3], alone[:3]):
+        alone = render(*(part[a:b].contiguous() for part in batch[:4]), torch.tensor([0, b - a]))
+        for actual, expected in zip(together[:3], alone[:3]):
             close(actual[ray], expected[0])
-        close(run_concurrently[3][a:b], alone[3])
+        close(together[3][a:b], alone[3])
         if a == b:
-            assert not any(part[ray].any() for part in run_concurrently[:3])
-    nothing = backend.composite(
+            assert not any(part[ray].any() for part in together[:3])
+    nothing = render(
         torch.empty(0), torch.empty(0, 3), torch.empty(0), torch.empty(0), torch.zeros(3).long())
     assert nothing[0].shape == (2, 3) and not nothing[0].any() and not nothing[2].any()
 
 
-def test_weights_sum_to_opacity_and_average_the_colours(backend):
+def test_weights_sum_to_the_opacity_and_average_the_colors():
     densities, colors, t_starts, t_ends, offsets = random_rays(generator(), [8] * 50, 0.4)
-    color, distance, opacity, weights = backend.composite(
-        densities, colors, t_starts, t_ends, offsets)
+    color, distance, opacity, weights = render(densities, colors, t_starts, t_ends, offsets)
     assert (weights >= 0).all() and (opacity <= 1 + 1e-6).all()
     by_ray = weights.reshape(50, 8)
     close(by_ray.sum(-1), opacity)
@@ -94,12 +98,12 @@ def test_weights_sum_to_opacity_and_average_the_colours(backend):
     close((by_ray * ((t_starts + t_ends) / 2).reshape(50, 8)).sum(-1), distance)
 
 
-def test_one_wall_hides_all_behind_it_and_nothing_before_it(backend):
+def test_a_wall_occludes_all_samples_behind_it_on_its_own_ray():
     densities = tensor(0, 0, 1e30, 1e30, 5, 0)
     colors = floats(generator().random((6, 3)))
     t_starts = torch.arange(6.0)
-    # A second ray of thin fog must not feel the wall of the first.
-    color, distance, opacity, weights = backend.composite(
+    # The wall must not affect the second ray, of thin fog.
+    color, distance, opacity, weights = render(
         torch.cat([densities, tensor(0.5)]), torch.cat([colors, colors[:1]]),
         torch.cat([t_starts, tensor(2)]), torch.cat([t_starts + 1, tensor(3)]),
         torch.tensor([0, 6, 7]))  # fmt: skip
@@ -109,39 +113,36 @@ def test_one_wall_hides_all_behind_it_and_nothing_before_it(backend):
     close(opacity, tensor(1, 1 - math.exp(-0.5)))
 
 
-def test_values_and_gradients_are_finite_for_all_densities(backend):
+def test_values_and_gradients_are_finite_for_all_densities():
     random = generator()
     _, colors, t_starts, t_ends, offsets = random_rays(random, [16] * 64, 1.0)
     densities = floats(10 ** random.uniform(-30, 30, 1024) * random.integers(0, 2, 1024))
     densities.requires_grad_()
     colors.requires_grad_()
-    results = backend.composite(densities, colors, t_starts, t_ends, offsets)
+    results = render(densities, colors, t_starts, t_ends, offsets)
     sum(result.sum() for result in results).backward()
     for result in (*results, densities.grad, colors.grad):
         assert result.isfinite().all()
     assert (results[2] <= 1 + 1e-5).all() and (results[3] >= 0).all()
 
 
-def test_the_reference_has_the_gradient_of_finite_differences():
+def test_gradients_are_finite_differences():
     batch = [part.double() for part in random_rays(generator(), [3, 0, 5], 0.3)[:4]]
     offsets = torch.tensor([0, 3, 3, 8])
     for part in batch[:2]:
         part.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda densities, colors: reference.composite(
-            densities, colors, *batch[2:], offsets), batch[:2])  # fmt: skip
+        lambda densities, colors: render(densities, colors, *batch[2:], offsets), batch[:2])
 
 
-def test_what_is_hidden_is_not_visible(backend):
-    samples = Samples(torch.tensor([0, 3]), torch.zeros(3, dtype=torch.int64),
-                      tensor(0, 1, 2), tensor(1, 2, 3), torch.zeros(3, 3))
-    assert visible(tensor(0.1, 100, 0.1), samples, backend).tolist() == [True, True, False]
+def test_occluded_samples_are_not_visible():
+    samples = intervals(tensor(0, 1, 2), tensor(1, 2, 3), torch.tensor([0, 3]))
+    assert visible(tensor(0.1, 100, 0.1), samples).tolist() == [True, True, False]
 
 
-def test_composite_names_what_the_backend_returns(backend):
-    samples = Samples(torch.tensor([0, 2]), torch.zeros(2, dtype=torch.int64),
-                      tensor(3, 4), tensor(4, 5), torch.zeros(2, 3))
-    pixels = composite(tensor(math.log(2), math.log(2)), torch.ones(2, 3), samples, backend)
+def test_the_fields_of_pixels():
+    samples = intervals(tensor(3, 4), tensor(4, 5), torch.tensor([0, 2]))
+    pixels = composite(tensor(math.log(2), math.log(2)), torch.ones(2, 3), samples)
     close(pixels.colors, torch.full((1, 3), 0.75))
     close(pixels.distances, tensor(2.875))
     close(pixels.opacities, tensor(0.75))
@@ -149,19 +150,19 @@ def test_composite_names_what_the_backend_returns(backend):
 
 
 @pytest.mark.parametrize('weights, expected', [
-    ((1.0, 0.0, 0.0), 1.5),  # half-way through the only sample with light
+    ((1.0, 0.0, 0.0), 1.5),  # in the middle of the only sample with a weight
     ((0.0, 0.0, 1.0), 7.0),
-    ((0.25, 0.5, 0.25), 4.0),  # half of the second sample brings it from 1/4 to 1/2
-    ((0.5, 0.5, 0.0), 2.0),  # at the end of the first
+    ((0.25, 0.5, 0.25), 4.0),  # half of the second sample raises the sum from 1/4 to 1/2
+    ((0.5, 0.5, 0.0), 2.0),  # at the end of the first sample
     ((0.0, 0.625, 0.0), 4.6),
-    ((0.25, 0.125, 0.125), 8.0),  # only just
-    ((0.2, 0.2, 0.09), 0.0),  # never
+    ((0.25, 0.125, 0.125), 8.0),  # at the end of the last sample
+    ((0.2, 0.2, 0.09), 0.0),  # less than half is absorbed
     ((0.0, 0.0, 0.0), 0.0),
 ])
-def test_the_median_is_where_half_of_the_light_is_gone(backend, weights, expected):
-    # Samples from 1 to 2, from 3 to 5, from 6 to 8; other rays before and behind.
+def test_the_median_is_where_half_of_the_light_is_absorbed(weights, expected):
+    # Samples from 1 to 2, from 3 to 5 and from 6 to 8; there are other rays before and after.
     samples = Samples(
         torch.tensor([0, 0, 1, 4, 5]), torch.tensor([1, 2, 2, 2, 3]),
         tensor(1, 1, 3, 6, 1), tensor(2, 2, 5, 8, 2), torch.zeros(5, 3))
-    found = median_distances(tensor(0.75, *weights, 0.9), samples, backend)
-    close(found, tensor(0, 1 + 0.5 / 0.75, expected, 1 + 0.5 / 0.9))
+    medians = median_distances(tensor(0.75, *weights, 0.9), samples)
+    close(medians, tensor(0, 1 + 0.5 / 0.75, expected, 1 + 0.5 / 0.9))

@@ -395,3 +395,30 @@ def test_a_step_without_memory_is_taken_again_and_smaller(error, monkeypatch):
     assert np.isfinite(mapper.step()['loss']) and mapper.steps == 1
     (rays, budget), (fewer, less) = steps
     assert fewer == rays // 2 and less == budget // 2
+
+
+def test_a_wrong_first_pose_is_dropped_when_the_next_one_is_far_from_it(caplog):
+    far = ROUND[1].copy()
+    far[:3, 3] += 1e6
+    mapper = Mapper(TINY)
+    mapper.add(IMAGE, CAMERA, far, DEPTH)
+    mapper.step()
+    add_views(mapper, ROUND[:3])
+    assert mapper.keyframe_count == 3 and 'it is dropped' in caplog.text
+    assert np.abs(mapper.points()[0]).max() < 10
+    assert np.isfinite(mapper.step()['loss'])
+    with pytest.raises(ValueError, match='is the pose right'):  # two that agree are right
+        mapper.add(IMAGE, CAMERA, far, DEPTH)
+    assert mapper.keyframe_count == 3
+
+
+@pytest.mark.parametrize('distance', [1e19, np.inf, np.nan])
+def test_a_pose_beyond_the_earth_changes_nothing(distance):
+    far = ROUND[1].copy()
+    far[0, 3] = distance
+    mapper = Mapper(TINY)
+    with pytest.raises(ValueError, match='metres|finite'):
+        mapper.add(IMAGE, CAMERA, far, DEPTH)
+    assert mapper.occupancy is None and not mapper.keyframe_count
+    add_views(mapper, ROUND[:1])
+    assert mapper.keyframe_count == 1

@@ -75,7 +75,8 @@ def test_the_depth_of_a_slanted_plane(axis, sign, camera):
                       for direction in (-sign, sign))
     own = pose(yaw=0.02)
     depth = estimate_plane(own, earlier, later, camera)
-    truth = render_plane(own, dataclasses.replace(camera, distortion_model='none', distortion=()))[1]
+    pinhole = dataclasses.replace(camera, distortion_model='none', distortion=())
+    truth = render_plane(own, pinhole)[1]
     known = np.isfinite(depth)
     error = abs(depth - truth)[known]
     assert known.mean() > 0.5
@@ -202,7 +203,7 @@ def test_costs_are_those_of_the_reference(before):
 def test_the_cost_of_the_right_plane_is_zero():
     image = np.random.default_rng(0).uniform(0, 100, (12, 16)).astype(np.float32)
     other = np.roll(image, -3, axis=1)  # a shift of 2 pixels times an inverse depth of 1.5
-    costs = reference_stereo.plane_costs(
+    costs = cpu_stereo.plane_costs(
         image, other[None], np.eye(3, dtype=np.float32)[None],
         np.array([[-2, 0, 0]], np.float32), np.array([0.5, 1.0, 1.5], np.float32), 1)
     assert (costs[:, 3:, 2] == 0).all() and costs[:, 3:, 0].mean() > 10

@@ -1,4 +1,4 @@
-"""Schedule: steps of one size, a learning rate that settles, and rest when the loss is flat."""
+"""Schedule: the size of steps, the learning rate, and convergence when the loss is flat."""
 import types
 
 import pytest
@@ -11,12 +11,12 @@ BUDGET = 16384
 
 
 def run(plan, steps, loss):
-    """Take steps whose rays have eight samples each; loss(step) is what they lose."""
+    """Take steps whose rays have eight samples each; loss(step) is their loss."""
     for step in range(steps):
         plan.step_done(plan.rays, 8 * plan.rays, loss(step), BUDGET)
 
 
-def test_rays_follow_from_the_budget_of_samples_within_a_few_steps():
+def test_the_number_of_rays_adapts_to_the_budget_within_a_few_steps():
     plan = Schedule()
     run(plan, 10, lambda step: 1.0)
     assert plan.rays == BUDGET / 8 and plan.stride == 1

@@ -1,4 +1,4 @@
-"""Pages: memory follows what is written, also when it is copied."""
+"""Sparse memory: only written pages take memory, also after a copy."""
 import os
 
 import numpy as np
@@ -17,7 +17,7 @@ def resident():
 
 def test_a_few_columns_of_a_large_grid_take_little_memory():
     grid = sparse_memory.zeros((10, 10, 256), np.dtype('f4'))
-    sparse_memory.copy_used(grid, grid.clone())  # torch loads what it needs
+    sparse_memory.copy_used(grid, grid.clone())  # so that torch has loaded its libraries
     before = resident()
     grid = sparse_memory.zeros(SHAPE, np.dtype('u1'))
     columns = np.random.default_rng(0).choice(SHAPE[0] * SHAPE[1], 500, replace=False)
@@ -30,11 +30,11 @@ def test_a_few_columns_of_a_large_grid_take_little_memory():
     assert int((grown != 0).sum()) == 500 * SHAPE[2]
 
 
-def test_all_kinds_of_grids_begin_with_zeros_and_can_be_written():
+def test_grids_of_all_types_are_zero_and_writable():
     for shape, kind in (((3, 4, 5), 'f4'), ((3, 4, 5, 3), 'u1'), ((0, 4, 5), 'u1')):
         grid = sparse_memory.zeros(shape, np.dtype(kind))
         assert tuple(grid.shape) == shape and not grid.any()
         grid += 1
-        twin = torch.zeros_like(grid)
-        sparse_memory.copy_used(grid, twin)
-        assert torch.equal(twin, grid)
+        copy = torch.zeros_like(grid)
+        sparse_memory.copy_used(grid, copy)
+        assert torch.equal(copy, grid)

@@ -1,6 +1,7 @@
 """Measurements: what the sensors have measured, and their votes in the occupancy grid."""
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
+
+logger = logging.getLogger('instant_nerf_ros')
 
 
 class Measurements:
@@ -128,6 +131,17 @@ class Measurements:
             frame = LocalFrame.around(position, self.config.occupancy.voxel_size)
             occupancy = OccupancyGrid(
                 self.config.occupancy, frame.localize_points(position), self.backend, frame)
-        occupancy.grow_to(frame.localize_points(position))
+        try:
+            occupancy.grow_to(frame.localize_points(position))
+        except ValueError:
+            if len(self.keyframes) != 1 or len(self.ranges):
+                raise
+            # One of the first two poses is wrong. If it is this one, the next one starts again.
+            logger.warning(
+                'the first image, at %s m, is too far from the next one, at %s m: it is dropped',
+                *(np.round(p, 1).tolist() for p in (self.keyframe_poses()[0, :3, 3], position)))
+            self.keyframes.clear()
+            self.occupancy = None
+            return self._grow_to(position)
         self.occupancy, self.frame = occupancy, frame
         return occupancy

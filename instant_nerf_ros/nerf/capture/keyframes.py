@@ -11,8 +11,9 @@ from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.error_map import ErrorMap
 from instant_nerf_ros.nerf.capture.exposure import Exposure
 from instant_nerf_ros.nerf.capture.selection import is_far, most_redundant
+from instant_nerf_ros.nerf.capture.validation import to_millimetres
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.constants import MILLIMETRE, SAMPLING_PRIOR
+from instant_nerf_ros.nerf.constants import SAMPLING_PRIOR
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.capture.rays import RaySources
@@ -93,7 +94,7 @@ class Keyframes:
         while (first := self._free(count)) is None:
             self._remove(most_redundant(self.T_world_camera))
         self.colors[first : first + count] = image.reshape(-1, 3)
-        self.depths[first : first + count] = 0 if depth is None else _millimetres(depth).ravel()
+        self.depths[first : first + count] = 0 if depth is None else to_millimetres(depth).ravel()
         if camera not in self.cameras:
             self.cameras[camera] = len(self.directions)
             self.directions = np.concatenate([self.directions, camera.directions()])
@@ -192,6 +193,11 @@ class Keyframes:
             place = self.first[k] + self.pixels[k]
         return place if len(self.depths) - place >= count else None
 
+    def clear(self) -> None:
+        """Remove all keyframes."""
+        while len(self):
+            self._remove(0)
+
     def _remove(self, k: int) -> None:
         for name in (
                 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'ray_counts',
@@ -199,12 +205,3 @@ class Keyframes:
             setattr(self, name, np.delete(getattr(self, name), k, axis=0))
         self.error_map.remove(k)
         self.exposure.remove(k)
-
-
-def _millimetres(depth: Depth) -> NDArray[np.uint16]:
-    """Return depths in metres as millimetres; invalid ones become 0."""
-    # In place: new memory costs more time than the arithmetic.
-    scaled = np.asarray(depth, dtype=np.float32) / np.float32(MILLIMETRE)
-    scaled[~((scaled >= 1) & (scaled < 65535))] = 0  # NaN, too
-    scaled += 0.5
-    return scaled.astype(np.uint16)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,11 +19,10 @@ from instant_nerf_ros.nerf.occupancy.sparse_memory import copy_used, zeros
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
-DECAY = 0.9  # of the stored density, at each update
+DECAY = 0.9  # of the density, at each update
 GRIDS = 'density', 'density_state', 'hits', 'misses', 'last_keyframe', 'colors'
 KEYFRAME_TAGS = 255  # keyframes that last_keyframe distinguishes; 0 is none
 NEIGHBORHOOD = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbors
-
 Window = tuple[slice, slice, slice]
 
 
@@ -90,14 +89,15 @@ class OccupancyGrid:
 
         Raises ValueError if that takes more than MAX_VOXELS; nothing has changed then.
         """
+        place = np.round(self.frame.origin + position, 2)  # world, for messages
         index = np.floor((position - self.corner) / self.voxel_size)
         below, above = lattice.growth(index, self.shape)
         shape = below + self.shape + above
         voxels = np.prod(shape.astype(float))
         if voxels > MAX_VOXELS:
             raise ValueError(
-                f'a camera at {np.round(position, 2)} m would need {voxels:.2g} voxels, more than '
-                f"{MAX_VOXELS:.2g}: is the pose right? Else enlarge 'occupancy.voxel_size'")
+                f'a camera at {place} m would need {voxels:.2g} voxels, more than {MAX_VOXELS:.2g}: '
+                "is the pose right? Else enlarge 'occupancy.voxel_size'")
         if not (below.any() or above.any()):
             return
         kept = tuple(slice(low, low + size) for low, size in zip(below, self.shape))
@@ -108,7 +108,7 @@ class OccupancyGrid:
                 grown[name] = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
             except torch.cuda.OutOfMemoryError as error:
                 raise ValueError(
-                    f'a camera at {np.round(position, 2)} m needs {voxels:.2g} voxels, for which '
+                    f'a camera at {place} m needs {voxels:.2g} voxels, for which '
                     "the GPU has no memory: enlarge 'occupancy.voxel_size'") from error
             copy_used(grid, grown[name][kept])
         self._place(self.first - below, shape)
@@ -143,7 +143,7 @@ class OccupancyGrid:
         distances (R,) [m] to their ends, 0 if unknown; clear_distances (R,) [m] along which they
         crossed nothing; measured: by a sensor, not rendered.
         """
-        if not len(distances):
+        if not len(rays):
             return
         farthest = torch.maximum(distances, clear_distances)
         known = (farthest > 0)[:, None]
@@ -178,13 +178,13 @@ class OccupancyGrid:
         """Return OCCUPIED, FREE or UNKNOWN for a window of voxels."""
         return self.backend.states(self.hits[window], self.misses[window]).cpu().numpy()
 
-    def contents(self) -> dict[str, NDArray[np.generic]]:
+    def contents(self) -> dict[str, NDArray[Any]]:
         """Return the box of the votes and copies of all grids, by name."""
         return {name: getattr(self, name).cpu().numpy() for name in ('low', 'high', *GRIDS)}
 
     def restore(
         self, first: NDArray[np.int64], shape: NDArray[np.int64], inside: Window,
-        contents: Mapping[str, NDArray[np.generic]],
+        contents: Mapping[str, NDArray[Any]],
     ) -> None:  # fmt: skip
         """Replace all content: the first voxel, the shape, and the grids in a window of it.
 

@@ -23,8 +23,8 @@ def sharpness(image: NDArray[np.uint8]) -> float:
     green = np.ascontiguousarray(image[..., 1])
     height, width = green.shape
     if width > WIDTH:
-        green = cv2.resize(
-            green, (WIDTH, max(1, height * WIDTH // width)), interpolation=cv2.INTER_AREA)
+        size = WIDTH, max(1, height * WIDTH // width)
+        green = np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8)
     return float(cv2.meanStdDev(cv2.Laplacian(green, cv2.CV_32F))[1][0, 0] ** 2)
 
 

@@ -117,9 +117,9 @@ class KeyframeFeeder:
         if posed.depth is None or 0 <= elapsed_ns < STATIC_PERIOD_NS:
             return
         decoded = posed.source.decode(posed)
-        if decoded is None or decoded[1] is None:
+        image, depth = decoded or (None, None)
+        if image is None or depth is None:
             return
-        image, depth = decoded
         mapper.integrate_depth(image, posed.camera, self._corrected_pose(posed), depth)
         self.map_stamp_ns = posed.stamp_ns
         self._integrated_ns[posed.source] = posed.stamp_ns

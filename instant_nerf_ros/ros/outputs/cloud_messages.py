@@ -4,6 +4,9 @@ Optional message packages are imported by the functions that need them.
 """
 from typing import TYPE_CHECKING
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sensor_msgs.msg import PointCloud2, PointField
@@ -51,14 +54,14 @@ def distances_message(
 
 def _cloud(points: NDArray[np.void], stamp_ns: int, frame_id: str) -> PointCloud2:
     """Return a point cloud of a structured array; all its fields are declared FLOAT32."""
-    fields = points.dtype.fields
+    fields: Mapping[str, Any] = points.dtype.fields or {}
     return PointCloud2(
         header=header_message(stamp_ns, frame_id),
         height=1,
         width=len(points),
         fields=[
-            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
-            for name, (_, offset) in fields.items()
+            PointField(name=name, offset=field[1], datatype=PointField.FLOAT32, count=1)
+            for name, field in fields.items()
         ],
         is_bigendian=False,
         point_step=points.itemsize,

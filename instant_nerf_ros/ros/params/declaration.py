@@ -3,16 +3,19 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from instant_nerf_ros.nerf.settings import flatten, replace
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 RCLPY_PARAMETERS = ('use_sim_time', 'start_type_description_service')  # rclpy declares them
 
-AnyConfig = TypeVar('AnyConfig')
+AnyConfig = TypeVar('AnyConfig', bound='DataclassInstance')
 
 
 def take_overrides(node: Node) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import rclpy
@@ -34,7 +34,10 @@ FIRST_STAMP = 1_000_000_000  # ns
 CLOCK_PERIOD = 0.02  # s
 SETTLE_TIME = 0.5  # s, for the discovery of further subscriptions, and for the last messages
 
-PlaybackConfig = TypeVar('PlaybackConfig')
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+PlaybackConfig = TypeVar('PlaybackConfig', bound='DataclassInstance')
 
 
 class StoppedError(Exception):

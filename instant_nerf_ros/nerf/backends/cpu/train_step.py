@@ -1,4 +1,5 @@
 """Whole training steps and whole views of the CPU backend."""
+import dataclasses
 from typing import cast
 
 import numpy as np
@@ -75,9 +76,7 @@ def render_rays(
 
 def weights(terms: LossConfig) -> Loss:
     """Return the Loss of a LossConfig for the kernels."""
-    return Loss(*map(np.float32, (
-        terms.huber_delta, terms.distortion_weight, terms.opacity_weight, terms.depth_weight,
-        terms.free_space_weight)))
+    return Loss(*map(np.float32, dataclasses.astuple(terms)))
 
 
 def _space(

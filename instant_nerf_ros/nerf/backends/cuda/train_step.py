@@ -6,6 +6,7 @@ is launched, so that the GPU always has work.
 """
 from __future__ import annotations
 
+import dataclasses
 from typing import cast
 
 import torch
@@ -52,12 +53,10 @@ def train_step(
     weights = color.hidden1, color.hidden2, color.output
     networks.evaluate_color[(resident(4),)](
         *inputs, *weights, *counted, buffers.samples, **widths, BLOCK=COLORED)
-    loss = config.loss
     pixels.loss_and_gradients[(triton.cdiv(len(rays), TRACED),)](
         rays.pixels, background, rays.surfaces, len(rays), buffers.samples, buffers.links, ends,
         colors, distances, opacities, buffers.gradients, buffers.terms, buffers.measured,
-        loss.huber_delta, loss.distortion_weight, loss.opacity_weight, loss.depth_weight,
-        loss.free_space_weight, config.sampling.surface_band, GAIN, TRACED)
+        *dataclasses.astuple(config.loss), config.sampling.surface_band, GAIN, TRACED)
     buffers.report.send(buffers.numbers)
     networks.color_backward[(resident(2),)](
         *inputs, *weights, buffers.gradients, *counted,

@@ -1,20 +1,22 @@
 """Numba kernels that make pixels of samples, compare them, and take the difference back."""
+import dataclasses
 from collections import namedtuple
 
 import numpy as np
 
 from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
+from instant_nerf_ros.nerf.config import LossConfig
 
-COLOR, DISTORTION, OPACITY, DEPTH, FREE_SPACE, VISIBLE_SAMPLES = range(6)  # columns of counts
-COUNTS = 6  # terms of the loss, in the order of constants.LOSS_TERMS, and visible samples
+COLOR, DISTORTION, OPACITY, DEPTH, FREE_SPACE = range(len(constants.LOSS_TERMS))
+VISIBLE_SAMPLES = len(constants.LOSS_TERMS)
+COUNTS = VISIBLE_SAMPLES + 1  # terms of the loss, in the order of constants.LOSS_TERMS, and visible samples
 MIN_OPACITY = np.float32(constants.MIN_OPACITY)
 
 # What the rays should show: pixels (R, 3) in [0, 1], negative without colour; background (R, 3).
 Targets = namedtuple('Targets', 'pixels background')
 # Weights of the loss, see loss.terms.
-Loss = namedtuple('Loss', [
-    'huber_delta', 'distortion_weight', 'opacity_weight', 'depth_weight', 'free_space_weight'])
+Loss = namedtuple('Loss', [field.name for field in dataclasses.fields(LossConfig)])
 # What the rays show, (R, ...): colours, distances, opacities, median distances.
 Rendered = namedtuple('Rendered', 'colors distances opacities medians')
 
