@@ -1,12 +1,13 @@
 # instant_nerf_ros on a machine without ROS: everything is in .venv.
 #
-#   make setup    a Python environment with ROS 2; PYTHON=python3.12 chooses the interpreter
-#   make demo     map the simulated flat; DATA=path maps recorded frames or a rosbag2,
-#                 DEPTH=no leaves out depth images
-#   make test     style and tests
-#   make bench    figures of speed and quality
-#   make docs     the documentation as HTML, in build/docs; wants Python 3.11 or newer
-#   make clean    remove all that these made
+#   make setup      a Python environment with ROS 2; PYTHON=python3.12 chooses the interpreter
+#   make demo       map the simulated flat; DATA=path maps recorded frames or a rosbag2,
+#                   DEPTH=no leaves out depth images
+#   make animation  docs/images/mapping.webp: the flat as it is mapped, in two minutes
+#   make test       style and tests
+#   make bench      figures of speed and quality
+#   make docs       the documentation as HTML, in build/docs; wants Python 3.11 or newer
+#   make clean      remove all that these made
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
@@ -21,7 +22,7 @@ export AMENT_PREFIX_PATH := $(VENV)
 export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: setup demo test bench docs clean
+.PHONY: setup demo animation test bench docs clean
 
 setup: $(READY)
 
@@ -33,6 +34,9 @@ $(READY): requirements.txt constraints.txt setup.py $(UNDERLAY)
 
 demo: $(READY)
 	'$(VENV)/bin/python' examples/demo.py $(if $(DATA),--data '$(DATA)') $(if $(filter no,$(DEPTH)),--no-depth)
+
+animation: $(READY)
+	'$(VENV)/bin/python' examples/animation.py
 
 # A PyTorch for CUDA brings its own. Without one, its interpreter runs the kernels of the GPU.
 TRITON := triton==3.9.0

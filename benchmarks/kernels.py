@@ -34,7 +34,7 @@ def measure(mapper: Mapper) -> Table:
     """Return the table of a mapper that is warm."""
     config, geometry, trainer = mapper.config, mapper.field.geometry, mapper.trainer
     batch, _ = mapper.backend.sample_rays(
-        mapper.keyframes, trainer.schedule.rays, mapper.random, 0.0)
+        mapper.keyframes, trainer.schedule.rays, np.random.default_rng(0), 0.0)
     jitter, background = torch.rand(len(batch)).numpy(), torch.rand(len(batch), 3).numpy()
     rays = Rays(*(x.numpy() for x in (batch.origins, batch.directions)), jitter,
                 batch.surfaces.numpy())

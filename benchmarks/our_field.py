@@ -27,7 +27,7 @@ def make_step(path: str) -> Callable[[], None]:
     mapper = load_rgbd().trained(STEPS, {'sampling.samples_per_step': SAMPLES})
     backend, config, schedule = mapper.backend, mapper.config, mapper.trainer.schedule
     batch, _ = backend.sample_rays(
-        mapper.keyframes, schedule.rays, mapper.random, config.sampling.error_share)
+        mapper.keyframes, schedule.rays, np.random.default_rng(0), config.sampling.error_share)
     jitter, background = torch.rand(len(batch)), torch.rand(len(batch), 3)
 
     def compute_gradients() -> StepResult:

@@ -24,7 +24,8 @@ class NodeProcess:
     def __init__(self, name, arguments):
         """Start the main function of a module of the package with arguments of ROS."""
         self._output = tempfile.NamedTemporaryFile('w+')  # noqa: SIM115 - lives as long as this
-        self._process = forks.Process(target=_run, args=(name, arguments, self._output.name))
+        self._process = forks.Process(
+            target=_run, args=(name, arguments, self._output.name), daemon=True)
         self._process.start()
 
     def text(self):

@@ -1,18 +1,18 @@
-"""Columns: the kernels say what plain numpy says, of whatever voxels."""
+"""Columns: the kernels agree with NumPy for random voxels."""
 import numpy as np
 import pytest
 import torch
 from randomness import generator
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.backends.reference import columns
+from instant_nerf_ros.nerf.backends.reference import columns as reference_columns
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
-kernels = pytest.importorskip('instant_nerf_ros.nerf.backends.cpu.kernels.columns')
+cpu_columns = pytest.importorskip('instant_nerf_ros.nerf.backends.cpu.kernels.columns')
 
 
-def voxels(random, shape):
-    """Return states and votes that fit them, of columns that are much alike."""
+def random_voxels(random, shape):
+    """Return random states, and the votes that give them."""
     hits = random.integers(1, 9, shape) * (random.random(shape) < random.choice([0.02, 0.3]))
     misses = random.integers(0, 17 - hits) * (random.random(shape) < random.choice([0.6, 0.95]))
     hits, misses = hits.astype(np.uint8), misses.astype(np.uint8)
@@ -22,37 +22,37 @@ def voxels(random, shape):
 
 @pytest.mark.parametrize('climb', [0, 1, 3])
 @pytest.mark.parametrize('layers', [1, 2, 17])
-def test_kernels_survey_as_numpy_does(climb, layers):
+def test_survey_columns_is_that_of_the_reference(climb, layers):
     random = generator()
     for _ in range(5):
-        states, _, _ = voxels(random, (9, 7, layers))
-        for ours, theirs in zip(kernels.survey(states, climb),
-                                columns.survey(states, climb)):  # fmt: skip
-            np.testing.assert_array_equal(ours, theirs)
+        states, _, _ = random_voxels(random, (9, 7, layers))
+        for actual, expected in zip(cpu_columns.survey_columns(states, climb),
+                                    reference_columns.survey_columns(states, climb)):  # fmt: skip
+            np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize(('low', 'high'), [(1, 9), (0, 1), (-3, 4), (2, 40), (30, 40)])
-def test_kernels_judge_as_numpy_does(low, high):
+def test_classify_columns_is_that_of_the_reference(low, high):
     random = generator()
     found = set()
     for _ in range(20):
         shape = 9, 7, 17
-        states, hits, misses = voxels(random, shape)
+        states, hits, misses = random_voxels(random, shape)
         bases = random.integers(-2, 8, shape[:2])
-        (cells, shares), (others, other_shares) = (
-            module.judge(states, hits, misses, bases, low, high)
-            for module in (kernels, reference_columns))  # fmt: skip
-        np.testing.assert_array_equal(cells, others)
-        np.testing.assert_allclose(shares, other_shares, atol=1e-6)
+        (cells, shares), (expected_cells, expected_shares) = (
+            module.classify_columns(states, hits, misses, bases, low, high)
+            for module in (cpu_columns, reference_columns))  # fmt: skip
+        np.testing.assert_array_equal(cells, expected_cells)
+        np.testing.assert_allclose(shares, expected_shares, atol=1e-6)
         found |= set(np.unique(cells))
     assert UNKNOWN in found and (low == 30 or {FREE, OCCUPIED} <= found)
 
 
-def test_a_gap_above_the_floor_is_where_it_ends():
+def test_ground_ends_below_the_first_gap():
     states = np.full((1, 1, 9), FREE, np.int8)
     states[0, 0, [1, 2, 3, 6]] = OCCUPIED
-    for module in (kernels, reference_columns):
+    for module in (cpu_columns, reference_columns):
         for climb, top, ground in ((0, 2, False), (1, 3, True), (5, 3, True)):
-            areas, tops, grounds = module.survey(states, climb)
+            areas, tops, grounds = module.survey_columns(states, climb)
             assert (tops[0, 0], grounds[0, 0]) == (top, ground)
             assert areas.tolist() == [0, 0, 0, 1, 0, 0, 1, 0, 0]

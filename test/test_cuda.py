@@ -34,7 +34,7 @@ BUDGET = 4096
 
 @pytest.fixture(scope='module')
 def cuda():
-    return backends.select('cuda')
+    return backends.select('triton')
 
 
 @pytest.fixture(autouse=True)

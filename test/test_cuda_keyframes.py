@@ -21,7 +21,7 @@ CAMERAS = Camera(48, 36, 40.0, 41.0, 23.0, 18.0), Camera(31, 21, 30.0, 30.0, 15.
 
 @pytest.fixture(scope='module')
 def cuda():
-    return backends.select('cuda')
+    return backends.select('triton')
 
 
 def coded(camera, k):

@@ -15,7 +15,7 @@ SHAPE, VOXEL = (8, 10, 11), 0.5  # a number of voxels that is no multiple of fou
 
 @pytest.fixture(scope='module')
 def cuda():
-    return backends.select('cuda')
+    return backends.select('triton')
 
 
 def updated(backend, positions, densities, density, state, threshold=1.0):

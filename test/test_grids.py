@@ -1,4 +1,4 @@
-"""Grids: what leaves the voxels is in its place, and as Nav2 expects it."""
+"""Grids: voxels, map and points at the right positions, and as Nav2 expects them."""
 import numpy as np
 import pytest
 import torch
@@ -7,46 +7,51 @@ from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import grids
 
 BAND = MapConfig(min_height=0.1, max_height=1.5)
 
 
-def make(center=(0.0, 0.0, 1.0), voxel_size=0.05):
+def make_occupancy(center=(0.0, 0.0, 1.0), voxel_size=0.05):
     config = OccupancyConfig(voxel_size=voxel_size, length=4.0, width=3.0, height=5.0)
-    occupancy = Occupancy(config, center, backends.select('reference'))
-    # What is put in by hand may be anywhere.
+    occupancy = OccupancyGrid(config, center, backends.select('reference'))
+    # The tests set votes anywhere in the grid.
     occupancy.low = torch.from_numpy(occupancy.first.astype(float))
     occupancy.high = occupancy.low + torch.tensor(occupancy.shape)
     return occupancy
 
 
+def voxel_at(occupancy, *position):
+    """Return the index of the voxel at a position [m, world]."""
+    index = (np.array(position) - occupancy.corner) / occupancy.voxel_size
+    return tuple(np.floor(index + 1e-6).astype(int))
+
+
 def put(occupancy, state, *position, color=(0, 0, 0)):
-    """Give the voxel at a position (metres, world) a state."""
-    index = tuple(np.floor((np.array(position) - occupancy.corner) / occupancy.voxel_size + 1e-6)
-                  .astype(int))  # fmt: skip
+    """Set the state of the voxel at a position [m, world]."""
+    index = voxel_at(occupancy, *position)
     if state != UNKNOWN:
         (occupancy.hits if state == OCCUPIED else occupancy.misses)[index] = 100
     occupancy.colors[index] = torch.tensor(color, dtype=torch.uint8)
 
 
 def clear(occupancy, x, y, low=0.1, high=1.5):
-    """Make the column at a place free between two heights [m]."""
+    """Set the column at a position to free between two heights [m]."""
     for z in np.arange(low + 0.02, high, 0.05):
         put(occupancy, FREE, x, y, z)
 
 
 def cell_of(grid, x, y):
-    """Return the cell of a map at a place, as a user of nav_msgs/OccupancyGrid looks it up."""
+    """Return the cell of a map at a position, like a user of nav_msgs/OccupancyGrid."""
     column = int((x - grid.origin[0]) // grid.resolution)
     row = int((y - grid.origin[1]) // grid.resolution)
     return grid.cells[row, column]
 
 
 @pytest.mark.parametrize('center', [(0, 0, 1), (12.34, -7.89, 0.5)])
-def test_a_map_has_every_voxel_in_its_place(center):
-    occupancy = make(center)
+def test_a_map_has_every_voxel_at_its_position(center):
+    occupancy = make_occupancy(center)
     x, y, _ = center
     put(occupancy, OCCUPIED, x + 1.02, y - 0.52, 0.52)
     clear(occupancy, x + 0.22, y + 0.67)
@@ -59,7 +64,7 @@ def test_a_map_has_every_voxel_in_its_place(center):
 
 
 def test_row_zero_has_the_lowest_y_and_column_zero_the_lowest_x():
-    occupancy = make()
+    occupancy = make_occupancy()
     put(occupancy, OCCUPIED, -1.98, -1.48, 0.5)
     clear(occupancy, 1.98, -1.48)
     cells = grids.project(occupancy, BAND).cells
@@ -68,8 +73,8 @@ def test_row_zero_has_the_lowest_y_and_column_zero_the_lowest_x():
     assert (cells == UNKNOWN).sum() == cells.size - 2
 
 
-def test_one_occupied_voxel_outweighs_free_ones_and_those_the_unknown():
-    occupancy = make()
+def test_one_occupied_voxel_outweighs_free_ones_and_these_outweigh_unknown_ones():
+    occupancy = make_occupancy()
     for x in (0.02, 0.52):
         clear(occupancy, x, 0.02)
     put(occupancy, OCCUPIED, 0.02, 0.02, 0.8)
@@ -79,25 +84,26 @@ def test_one_occupied_voxel_outweighs_free_ones_and_those_the_unknown():
         OCCUPIED, FREE, OCCUPIED, UNKNOWN]  # fmt: skip
 
 
-def test_a_column_is_free_only_if_its_lower_half_is_seen_and_nothing_disputed():
-    occupancy = make()
+def test_a_column_is_free_only_if_its_lower_half_is_visible_and_nothing_is_disputed():
+    occupancy = make_occupancy()
     for x, low, high in ((0.02, 0.1, 1.5), (0.22, 0.5, 1.5), (0.42, 0.9, 1.5), (0.62, 0.1, 0.2),
                          (0.82, 0.1, 1.5), (1.02, 0.1, 1.5)):  # fmt: skip
         clear(occupancy, x, 0.02, low, high)
     for x, hits, misses in ((0.82, 1, 0), (1.02, 1, 100)):  # a voxel that a ray ended in
-        index = tuple(np.floor((np.array([x, 0.02, 0.6]) - occupancy.corner) / 0.05 + 1e-6)
-                      .astype(int))  # fmt: skip
+        index = voxel_at(occupancy, x, 0.02, 0.6)
         occupancy.hits[index], occupancy.misses[index] = hits, misses
     grid = grids.project(occupancy, BAND)
-    # All of it; from below the middle on; from above; too little; disputed; a hit long ago.
+    # Free in all layers; from below the middle on; only above the middle; in too few layers;
+    # disputed; with one old hit.
     assert [cell_of(grid, x, 0.02) for x in (0.02, 0.22, 0.42, 0.62, 0.82, 1.02)] == [
         FREE, FREE, UNKNOWN, UNKNOWN, UNKNOWN, FREE]  # fmt: skip
 
 
 @pytest.mark.parametrize('height', np.linspace(0.0, 1.7, 18))
-def test_the_band_holds_the_layers_whose_middle_is_in_it_wherever_the_camera_began(height):
-    # With voxels of 5 cm, the middles are multiples of 5 cm: 0.1 m is one, 1.5 m the first above.
-    occupancy = make((0.0, 0.0, height))
+def test_the_band_contains_the_layers_whose_middle_is_in_it_for_any_first_pose(height):
+    # With voxels of 5 cm, the middles are multiples of 5 cm. The band is from 0.1 m, inclusive, to
+    # 1.5 m, exclusive.
+    occupancy = make_occupancy((0.0, 0.0, height))
     for x, z in ((0.02, 0.05), (0.22, 0.1), (0.42, 1.45), (0.62, 1.5), (0.82, -0.4), (1.02, 1.7)):
         put(occupancy, OCCUPIED, x, 0.02, z)
     grid = grids.project(occupancy, BAND)
@@ -105,8 +111,8 @@ def test_the_band_holds_the_layers_whose_middle_is_in_it_wherever_the_camera_beg
         UNKNOWN, OCCUPIED, OCCUPIED, UNKNOWN, UNKNOWN, UNKNOWN]  # fmt: skip
 
 
-def test_a_band_beyond_the_grid_is_cut():
-    occupancy = make()
+def test_a_band_is_cropped_to_the_grid():
+    occupancy = make_occupancy()
     put(occupancy, OCCUPIED, 0.02, 0.02, 0.5)
     assert cell_of(grids.project(occupancy, MapConfig(-40.0, 40.0)), 0.02, 0.02) == OCCUPIED
     above = grids.project(occupancy, MapConfig(20.0, 30.0))
@@ -115,12 +121,12 @@ def test_a_band_beyond_the_grid_is_cut():
 
 @pytest.mark.parametrize('voxel_size', [0.05, 0.03, 0.1, 0.07])
 @pytest.mark.parametrize('center', [(0, 0, 1), (12.34, -7.89, 0.5), (-431.7, 998.3, 0.0)])
-def test_the_origin_is_a_multiple_of_the_resolution_as_nav2_computes_it(center, voxel_size):
-    occupancy = make(center, voxel_size)
-    occupancy.include(np.array(center) + [-5.0, 7.0, 0.0])
+def test_the_origin_is_a_multiple_of_the_resolution_in_float32_as_for_nav2(center, voxel_size):
+    occupancy = make_occupancy(center, voxel_size)
+    occupancy.grow_to(np.array(center) + [-5.0, 7.0, 0.0])
     grid = grids.project(occupancy, BAND)
     resolution = float(np.float32(voxel_size))
-    assert grid.resolution == resolution  # it survives the message's float32
+    assert grid.resolution == resolution  # the message has a float32
     for origin in grid.origin:
         remainder = abs(np.fmod(origin, resolution))
         assert min(remainder, resolution - remainder) < 1e-5
@@ -128,10 +134,10 @@ def test_the_origin_is_a_multiple_of_the_resolution_as_nav2_computes_it(center, 
 
 def test_a_floor_at_zero_fills_one_layer_of_voxels():
     random = np.random.default_rng(0)
-    occupancy = make()
+    occupancy = make_occupancy()
     count = 30000
     origin = torch.tensor([0.01, 0.02, 1.0])
-    # Ends on the floor, measured with 2 cm of error at most.
+    # Ends of rays on the floor, with errors of up to 2 cm.
     ends = torch.from_numpy(np.stack([
         *random.uniform(-0.5, 0.5, (2, count)), random.uniform(-0.02, 0.02, count)],
         axis=-1).astype(np.float32))  # fmt: skip
@@ -146,12 +152,12 @@ def test_a_floor_at_zero_fills_one_layer_of_voxels():
     [layer] = np.unique(np.argwhere(voxels.states == OCCUPIED)[:, 2])
     middle = voxels.origin[2] + (layer + 0.5) * voxels.voxel_size
     assert middle == pytest.approx(0.0, abs=1e-9)
-    # And a band that begins at 0.1 m does not see it.
+    # A band from 0.1 m on does not contain it.
     assert not (grids.project(occupancy, BAND).cells == OCCUPIED).any()
 
 
-def test_voxels_say_where_they_are():
-    occupancy = make((12.34, -7.89, 0.5))
+def test_voxels_are_at_their_positions():
+    occupancy = make_occupancy((12.34, -7.89, 0.5))
     put(occupancy, OCCUPIED, 12.02, -7.53, 0.71)
     put(occupancy, FREE, 12.52, -7.03, 1.21)
     grid = grids.voxels(occupancy)
@@ -163,26 +169,26 @@ def test_voxels_say_where_they_are():
     assert (grid.states == UNKNOWN).sum() == grid.states.size - 2
 
 
-def test_points_are_the_centres_of_occupied_voxels_with_their_colours():
-    occupancy = make((12.34, -7.89, 0.5))
+def test_points_are_the_centers_of_occupied_voxels_with_their_colors():
+    occupancy = make_occupancy((12.34, -7.89, 0.5))
     put(occupancy, OCCUPIED, 12.02, -7.53, 0.71, color=(10, 20, 30))
     put(occupancy, OCCUPIED, 13.02, -7.03, 0.11, color=(200, 100, 0))
     put(occupancy, FREE, 12.52, -7.03, 1.21, color=(1, 1, 1))
     positions, colors = grids.points(occupancy)
-    assert positions.dtype == np.float32 and colors.dtype == np.uint8
+    assert positions.dtype == np.float64 and colors.dtype == np.uint8
     np.testing.assert_allclose(
         positions, [[12.025, -7.525, 0.7], [13.025, -7.025, 0.1]], atol=1e-5)
     np.testing.assert_array_equal(colors, [[10, 20, 30], [200, 100, 0]])
 
 
 def test_without_occupied_voxels_there_are_no_points():
-    positions, colors = grids.points(make())
+    positions, colors = grids.points(make_occupancy())
     assert positions.shape == (0, 3) and colors.shape == (0, 3)
 
 
 def scene(ground, solid=lambda x, y, z: False):
-    """Return what rays say of a place 4 x 3 m with a ground z = ground(x, y) and solids on it."""
-    occupancy = make()
+    """Return the votes on a scene of 4 x 3 m with ground at z = ground(x, y) and solids on it."""
+    occupancy = make_occupancy()
     hits, misses = occupancy.hits.numpy(), occupancy.misses.numpy()
     x, y, z = np.moveaxis(
         occupancy.corner + (np.moveaxis(np.indices(hits.shape), 0, -1) + 0.5) * 0.05, -1, 0)
@@ -211,7 +217,7 @@ def test_a_ramp_is_free_and_a_wall_on_it_is_not():
 
 @pytest.mark.parametrize('max_step', [0.0, 0.05, 0.1, 0.15])
 @pytest.mark.parametrize('height', [0.05, 0.1, 0.15, 0.2])
-def test_an_obstacle_is_what_makes_a_higher_step_than_the_robot_climbs(max_step, height):
+def test_a_higher_step_than_the_robot_climbs_is_an_obstacle(max_step, height):
     def threshold(x, y):
         return np.where(np.abs(x - 0.5) < 0.15, height, 0.0)
 
@@ -222,7 +228,7 @@ def test_an_obstacle_is_what_makes_a_higher_step_than_the_robot_climbs(max_step,
     assert cell_of(grid, 0.0, 0.02) == cell_of(grid, 1.0, 0.02) == FREE
 
 
-def test_a_table_whose_legs_nobody_saw_is_no_floor():
+def test_a_table_with_unknown_space_below_is_no_floor():
     def table(x, y, z):
         return (np.abs(x) < 0.6) & (np.abs(y) < 0.6) & (np.abs(z - 0.7) < 0.03)
 
@@ -236,7 +242,7 @@ def test_a_table_whose_legs_nobody_saw_is_no_floor():
 
 
 @pytest.mark.parametrize('height', [-0.8, 0.0, 0.3])
-def test_the_band_is_above_the_floor_wherever_that_is(height):
+def test_the_band_is_above_the_floor_at_any_height(height):
     def box(x, y, z):
         return (np.abs(x - 1) < 0.1) & (z < height + 0.4)
 
@@ -246,15 +252,15 @@ def test_the_band_is_above_the_floor_wherever_that_is(height):
         assert cell_of(grid, 1.02, 0.02) == OCCUPIED and cell_of(grid, 0.0, 0.02) == FREE
 
 
-def test_a_table_over_things_that_stand_on_a_floor_nobody_saw_is_no_floor():
+def test_a_table_above_furniture_on_an_invisible_floor_is_no_floor():
     table = scene(lambda x, y: 0.0 * x + 0.7)
     _, y, z = np.indices(table.shape) * 0.05 + np.reshape(table.corner, (3, 1, 1, 1))
     cupboards = (y > 0.5) & (z > 0.1) & (z < 0.5)
     table.hits[torch.from_numpy(cupboards)] = 100
     grid = grids.project(table, BAND)
     assert not grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
-    assert cell_of(grid, 0.02, 0.02) == OCCUPIED  # the table: on it a robot would have driven
-    assert grids.project(table, BAND, 0.7).floor == pytest.approx(0.7, abs=1e-6)  # as told
+    assert cell_of(grid, 0.02, 0.02) == OCCUPIED  # the table, which would be free if it were the floor
+    assert grids.project(table, BAND, 0.7).floor == pytest.approx(0.7, abs=1e-6)  # if it is given
 
 
 def test_a_few_voxels_below_the_floor_are_noise():
@@ -265,38 +271,38 @@ def test_a_few_voxels_below_the_floor_are_noise():
     assert grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_floor_that_cannot_be_found_is_said_to_be_so():
-    occupancy = make()
+def test_floor_found_is_false_if_there_is_no_floor():
+    occupancy = make_occupancy()
     put(occupancy, OCCUPIED, 0.5, 0.5, 0.5)
     grid = grids.project(occupancy, BAND)
     assert not grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_thresholds_of_map_server_make_the_map_of_the_probabilities():
+def test_the_thresholds_of_map_server_give_the_map_from_the_probabilities():
     random = np.random.default_rng(1)
-    occupancy = make()
+    occupancy = make_occupancy()
     shape = tuple(occupancy.shape)
     hits = random.integers(0, 30, shape) * (random.random(shape) < 0.02)
     occupancy.hits[:] = torch.from_numpy(hits)
     occupancy.misses[:] = torch.from_numpy(random.integers(0, 60, shape))
     grid = grids.project(occupancy, BAND)
-    sure = grid.cells != UNKNOWN
+    known = grid.cells != UNKNOWN
     assert len(np.unique(grid.cells)) == 3 and len(np.unique(grid.probabilities)) > 20
     assert (grid.probabilities[grid.cells == OCCUPIED] >= 65).all()
     assert (grid.probabilities[grid.cells == FREE] < 19.6).all()
-    assert (grid.probabilities[sure] >= 0).all() and (grid.probabilities <= 100).all()
+    assert (grid.probabilities[known] >= 0).all() and (grid.probabilities <= 100).all()
     disputed = (grid.cells == UNKNOWN) & (grid.probabilities != UNKNOWN)
     assert (grid.probabilities[disputed] < 65).all()
 
 
 @pytest.mark.parametrize('hits', range(1, 16))
-@pytest.mark.parametrize('passes', [2, 10, 11, 12, 16, 40, 200])
-def test_votes_of_one_kind_of_voxel_mean_the_same_in_both_maps(hits, misses):
-    occupancy = make()
+@pytest.mark.parametrize('misses', [2, 10, 11, 12, 16, 40, 200])
+def test_cells_and_probabilities_agree_for_the_same_votes(hits, misses):
+    occupancy = make_occupancy()
     occupancy.hits[:], occupancy.misses[:] = hits, misses
     grid = grids.project(occupancy, BAND, 0.0)
     [cell] = set(grid.cells.ravel().tolist()) - {UNKNOWN} or [UNKNOWN]
     [probability] = set(grid.probabilities.ravel().tolist()) - {UNKNOWN}
-    # Whole percents, rounded down.
+    # Percentages are rounded down.
     low, high = {FREE: (0, 19), UNKNOWN: (19, 64), OCCUPIED: (65, 100)}[cell]
     assert low <= probability <= high

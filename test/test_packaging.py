@@ -113,10 +113,15 @@ def test_the_version_is_the_same_everywhere():
 
 
 def imported_modules():
-    """Return the top-level modules that the package and its launch files import."""
+    """Return the top-level modules that the package and its launch files import when they run."""
     modules = set()
     for path in (*(ROOT / NAME).rglob('*.py'), *(ROOT / 'launch').glob('*.py')):
-        for node in ast.walk(ast.parse(path.read_text())):
+        nodes = [ast.parse(path.read_text())]
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING':
+                continue  # for type checkers only
+            nodes += ast.iter_child_nodes(node)
             if isinstance(node, ast.Import):
                 modules |= {alias.name.split('.')[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):

@@ -3,110 +3,109 @@ import types
 
 import pytest
 
-from instant_nerf_ros.nerf import schedule
+from instant_nerf_ros.nerf import schedule as constants
 from instant_nerf_ros.nerf.config import SamplingConfig
 from instant_nerf_ros.nerf.schedule import Schedule
 
 BUDGET = 16384
 
 
-def run(plan, steps, loss):
+def run(schedule, steps, loss):
     """Take steps whose rays have eight samples each; loss(step) is their loss."""
     for step in range(steps):
-        plan.step_done(plan.rays, 8 * plan.rays, loss(step), BUDGET)
+        schedule.step_done(schedule.rays, 8 * schedule.rays, loss(step), BUDGET)
 
 
-def test_the_number_of_rays_adapts_to_the_budget_within_a_few_steps():
-    plan = Schedule()
-    run(plan, 10, lambda step: 1.0)
-    assert plan.rays == BUDGET / 8 and plan.stride == 1
+def test_the_number_of_rays_adapts_to_the_sample_budget_within_a_few_steps():
+    schedule = Schedule()
+    run(schedule, 10, lambda step: 1.0)
+    assert schedule.rays == BUDGET / 8 and schedule.stride == 1
     for samples_per_ray in (4, 40):
         for _ in range(10):
-            plan.step_done(plan.rays, samples_per_ray * plan.rays, 1.0, BUDGET)
-        assert plan.rays * samples_per_ray == pytest.approx(BUDGET, rel=0.02)
+            schedule.step_done(schedule.rays, samples_per_ray * schedule.rays, 1.0, BUDGET)
+        assert schedule.rays * samples_per_ray == pytest.approx(BUDGET, rel=0.02)
 
 
-def test_where_memory_is_scarce_the_steps_get_smaller_down_to_a_limit(caplog):
-    plan, config = Schedule(), SamplingConfig(samples_per_step=4096)
+def test_the_budget_is_halved_down_to_a_limit_when_memory_is_exhausted(caplog):
+    schedule, config = Schedule(), SamplingConfig(samples_per_step=4096)
     backend = types.SimpleNamespace(SAMPLES=2**18)
-    assert plan.budget(config, backend) == 4096
-    assert plan.budget(SamplingConfig(), backend) == 2**18  # what suits the backend
-    for wanted in (2048, 1024):
-        rays = plan.rays
-        plan.make_room(plan.budget(config, backend), MemoryError('out of memory'))
-        assert plan.budget(config, backend) == wanted and plan.rays == rays // 2
-        assert str(wanted) in caplog.records[-1].getMessage()
+    assert schedule.budget(config, backend) == 4096
+    assert schedule.budget(SamplingConfig(), backend) == 2**18  # the default of the backend
+    for expected in (2048, 1024):
+        rays = schedule.rays
+        schedule.reduce_budget(schedule.budget(config, backend), MemoryError('out of memory'))
+        assert schedule.budget(config, backend) == expected and schedule.rays == rays // 2
+        assert str(expected) in caplog.records[-1].getMessage()
     with pytest.raises(MemoryError, match='out of memory'):
-        plan.make_room(plan.budget(config, backend), MemoryError('out of memory'))
+        schedule.reduce_budget(schedule.budget(config, backend), MemoryError('out of memory'))
 
 
-def test_an_error_that_is_not_for_want_of_memory_is_raised():
-    plan = Schedule()
+def test_other_errors_are_raised():
+    schedule = Schedule()
     with pytest.raises(RuntimeError, match='illegal memory access'):
-        plan.make_room(2**18, RuntimeError('an illegal memory access was encountered'))
+        schedule.reduce_budget(2**18, RuntimeError('an illegal memory access was encountered'))
 
 
-
-def test_steps_along_the_rays_are_long_as_long_as_they_find_much():
-    plan = Schedule()
+def test_the_stride_is_large_while_rays_have_many_samples():
+    schedule = Schedule()
     for _ in range(10):
-        plan.step_done(plan.rays, 100 * plan.rays, 1.0, BUDGET)
-    assert plan.stride == schedule.LARGEST_STRIDE
-    run(plan, 10, lambda step: 1.0)
-    assert plan.stride == 1
+        schedule.step_done(schedule.rays, 100 * schedule.rays, 1.0, BUDGET)
+    assert schedule.stride == constants.MAX_STRIDE
+    run(schedule, 10, lambda step: 1.0)
+    assert schedule.stride == 1
 
 
-def test_steps_without_samples_do_not_ask_for_endless_rays():
-    plan = Schedule()
+def test_the_number_of_rays_is_bounded_without_samples():
+    schedule = Schedule()
     for _ in range(30):
-        plan.step_done(plan.rays, 0, 1.0, BUDGET)
-    assert schedule.LEAST_RAYS <= plan.rays <= BUDGET
+        schedule.step_done(schedule.rays, 0, 1.0, BUDGET)
+    assert constants.MIN_RAYS <= schedule.rays <= BUDGET
 
 
-def test_the_learning_rate_halves_and_a_keyframe_brings_it_back():
-    plan = Schedule()
-    assert plan.learning_rate(0.01) == 0.01
-    run(plan, schedule.HALF_LIFE, lambda step: 1.0)
-    assert plan.learning_rate(0.01) == pytest.approx(0.005)
-    run(plan, 10 * schedule.HALF_LIFE, lambda step: 1.0)
-    assert plan.learning_rate(0.01) == 0.01 * schedule.LEAST_RATE
-    plan.keyframe_added()
-    assert plan.learning_rate(0.01) == 0.01
+def test_the_learning_rate_halves_and_new_data_restores_it():
+    schedule = Schedule()
+    assert schedule.learning_rate(0.01) == 0.01
+    run(schedule, constants.HALF_LIFE, lambda step: 1.0)
+    assert schedule.learning_rate(0.01) == pytest.approx(0.005)
+    run(schedule, 10 * constants.HALF_LIFE, lambda step: 1.0)
+    assert schedule.learning_rate(0.01) == 0.01 * constants.MIN_RATE
+    schedule.data_added()
+    assert schedule.learning_rate(0.01) == 0.01
 
 
-def test_votes_get_rare_as_keyframes_are_learnt():
-    plan = Schedule()
-    often = plan.vote_every
-    run(plan, schedule.FRESH, lambda step: 1.0)
-    assert plan.vote_every > often
-    plan.keyframe_added()
-    assert plan.vote_every == often
+def test_votes_become_rare_without_new_data():
+    schedule = Schedule()
+    often = schedule.vote_every
+    run(schedule, constants.FRESH, lambda step: 1.0)
+    assert schedule.vote_every > often
+    schedule.data_added()
+    assert schedule.vote_every == often
 
 
-def test_it_rests_when_the_loss_is_flat_and_not_while_it_falls():
+def test_it_has_converged_when_the_loss_is_flat_and_not_while_it_falls():
     flat, falling = Schedule(), Schedule()
     run(flat, 7000, lambda step: 1.0 + 0.1 * (step % 2))
     run(falling, 7000, lambda step: 0.9999**step)
     assert flat.converged and not falling.converged
-    flat.keyframe_added()
+    flat.data_added()
     assert not flat.converged
 
 
-def test_it_does_not_rest_while_the_learning_rate_is_high_nor_over_what_is_no_number():
-    plan = Schedule()
-    run(plan, 3 * schedule.HALF_LIFE, lambda step: 1.0)
-    assert not plan.converged
-    plan = Schedule()
-    run(plan, schedule.LAST - 1, lambda step: float('nan'))
-    assert not plan.converged
-    run(plan, 1, lambda step: float('nan'))
-    assert plan.converged
+def test_it_has_not_converged_at_a_high_learning_rate_or_without_finite_losses():
+    schedule = Schedule()
+    run(schedule, 3 * constants.HALF_LIFE, lambda step: 1.0)
+    assert not schedule.converged
+    schedule = Schedule()
+    run(schedule, constants.MAX_AGE - 1, lambda step: float('nan'))
+    assert not schedule.converged
+    run(schedule, 1, lambda step: float('nan'))
+    assert schedule.converged
 
 
-def test_steps_that_were_discarded_do_not_keep_it_from_resting():
-    plan = Schedule()
-    run(plan, 7000, lambda step: 1.0 if step % 500 else float('nan'))
-    assert plan.converged
-    falling = Schedule()  # over 999 losses, or 500: not less because fewer are numbers
+def test_discarded_steps_do_not_prevent_convergence():
+    schedule = Schedule()
+    run(schedule, 7000, lambda step: 1.0 if step % 500 else float('nan'))
+    assert schedule.converged
+    falling = Schedule()  # the mean of 500 losses is not less because there are fewer of them
     run(falling, 7000, lambda step: 0.9999**step if step < 6000 or step % 2 else float('inf'))
     assert not falling.converged

@@ -1,8 +1,8 @@
 """The GPU backend with tinycudann: against the reference, on a GPU, or else with a stand-in.
 
-The stand-in (stand_in/tinycudann.py) is written after tinycudann's documentation. What is proven
-with it is that the backend is right if that is: `check`, which the backend calls before it is
-used, asks the real one on the robot.
+The stand-in (stand_in/tinycudann.py) is written after the documentation of tinycudann. The tests
+show that the backend is right if the documentation is: on the robot, the self check tests the real
+one before it is used.
 """
 import importlib
 import sys
@@ -16,12 +16,10 @@ from scenes import CAMERA, poses, view
 
 from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace
-from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.backends import reference, self_check
 from instant_nerf_ros.nerf.constants import EMPTY, SOLID, UNVISITED
-from instant_nerf_ros.nerf.field import train_step
-from instant_nerf_ros.nerf.field.radiance_field import Field, geometry_settings
-from instant_nerf_ros.nerf.field.render import render_rays
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import Occupancy
+from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import model
 
 pytestmark = pytest.mark.triton
@@ -33,7 +31,7 @@ CONFIG = replace(Config(), {
     'sampling.min_step': 0.1, 'sampling.samples_per_step': 1024, 'loss.depth_weight': 0.7,
     'loss.free_space_weight': 0.9, 'loss.distortion_weight': 8.0, 'loss.opacity_weight': 2.0,
 })  # fmt: skip
-OURS = 'cuda_tinycudann', 'tinycudann_networks'
+OURS = 'tinycudann', 'tinycudann.networks'
 SMALL = Camera(8, 6, 6.0, 6.0, 3.5, 2.5)
 
 
@@ -42,9 +40,9 @@ def library(monkeypatch):
     """Return the module tinycudann: where there is no GPU, its stand-in."""
     if torch.cuda.is_available():
         return pytest.importorskip('tinycudann')
-    for name in OURS:  # that they import it anew, now and after this
+    for name in OURS:  # so that they import it again, now and after this test
         monkeypatch.delitem(sys.modules, f'instant_nerf_ros.nerf.backends.{name}', raising=False)
-        monkeypatch.delattr(backends, name, raising=False)
+    monkeypatch.delattr(backends, 'tinycudann', raising=False)
     monkeypatch.delitem(sys.modules, 'tinycudann', raising=False)
     monkeypatch.syspath_prepend(str(Path(__file__).parent / 'stand_in'))
     yield importlib.import_module('tinycudann')
@@ -53,29 +51,34 @@ def library(monkeypatch):
 
 
 @pytest.fixture
-def engine(library):
-    found = backends.select('cuda', geometry_settings(CONFIG.field))
-    assert found.NAME == 'tinycudann'
-    return found
+def backend(library):
+    return importlib.import_module('instant_nerf_ros.nerf.backends.tinycudann')
 
 
-def test_whether_it_is_used_is_not_left_to_chance(engine, monkeypatch):
-    module = importlib.import_module('instant_nerf_ros.nerf.backends.tinycudann')
-    sources, after = [], []
-    monkeypatch.setattr(module, 'check', lambda *field: sources.append(torch.rand(5)))
+def test_it_is_used_where_it_passes_the_self_check(library, monkeypatch):
+    for limit in ('MAX_ERROR', 'MAX_CHANGE_ERROR'):
+        monkeypatch.setattr(self_check, limit, getattr(self_check, limit) / 3)
+    assert backends.select('cuda', CONFIG.field).NAME == 'tinycudann'
+
+
+def test_whether_it_is_used_is_not_left_to_chance(library, monkeypatch):
+    inputs, after = [], []
+    monkeypatch.setattr(self_check, '_train', lambda *arguments: inputs.append(arguments[-1]))
     for seed in (1, 2):
         torch.manual_seed(seed)
-        backends.select('cuda', geometry_settings(CONFIG.field))
+        with pytest.raises(ImportError):
+            backends.select('cuda', CONFIG.field)
         after.append(torch.rand(5))
-    assert torch.equal(*sources) and not torch.equal(*after)
+    assert all(torch.equal(background, inputs[0]) for background in inputs)
+    assert not torch.equal(*after)
 
 
-def twins(engine, random, density=1.0, config=CONFIG):
-    """Return two fields with the same parameters, of the engine and of the reference."""
-    fields = [Field(config.field, made) for made in (engine, reference)]
+def twins(backend, random, density=1.0, config=CONFIG):
+    """Return two fields with the same parameters, of the backend and of the reference."""
+    fields = [RadianceField(config.field, made) for made in (backend, reference)]
     state = {name: 0.4 * floats(random.normal(size=values.shape))
              for name, values in fields[1].state().items()}  # fmt: skip
-    # A hidden unit adds to the log density what makes its middle the given one.
+    # A hidden unit adds an offset to the log density, so that its middle is the given one.
     state['geometry.table'][0] = state['geometry.table'][0].abs()
     state['geometry.hidden'][0] = 0
     state['geometry.hidden'][0, :4] = 1.0
@@ -85,22 +88,22 @@ def twins(engine, random, density=1.0, config=CONFIG):
     return fields
 
 
-def grids(engine, voxels=SOLID):
-    made = [Occupancy(CONFIG.occupancy, [0, 0, 1], each) for each in (engine, reference)]
+def grids(backend, density_state=SOLID):
+    made = [OccupancyGrid(CONFIG.occupancy, [0, 0, 1], each) for each in (backend, reference)]
     for grid in made:
-        grid.voxels.copy_(torch.as_tensor(voxels))
+        grid.density_state.copy_(torch.as_tensor(density_state))
     return made
 
 
 def gradients(field):
-    """Return {name: gradient} of a field of the engine, in the shapes of its parameters."""
+    """Return {name: gradient} of a field of the backend, in the shapes of its parameters."""
     found = {}
     for prefix, network in (('geometry', field.geometry), ('color', field.color)):
-        whole = network.gradients()
+        whole = network.all_gradients()
         for name, values in network.named_parameters():
             part = torch.as_strided(
                 whole, values.shape, values.stride(), values.storage_offset())
-            found[f'{prefix}.{name}'] = part.cpu() / field.geometry.room.gain
+            found[f'{prefix}.{name}'] = part.cpu() / field.geometry.step_buffers.gain
     return found
 
 
@@ -109,81 +112,81 @@ def alike(actual, expected, tolerance):
 
 
 @pytest.mark.parametrize('levels, hidden', [(1, 16), (5, 64), (8, 128)])
-def test_parameters_are_those_of_the_reference_for_all_sizes(engine, levels, hidden):
+def test_parameters_are_those_of_the_reference_for_all_sizes(backend, levels, hidden):
     random = generator()
     config = replace(CONFIG, {'field.levels': levels, 'field.hidden': hidden})
-    field, expected = twins(engine, random, config=config)
-    state, wanted = field.state(), expected.state()
-    assert list(state) == list(wanted)
-    assert all(torch.equal(state[name].cpu(), wanted[name]) for name in wanted)
+    field, expected = twins(backend, random, config=config)
+    state, expected_values = field.state(), expected.state()
+    assert list(state) == list(expected_values)
+    assert all(torch.equal(state[name].cpu(), expected_values[name]) for name in expected_values)
     positions = floats(random.uniform(-3, 3, (200, 3)))
-    found = field.density(positions.to(engine.DEVICE)).cpu()
+    found = field.density(positions.to(backend.DEVICE)).cpu()
     assert ((found / expected.density(positions)).log().abs() < 0.05).float().mean() > 0.98
 
 
-def test_samples_are_those_of_the_reference(engine):
+def test_samples_are_those_of_the_reference(backend):
     random = generator()
     rays = random_rays(random, 200, 0.5)
     for visited_only in (False, True):
         grid, other = grids(
-            engine, floats(random.choice([EMPTY, SOLID, UNVISITED], (30, 25, 20))).byte())
+            backend, floats(random.choice([EMPTY, SOLID, UNVISITED], (30, 25, 20))).byte())
         near = floats(random.uniform(0.0, 0.5, 200))
         limits = torch.from_numpy(random.integers(0, 12, 200, dtype=np.int32))
         args = (near, near + 2.0, limits, floats(random.random(200)), rays.surfaces)
         rest = 0.1, 0.05, 0.1, 4, visited_only
         expected = reference.march(
-            rays.origins, rays.directions, *args, other.voxels, other.origin, 0.2, *rest)
-        found = engine.march(*(values.to(engine.DEVICE) for values in (
-            rays.origins, rays.directions, *args, grid.voxels, grid.origin)), 0.2, *rest)
+            rays.origins, rays.directions, *args, other.density_state, other.origin, 0.2, *rest)
+        found = backend.march(*(values.to(backend.DEVICE) for values in (
+            rays.origins, rays.directions, *args, grid.density_state, grid.origin)), 0.2, *rest)
         differing = (found[0].cpu().diff() != expected[0].diff()).sum()
         assert len(expected[1]) > 300 and differing <= 4  # faces of voxels
         if not differing:
-            for actual, wanted in zip(found, expected):
-                assert torch.allclose(actual.cpu(), wanted, atol=1e-5)
+            for actual, expected_values in zip(found, expected):
+                assert torch.allclose(actual.cpu(), expected_values, atol=1e-5)
 
 
 @pytest.mark.parametrize('density, measured', [(0.05, 0.0), (2.0, 0.6), (40.0, 1.0)])
-def test_a_lesson_is_that_of_the_reference(engine, density, measured):
+def test_a_training_step_is_that_of_the_reference(backend, density, measured):
     random = generator()
-    fields, rays = twins(engine, random, density), random_rays(random, 50, measured)
+    fields, rays = twins(backend, random, density), random_rays(random, 50, measured)
     jitter, background = floats(random.random(50)), floats(random.random((50, 3)))
     found, expected = (
-        train_step.train_step(field, rays.to(each.DEVICE), grid, CONFIG, each, jitter.to(each.DEVICE),
-                     background.to(each.DEVICE), 1.0, 4096)
-        for field, grid, each in zip(fields, grids(engine), (engine, reference)))
+        each.train_step(field, rays.to(each.DEVICE), grid, CONFIG, jitter.to(each.DEVICE),
+                        background.to(each.DEVICE), 1.0, 4096)
+        for field, grid, each in zip(fields, grids(backend), (backend, reference)))
     assert found.terms == pytest.approx(expected.terms, rel=1e-2, abs=1e-4)  # as in test_cuda
     for name in ('colors', 'distances', 'opacities', 'medians'):
         error = (getattr(found, name).cpu() - getattr(expected, name)).abs().reshape(50, -1)
         assert (error.amax(-1) > 1e-2).sum() <= 3, name
     assert len(expected.positions) > 10
-    wanted = {f'geometry.{name}': p.grad for name, p in fields[1].geometry.named_parameters()}
-    wanted |= {f'color.{name}': p.grad for name, p in fields[1].color.named_parameters()}
+    expected_values = {f'geometry.{name}': p.grad for name, p in fields[1].geometry.named_parameters()}
+    expected_values |= {f'color.{name}': p.grad for name, p in fields[1].color.named_parameters()}
     for name, gradient in gradients(fields[0]).items():
-        assert alike(gradient, wanted[name], 0.15), name
+        assert alike(gradient, expected_values[name], 0.15), name
 
 
-def test_rays_that_miss_the_grid_teach_nothing(engine):
+def test_rays_that_miss_the_grid_have_no_gradients(backend):
     random = generator()
-    field, _ = twins(engine, random)
+    field, _ = twins(backend, random)
     rays = random_rays(random, 5, 0.0)
     rays.origins[:] = 50.0
-    found = train_step.train_step(
-        field, rays.to(engine.DEVICE), grids(engine)[0], CONFIG, engine,
-        torch.zeros(5, device=engine.DEVICE), torch.zeros(5, 3, device=engine.DEVICE), 1.0, 4096)
+    found = backend.train_step(
+        field, rays.to(backend.DEVICE), grids(backend)[0], CONFIG,
+        torch.zeros(5, device=backend.DEVICE), torch.zeros(5, 3, device=backend.DEVICE), 1.0, 4096)
     assert len(found.positions) == 0 and not found.opacities.any()
     assert not any(gradient.any() for gradient in gradients(field).values())
 
 
-def test_a_step_of_adam_is_that_of_the_reference(engine):
+def test_a_step_of_adam_is_that_of_the_reference(backend):
     random = generator()
-    fields = twins(engine, random)
+    fields = twins(backend, random)
     optimizers = [each.Adam(field.geometry, field.color, 0.9, 0.99, 1e-6, 0.01)
-                  for each, field in zip((engine, reference), fields)]  # fmt: skip
+                  for each, field in zip((backend, reference), fields)]  # fmt: skip
     positions = floats(random.uniform(-1, 1, (40, 3))) / 512 + 0.5
     directions = unit(random, 40)
     for _ in range(2):
         networks = [(field.geometry, field.color) for field in fields]
-        for field, each in zip(fields, (engine, reference)):
+        for field, each in zip(fields, (backend, reference)):
             field.zero_grad()
             geometry = field.geometry(positions.to(each.DEVICE))
             color = field.color(
@@ -206,28 +209,28 @@ def test_a_step_of_adam_is_that_of_the_reference(engine):
             torch.testing.assert_close(after[name].cpu(), values, rtol=1e-3, atol=1e-4)
 
 
-def test_a_view_is_that_of_the_reference(engine):
+def test_a_view_is_that_of_the_reference(backend):
     random = generator()
-    fields, rays = twins(engine, random, 10.0), random_rays(random, 60, 0.0)
+    fields, rays = twins(backend, random, 10.0), random_rays(random, 60, 0.0)
     voxels = floats(random.choice([EMPTY, SOLID, UNVISITED], (30, 25, 20))).byte()
     found, expected = (
-        render_rays(field, rays.to(each.DEVICE), grid, CONFIG.sampling, each, 1.5)
-        for field, grid, each in zip(fields, grids(engine, voxels), (engine, reference)))
+        each.render_rays(field, rays.to(each.DEVICE), grid, CONFIG.sampling, 1.5)
+        for field, grid, each in zip(fields, grids(backend, voxels), (backend, reference)))
     assert expected[0].any()
-    for actual, wanted in zip(found, expected):
-        error = (actual.cpu() - wanted.detach()).abs().reshape(60, -1).amax(-1)
+    for actual, expected_values in zip(found, expected):
+        error = (actual.cpu() - expected_values.detach()).abs().reshape(60, -1).amax(-1)
         assert (error > 2e-2).sum() <= 3
 
 
-def test_a_mapper_learns_and_its_field_looks_the_same_on_every_backend(engine, tmp_path):
+def test_a_mapper_trains_and_its_field_renders_the_same_on_every_backend(backend, tmp_path, monkeypatch):
     mapper = Mapper(replace(CONFIG, {
         'loss.distortion_weight': 0.1, 'loss.opacity_weight': 0.001}))  # fmt: skip
     for pose in poses(2):
         image, depth = view(SMALL, pose)
         mapper.add(image, SMALL, pose, depth)
-    mapper.schedule.rays = 32
+    monkeypatch.setattr(mapper.trainer.schedule, 'rays', 32)
     losses = [mapper.step()['color'] for _ in range(8)]
-    assert mapper.backend == 'tinycudann' and mapper.discarded == 0
+    assert mapper.backend_name == 'tinycudann' and mapper.discarded == 0
     assert np.isfinite(losses).all()
     assert mapper.field.state()['geometry.table'].abs().max() > 1e-3
     model.write(tmp_path / 'model.npz', mapper)
@@ -239,7 +242,7 @@ def test_a_mapper_learns_and_its_field_looks_the_same_on_every_backend(engine, t
         error = np.abs(found.color.astype(int) - expected.color).max(-1)
         assert (error > 3).mean() < 0.05, device
         assert (np.abs(found.opacity - expected.opacity) > 0.01).mean() < 0.05, device
-    assert other.backend == 'tinycudann'
+    assert other.backend_name == 'tinycudann'
 
 
 @pytest.mark.parametrize('changes, reason', [
@@ -250,7 +253,7 @@ def test_a_mapper_learns_and_its_field_looks_the_same_on_every_backend(engine, t
 def test_what_it_cannot_represent_is_left_to_triton_with_the_reason(
         library, changes, reason, caplog):
     caplog.set_level('INFO')
-    assert Mapper(replace(CONFIG, changes)).backend == 'cuda'
+    assert Mapper(replace(CONFIG, changes)).backend_name == 'cuda'
     [line] = [record.getMessage() for record in caplog.records]
     assert 'with Triton alone' in line and reason in line
 
@@ -263,7 +266,7 @@ def test_what_does_not_work_is_left_to_triton_with_the_reason(library, error, mo
         raise error
     monkeypatch.setattr(library.NetworkWithInputEncoding, 'forward', fail)
     caplog.set_level('INFO')
-    assert backends.select('cuda', geometry_settings(CONFIG.field)).NAME == 'cuda'
+    assert backends.select('cuda', CONFIG.field).NAME == 'cuda'
     [line] = [record.getMessage() for record in caplog.records]
     assert 'with Triton alone' in line and str(error) in line
 
@@ -271,7 +274,7 @@ def test_what_does_not_work_is_left_to_triton_with_the_reason(library, error, mo
 def test_what_is_not_installed_is_not_needed(library, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, 'tinycudann', None)
     caplog.set_level('INFO')
-    assert backends.select('cuda', geometry_settings(CONFIG.field)).NAME == 'cuda'
+    assert backends.select('cuda', CONFIG.field).NAME == 'cuda'
     assert 'tinycudann' in caplog.text and 'Triton alone' in caplog.text
 
 
@@ -287,17 +290,17 @@ def test_another_layout_is_not_trusted(library, broken, monkeypatch, caplog):
             library.NetworkWithInputEncoding, 'compute',
             lambda network, inputs, params: compute(network, inputs, params.flip(0)))
     caplog.set_level('INFO')
-    assert backends.select('cuda', geometry_settings(CONFIG.field)).NAME == 'cuda'
-    assert 'something else than what is documented' in caplog.text
+    assert backends.select('cuda', CONFIG.field).NAME == 'cuda'
+    assert 'differs from that of the reference' in caplog.text
 
 
 @pytest.mark.tinycudann
-def test_a_small_scene_is_learnt_on_a_gpu(engine):
+def test_a_small_scene_is_learned_on_a_gpu(backend):
     mapper = Mapper(replace(CONFIG, {
         'sampling.samples_per_step': 2**16, 'sampling.min_step': 0.04, 'field.log2_table': 15,
         'field.levels': 8, 'field.finest_cell': 0.04, 'occupancy.voxel_size': 0.1,
         'sampling.far': 4.0}))  # fmt: skip
-    assert mapper.backend == 'tinycudann'
+    assert mapper.backend_name == 'tinycudann'
     for pose in poses(30):
         image, depth = view(CAMERA, pose)
         mapper.add(image, CAMERA, pose, depth)

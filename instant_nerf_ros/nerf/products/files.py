@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from instant_nerf_ros.nerf.capture.rays import Rays
@@ -27,22 +29,11 @@ def save(mapper: Mapper, folder: str | os.PathLike[str]) -> None:
 
     Raises OSError if the folder cannot be written, ValueError if it contains other files.
     """
-    grid, points, voxels = mapper.map(), mapper.points(), mapper.voxels()
-    sampling = dataclasses.replace(mapper.config.sampling, near=0.0)
-
-    def render_rays(rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        assert mapper.occupancy is not None
-        return mapper.backend.render_rays(
-            mapper.field, rays.to(mapper.backend.DEVICE), mapper.occupancy, sampling, 1.0)
-
+    grid = mapper.map()
     with atomic_folder(folder, [*MAP, POINTS, MESH, MODEL]) as new:
         write_map(new, grid.cells, grid.origin, grid.resolution)
-        write_ply(new / POINTS, *points)
-        local = dataclasses.replace(voxels, origin=voxels.origin - mapper.measurements.frame.origin)
-        viewpoints = mapper.keyframes.T_world_camera[:, :3, 3]
-        surface = mesh(mapper.field, local, viewpoints, render_rays)
-        write_ply(
-            new / MESH, surface.positions + mapper.measurements.frame.origin, surface.colors, surface.faces)
+        write_ply(new / POINTS, *mapper.points())
+        write_ply(new / MESH, *_mesh(mapper))
         model.write(new / MODEL, mapper)
 
 
@@ -60,3 +51,19 @@ def load(
     Raises OSError if there is none, ValueError if it is damaged or of another kind of field.
     """
     return model.read(Path(folder) / MODEL, config, make)
+
+
+def _mesh(mapper: Mapper) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.integer]]:
+    """Return positions [m, world], colors and faces of the mesh of a Mapper."""
+    occupancy, voxels = mapper.measurements.grid(), mapper.voxels()
+    origin = mapper.measurements.frame.origin
+    sampling = dataclasses.replace(mapper.config.sampling, near=0.0)
+
+    def render_rays(rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
+        return mapper.backend.render_rays(
+            mapper.field, rays.to(mapper.backend.DEVICE), occupancy, sampling, 1.0)
+
+    surface = mesh(
+        mapper.field, dataclasses.replace(voxels, origin=voxels.origin - origin),
+        mapper.keyframes.T_world_camera[:, :3, 3], render_rays)
+    return surface.positions + origin, surface.colors, surface.faces

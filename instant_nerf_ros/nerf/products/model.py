@@ -47,7 +47,8 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
         'counters': {
             'rays': schedule.rays, 'stride': schedule.stride, 'age': schedule.age},
         'cameras': [dataclasses.asdict(camera) for camera in cameras],
-        'keyframes': len(keyframes), 'learnt': trained, 'local_frame': mapper.measurements.frame.voxels,
+        'keyframes': len(keyframes), 'learnt': trained,
+        'local_frame': mapper.measurements.frame.voxels,
     }
     poses = mapper.keyframe_poses()
     with zipfile.ZipFile(path, 'w') as archive:
@@ -92,9 +93,8 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
         names = {old: new for new, old in FILE_NAMES.items()}
         voxels = {names.get(name, name): array
                   for name, array in _group('voxels/', arrays).items()}
-        occupancy = grid_state.from_arrays(
-            config.occupancy, voxels, mapper.backend, frame)
-        mapper.measurements.restore(occupancy)
+        mapper.measurements.restore(
+            grid_state.from_arrays(config.occupancy, voxels, mapper.backend, frame))
         mapper.field.load(state)
         counters = about['counters']
         mapper.trainer.restore(
@@ -102,8 +102,7 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
             int(counters['age']))
         for camera, pose, image, depth, ray_count, exposure in _keyframes(about, arrays):
             check_posed_image(image, camera, depth)
-            pose = frame.localize(check_pose(pose))
-            mapper.keyframes.add(image, camera, pose, depth)
+            mapper.keyframes.add(image, camera, frame.localize(check_pose(pose)), depth)
             mapper.keyframes.restore(len(mapper.keyframes) - 1, ray_count, exposure)
         mapper.keyframes.exposure.solve()
         return mapper
