@@ -8,13 +8,13 @@ import torch
 from report import Table
 
 from instant_nerf_ros.nerf import Mapper
-from instant_nerf_ros.nerf.backends.cpu import train_step as whole_step
 from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid, ray_tracing, train_step
 from instant_nerf_ros.nerf.backends.cpu.kernels.color_network import color_network
 from instant_nerf_ros.nerf.backends.cpu.kernels.marching import Rays
 from instant_nerf_ros.nerf.backends.cpu.kernels.pixels import VISIBLE_SAMPLES, Targets
 from instant_nerf_ros.nerf.backends.cpu.networks import pack, pack_backward
 from instant_nerf_ros.nerf.backends.cpu.step_buffers import empty_rendering
+from instant_nerf_ros.nerf.backends.cpu.train_step import _space, weights
 from instant_nerf_ros.nerf.constants import FEATURES
 
 REPEATS = 15
@@ -39,10 +39,11 @@ def measure(mapper: Mapper) -> Table:
     rays = Rays(*(x.numpy() for x in (batch.origins, batch.directions)), jitter,
                 batch.surfaces.numpy())
     targets = Targets(batch.pixels.numpy() / np.float32(255), background)
-    space = whole_step._space(mapper.occupancy, config.sampling, trainer.schedule.stride, False)
+    space = _space(mapper.occupancy, config.sampling, trainer.schedule.stride, False)
     field, extent = pack(geometry, mapper.field.color), np.float32(mapper.field.extent)
-    backward, loss = pack_backward(geometry, mapper.field.color), whole_step.weights(config.loss)
-    chunk, buffers, rendered = geometry.chunks[0], geometry.buffers(0), empty_rendering(len(batch))
+    backward, loss = pack_backward(geometry, mapper.field.color), weights(config.loss)
+    chunk, buffers = geometry.chunks[0], geometry.step_buffers(0)
+    rendered = empty_rendering(len(batch))
     work, results, counts = buffers.works[0], buffers.results[0], buffers.counts[0]
     optimizer, entries = trainer.optimizer, trainer.optimizer.entries[0]
 

@@ -13,6 +13,9 @@ LAST_LINES = 12
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
+MODULES = {  # of the nodes
+    'mapper_node': 'mapper_node', 'replay': 'playback.replay', 'sim_robot': 'playback.sim_robot'}
+
 
 class ChildError(Exception):
     """A process ended unexpectedly or with an error."""
@@ -39,7 +42,7 @@ class Children:
             arguments += ['-r', f'{topic}:={other}']
         with self._log(name).open('w') as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, '-m', f'instant_nerf_ros.ros.{name}', '--ros-args', *arguments],
+                [sys.executable, '-m', f'instant_nerf_ros.ros.{MODULES[name]}', '--ros-args', *arguments],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its children
                 preexec_fn=_end_with_parent)

@@ -1,41 +1,16 @@
 """Helpers for tests of the playback nodes: processes, and a subscriber of what they publish."""
-import contextlib
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
+from node_process import NodeProcess
 
 
-@contextlib.contextmanager
-def process(module, **parameters):
-    """Run a playback node in a process of its own until the end of the block."""
-    command = [
-        sys.executable, '-m', f'instant_nerf_ros.ros.playback.{module}', '--ros-args']
-    for name, value in parameters.items():
-        command += ['-p', f'{name}:={str(value).lower() if isinstance(value, bool) else value}']
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.kill()
-        child.stdout.close()
-        child.wait()
-
-
-def finish(child, timeout=30.0):
-    """Return (exit status, output) of a child that ends by itself."""
-    output, _ = child.communicate(timeout=timeout)
-    return child.returncode, output
-
-
-def interrupt(child, number=signal.SIGINT):
-    """Return (exit status, output) of a child that ends on a signal."""
-    child.send_signal(number)
-    return finish(child, timeout=10.0)
+def player(name, **parameters):
+    """Start a playback node with parameters."""
+    arguments = []
+    for key, value in parameters.items():
+        arguments += ['-p', f'{key}:={str(value).lower() if isinstance(value, bool) else value}']
+    return NodeProcess(f'playback.{name}', arguments)
 
 
 class Listener:

@@ -1,8 +1,8 @@
-"""Compile all kernels of the GPU backend for a GPU that is not there: cuda_compiler.py 90.
+"""Compile all kernels of the GPU backend for a GPU that is not installed: cuda_compiler.py 90.
 
 A Mapper takes a step and renders a view, and each launch only compiles, with the arguments that it
 would have. Prints, for each kernel, its name, the bytes of registers that a thread spills, and the
-bytes of shared memory that a program wants.
+bytes of shared memory that a program needs.
 """
 import subprocess
 import sys
@@ -21,7 +21,7 @@ TOOL = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin' / 'cuobjdump
 
 
 class Absent:
-    """The driver of a GPU that is not there."""
+    """The driver of a GPU that is not installed."""
 
     def get_current_target(self):
         """Return what to compile for."""
@@ -48,9 +48,9 @@ def compile_all():
     JITFunction.run = compile_only
     torch.cuda.is_available = lambda: True
     torch.cuda.get_device_capability = lambda: (CAPABILITY // 10, CAPABILITY % 10)
-    torch.empty = torch.zeros  # nothing is written, and what is read must be sound
-    from instant_nerf_ros.nerf.backends.cuda import device
-    device.DEVICE = 'cpu'
+    torch.empty = torch.zeros  # no kernel writes anything, and what is read must be valid
+    import other_device
+    other_device.use('cpu')
     from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
     mapper = Mapper(replace(Config(), {
         'device': 'triton', 'field.log2_table': 12, 'occupancy.length': 4.0,
@@ -64,7 +64,7 @@ def compile_all():
 
 
 def spilled(kernel):
-    """Return the bytes of the stack of a thread, in which registers are that found no place."""
+    """Return the bytes of the stack of a thread, to which registers are spilled."""
     with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
         file.write(kernel.asm['cubin'])
         file.flush()

@@ -149,10 +149,10 @@ class Properties:
 
 def install():
     """Have the GPU backend use it; returns a Gpu."""
+    import other_device
     from triton.runtime import interpreter
 
-    from instant_nerf_ros.nerf.backends.cuda import device
-    device.DEVICE = 'cuda'  # interpreted all the same
+    other_device.use('cuda')  # but its kernels are interpreted
     call = interpreter.GridExecutor.__call__
     torch.Generator = Generator
     torch.cuda.Event = Event

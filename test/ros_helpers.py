@@ -1,12 +1,6 @@
 """A mapper process and a synthetic robot to talk to it."""
-import contextlib
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -14,10 +8,12 @@ import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from node_process import NodeProcess
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from waiting import wait_until
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.conversions import (
@@ -38,55 +34,9 @@ SMALL_ENGINE = (
     'field.levels:=4', 'field.log2_table:=12', 'render_width:=32',
     'map_rate:=5.0', 'points_rate:=5.0', 'render_rate:=5.0')
 
-MAPPER_NODE = '-m', 'instant_nerf_ros.ros.mapper_node'
 
-
-class MapperProcess:
-    """A mapper_node in its own process, and what it wrote."""
-
-    def __init__(self, arguments, program):
-        self._output = tempfile.NamedTemporaryFile('w+')  # noqa: SIM115 - lives as long as this
-        self._process = subprocess.Popen(
-            [sys.executable, *program, '--ros-args', *arguments],
-            stdout=self._output, stderr=subprocess.STDOUT)
-
-    def text(self):
-        """Return all that it has written so far."""
-        return Path(self._output.name).read_text()
-
-    def wait_for(self, words, timeout=30.0):
-        """Wait until it has written these words."""
-        wait_until(lambda: words in self.text(), timeout, lambda: self.text())
-
-    @property
-    def pid(self):
-        """Return the number of the process."""
-        return self._process.pid
-
-    def running(self):
-        """Return whether it runs."""
-        return self._process.poll() is None
-
-    def end(self, number, timeout=8.0):
-        """Send a signal; return its exit status."""
-        self._process.send_signal(number)
-        return self.wait(timeout)
-
-    def wait(self, timeout):
-        """Wait for its end; return its exit status."""
-        return self._process.wait(timeout)
-
-    def close(self):
-        """End it by all means."""
-        if self.running():
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait(5.0)
-        self._output.close()
-
-
-@contextlib.contextmanager
-def mapper(*parameters, name='', namespace='', program=MAPPER_NODE):
-    """Run a mapper_node with a small engine and parameters 'name:=value'.
+def mapper(*parameters, name='', namespace='', without=()):
+    """Start a mapper_node with a small engine and parameters 'name:=value'.
 
     With a name, the node has that name and publishes <name>/map: there may be several. With a
     namespace, all its topics and TF are in there, as launch files do it.
@@ -98,11 +48,7 @@ def mapper(*parameters, name='', namespace='', program=MAPPER_NODE):
         arguments += ['-r', f'__node:={name}', '-r', f'map:={name}/map']
     if namespace:
         arguments += in_namespace(namespace)
-    process = MapperProcess(arguments, program)
-    try:
-        yield process
-    finally:
-        process.close()
+    return NodeProcess('mapper_node', arguments, without)
 
 
 def in_namespace(namespace):
@@ -194,14 +140,6 @@ class Robot:
         T_map_camera[:3, :3] = R_MAP_OPTICAL
         T_map_camera[:3, 3] = [0.0, 0.5 * np.sin(0.3 * self._count), 0.5]
         return T_map_camera
-
-
-def wait_until(condition, timeout, explain=str):
-    """Wait until a condition holds; fail, explaining, if it does not in time."""
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f'nothing after {timeout} s: {explain()}'
-        time.sleep(0.05)
 
 
 def drive_until(robot, condition, explain=str, timeout=30.0, each=None):

@@ -1,4 +1,4 @@
-"""Tensors on a GPU are mixed with no others, and seldom waited for; see fake_gpu.py."""
+"""Tensors on a GPU are not mixed with others, and the host seldom waits; see fake_gpu."""
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.triton, pytest.mark.interpreter, pytest.mark.slow]
 
 
 @pytest.mark.parametrize('device', ['triton', 'cuda'])
-def test_all_that_a_mapper_does_it_does_where_its_tensors_are(device, tmp_path):
+def test_a_mapper_computes_on_the_device_of_its_tensors(device, tmp_path):
     result = subprocess.run(
         [sys.executable, Path(__file__).with_name('cuda_elsewhere.py'), tmp_path, device],
         capture_output=True, text=True, timeout=900)

@@ -1,4 +1,6 @@
-"""What the kernels of the GPU backend do to memory is what a GPU allows; see kernel_watch."""
+"""The kernels of the GPU backend access memory only as a GPU allows; see kernel_watch."""
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -65,7 +67,7 @@ def agree(numbers, BLOCK: tl.constexpr):  # noqa: N803
     (meddle, {'stores where there is an exchange'}),
     (agree, set()),
 ])  # fmt: skip
-def test_the_watch_tells_what_a_gpu_would_not_forgive(kernel, mistakes):
+def test_the_watch_finds_what_is_an_error_on_a_gpu(kernel, mistakes):
     watch, count = Watch(), 4
     numbers = torch.arange(100, 100 + 2 * count, dtype=torch.int32)
     with watch.on():
@@ -75,16 +77,18 @@ def test_the_watch_tells_what_a_gpu_would_not_forgive(kernel, mistakes):
 
 
 @pytest.mark.slow
-def test_kernels_keep_to_their_memory_and_share_it_only_by_exchange(monkeypatch):
-    monkeypatch.setattr(cuda_lesson, 'TRACED', 16)  # rays of a program, so that there are many
+def test_kernels_access_only_their_memory_and_share_it_only_by_atomic_operations(monkeypatch):
+    module = importlib.import_module('instant_nerf_ros.nerf.backends.cuda.train_step')
+    monkeypatch.setattr(module, 'TRACED', 16)  # rays of a program, so that there are many
     mapper = mapped(SMALL, 2)
     pose = poses(7)[3]
     mapper.add(view(SMALL, pose)[0], SMALL, pose)
-    mapper.schedule.rays = 40
+    mapper.trainer.schedule.restore(rays=40, stride=8.0, age=0)
     mapper.step()
-    mapper.keyframes.ray_counts += 5000  # so that all are learnt enough to vote
+    mapper.keyframes.count_rays(np.full(len(mapper.keyframes), 5000))  # enough to vote
     watch = Watch()
-    watch.allow(mapper.keyframes.mirror.images.values())
+    keyframes = importlib.import_module('instant_nerf_ros.nerf.backends.cuda.device_keyframes')
+    watch.allow(mapper.keyframes.backend_state(keyframes.DeviceKeyframes).images.values())
     with watch.on():
         losses = [mapper.step()['loss'] for _ in range(4)]
         mapper.render(SMALL, pose)

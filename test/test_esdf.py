@@ -50,7 +50,8 @@ def test_distances_in_front_of_a_wall_in_closed_form():
     found = esdf.esdf_slice(VoxelGrid(states, np.zeros(3), SIZE), 2.5)
     middle = np.abs(found.positions[:, 1] - 2.5) < 0.1
     x = found.positions[middle, 0]
-    expected = np.minimum(x - 0.475, np.minimum(5.025 - x, 2.475))  # outside of the grid is unknown
+    # Outside of the grid is unknown.
+    expected = np.minimum(x - 0.475, np.minimum(5.025 - x, 2.475))
     near = (x > 0.5) & (x < 2.4)
     np.testing.assert_allclose(found.distances[middle][near], expected[near], atol=1e-5)
     np.testing.assert_allclose(found.gradients[middle][near], [[1, 0, 0]] * near.sum(), atol=1e-6)

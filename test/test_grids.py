@@ -259,7 +259,7 @@ def test_a_table_above_furniture_on_an_invisible_floor_is_no_floor():
     table.hits[torch.from_numpy(cupboards)] = 100
     grid = grids.project(table, BAND)
     assert not grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
-    assert cell_of(grid, 0.02, 0.02) == OCCUPIED  # the table, which would be free if it were the floor
+    assert cell_of(grid, 0.02, 0.02) == OCCUPIED  # the table; as the floor it would be free
     assert grids.project(table, BAND, 0.7).floor == pytest.approx(0.7, abs=1e-6)  # if it is given
 
 

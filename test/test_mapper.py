@@ -422,3 +422,16 @@ def test_a_pose_beyond_the_earth_changes_nothing(distance):
     assert mapper.occupancy is None and not mapper.keyframe_count
     add_views(mapper, ROUND[:1])
     assert mapper.keyframe_count == 1
+
+
+def test_live_settings_hold_from_the_next_call_on():
+    mapper = add_views(Mapper(TINY), ROUND[:1])
+    near = ROUND[0].copy()
+    near[0, 3] += 0.01
+    assert not mapper.is_new_viewpoint(near)
+    mapper.set_config(replace(TINY, {
+        'keyframes.min_translation': 0.005, 'loss.distortion_weight': 0.0,
+        'map.min_height': -5.0, 'map.max_height': -4.0}))
+    assert mapper.is_new_viewpoint(near)
+    assert mapper.step()['distortion'] == 0.0
+    assert (mapper.map().cells == -1).all()

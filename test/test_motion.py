@@ -1,9 +1,9 @@
-"""Motion: what a Mapper learns of poses and distances from colour images alone."""
+"""Motion: poses and pseudo depth that a Mapper computes from color images."""
 import numpy as np
 import pytest
-from test_alignment import misplaced, noisy, way
+from test_alignment import noisy, pixel_errors, trajectory
 from test_mapper import CONFIG
-from test_motion_stereo import CAMERA, NORMAL, THROUGH, see
+from test_plane_sweep import CAMERA, NORMAL, POINT, render_plane
 
 from instant_nerf_ros.nerf import Mapper, replace
 from instant_nerf_ros.nerf.constants import UNKNOWN
@@ -13,88 +13,96 @@ SETTINGS = {'keyframes.min_translation': 0.0, 'keyframes.min_rotation': 0.0,
             'motion.align': True, 'motion.stereo': True}
 
 
-def mapper(**settings):
+def make_mapper(**settings):
     return Mapper(replace(CONFIG, {
         **SETTINGS, **{f'motion.{name}': value for name, value in settings.items()}}))
 
 
-def give(mapper, given, true, with_depth=False):
-    """Give a mapper what is seen from true poses, as if from others."""
-    for told, real in zip(given, true):
-        image, depth = see(real)
-        assert mapper.add(np.repeat(image[..., None], 3, axis=-1), CAMERA, told,
-                          depth.astype(np.float32) if with_depth else None)
+def add_views(mapper, given, true, with_depth=False):
+    """Add views of the plane from true poses to a mapper, with the given poses."""
+    for T_given, T_true in zip(given, true):
+        image, depth = render_plane(T_true)
+        image_id = mapper.add(np.repeat(image[..., None], 3, axis=-1), CAMERA, T_given,
+                              depth.astype(np.float32) if with_depth else None)
+        assert image_id is not None
     return mapper
 
 
-def ends(ranges):
-    return (ranges.origins + ranges.distances[:, None] * ranges.directions)[: len(ranges)]
+def pseudo_depth_of(mapper):
+    return mapper.measurements.motion.pseudo_depth
 
 
-def test_distances_of_a_plane_become_rays():
-    mapped = give(mapper(), way(16), way(16))
-    assert len(mapped.motion.ranges) > 1000
-    off = abs((ends(mapped.motion.ranges) - THROUGH) @ NORMAL)
-    assert np.median(off) < 0.04
+def distances_to_plane(ranges):
+    """Return the distances (N,) [m] between the ends of rays and the plane."""
+    ends = ranges.origins + ranges.distances[:, None] * ranges.directions
+    return abs((ends[: len(ranges)] - POINT) @ NORMAL)
 
 
-def test_what_only_one_image_says_is_not_told(monkeypatch):
-    right, asked = plane_sweep.depth, []
-
-    def wrong(*seen):
-        asked.append(right(*seen))
-        return asked[-1] * 3.0 ** len(asked)
-
-    monkeypatch.setattr(motion_stereo, 'depth', wrong)
-    mapped = give(mapper(), way(16), way(16))
-    assert len(asked) > structure_from_motion.WITNESSES
-    assert len(mapped.motion.ranges) < 0.01 * np.isfinite(asked).sum()
+def test_pseudo_depth_is_on_the_plane():
+    pseudo_depth = pseudo_depth_of(add_views(make_mapper(), trajectory(16), trajectory(16)))
+    assert len(pseudo_depth) > 1000
+    assert np.median(distances_to_plane(pseudo_depth)) < 0.04
 
 
-def test_they_have_no_vote():
-    mapped = give(mapper(), way(16), way(16))
-    assert len(mapped.motion.ranges) and (mapped.voxels().states == UNKNOWN).all()
+def test_depth_that_no_other_image_confirms_is_dropped(monkeypatch):
+    correct, depths = plane_sweep.depth, []
+
+    def wrong(*arguments):
+        depths.append(correct(*arguments))
+        return depths[-1] * 3.0 ** len(depths)
+
+    monkeypatch.setattr(plane_sweep, 'depth', wrong)
+    mapper = add_views(make_mapper(), trajectory(16), trajectory(16))
+    assert len(depths) > structure_from_motion.VALIDATORS
+    assert len(pseudo_depth_of(mapper)) < 0.01 * np.isfinite(depths).sum()
+
+
+def test_pseudo_depth_has_no_vote():
+    mapper = add_views(make_mapper(), trajectory(16), trajectory(16))
+    assert len(pseudo_depth_of(mapper)) and (mapper.voxels().states == UNKNOWN).all()
 
 
 def test_poses_of_keyframes_are_corrected():
-    true = way(16)
+    true = trajectory(16)
     given = noisy(true)
-    mapped = give(mapper(), given, true)
-    assert misplaced(mapped.keyframes.T_world_camera, true) < misplaced(given, true) / 2
+    mapper = add_views(make_mapper(), given, true)
+    assert pixel_errors(mapper.keyframe_poses(), true) < pixel_errors(given, true) / 2
 
 
 @pytest.mark.parametrize('settings, with_depth', [
     ({'align': False, 'stereo': False}, False), ({}, True)])
-def test_without_it_or_with_depth_poses_are_what_was_given(settings, with_depth):
-    given = noisy(way(12))
-    mapped = give(mapper(**settings), given, way(12), with_depth)
-    np.testing.assert_array_equal(mapped.keyframes.T_world_camera, given)
-    assert not len(mapped.motion.ranges)
+def test_poses_are_not_corrected_if_disabled_or_with_depth(settings, with_depth):
+    given = noisy(trajectory(12))
+    mapper = add_views(make_mapper(**settings), given, trajectory(12), with_depth)
+    np.testing.assert_array_equal(mapper.keyframe_poses(), given)
+    assert not len(pseudo_depth_of(mapper))
 
 
-def test_a_full_store_forgets_images_and_goes_on():
-    true = way(24)
-    mapped = Mapper(replace(CONFIG, {**SETTINGS, 'keyframes.budget_mb': 16}))
-    mapped.keyframes.depths = mapped.keyframes.depths[: 6 * CAMERA.width * CAMERA.height]
-    give(mapped, noisy(true), true)
-    assert len(mapped.keyframes) == 6
-    for number, pose in zip(mapped.keyframes.numbers, mapped.keyframes.T_world_camera):
-        assert np.abs(pose - true[number]).max() < 0.05  # each its own
+def test_it_continues_when_keyframes_are_removed():
+    true = trajectory(24)
+    mapper = Mapper(replace(CONFIG, {**SETTINGS, 'keyframes.budget_mb': 16}))
+    mapper.keyframes.depths = mapper.keyframes.depths[: 6 * CAMERA.width * CAMERA.height]
+    add_views(mapper, noisy(true), true)
+    assert mapper.keyframe_count == 6
+    ids = mapper.keyframes.ids  # consecutive, and the last image is kept
+    for keyframe, pose in zip(ids, mapper.keyframe_poses()):
+        assert np.abs(pose - true[keyframe - ids[-1] - 1]).max() < 0.05
 
 
-def test_a_camera_of_another_size_is_compared_with_its_own_kind():
-    mapped = mapper()
-    for k, true in enumerate(way(20)):
+def test_images_of_different_sizes_are_not_matched():
+    mapper = make_mapper()
+    for k, true in enumerate(trajectory(20)):
         camera = CAMERA.scaled(80, 60) if k % 5 == 0 else CAMERA
-        image, _ = see(true, camera)
-        assert mapped.add(np.repeat(image[..., None], 3, axis=-1), camera, true)
-    assert len(mapped.motion.ranges) > 1000
-    assert np.median(abs((ends(mapped.motion.ranges) - THROUGH) @ NORMAL)) < 0.04
+        image, _ = render_plane(true, camera)
+        image_id = mapper.add(np.repeat(image[..., None], 3, axis=-1), camera, true)
+        assert image_id is not None
+    assert len(pseudo_depth_of(mapper)) > 1000
+    assert np.median(distances_to_plane(pseudo_depth_of(mapper))) < 0.04
 
 
-def test_large_images_are_compared_small():
+def test_large_images_are_scaled_down():
     camera = CAMERA.scaled(1280, 960)
-    gray, small = structure_from_motion._small(np.zeros((960, 1280), np.uint8), camera, 320)
+    gray, small = structure_from_motion._scaled(np.zeros((960, 1280), np.uint8), camera, 320)
     assert gray.shape == (240, 320) and small == CAMERA.scaled(320, 240)
     narrow = np.zeros((10, 20), np.uint8)
-    assert structure_from_motion._small(narrow, CAMERA.scaled(20, 10), 320)[0] is narrow
+    assert structure_from_motion._scaled(narrow, CAMERA.scaled(20, 10), 320)[0] is narrow

@@ -273,6 +273,6 @@ def test_the_best_plane_is_the_minimum_of_a_parabola():
     for module in (cpu_stereo, reference_stereo):
         plane, margin = module.best_planes(costs)
         np.testing.assert_allclose(plane[0], [3.3, 4.0, 5.45], atol=1e-5)
-        np.testing.assert_allclose(margin[0, 1], 9 / 10, rtol=1e-5)  # 10 at a distance of 3, 1 here
+        np.testing.assert_allclose(margin[0, 1], 9 / 10, rtol=1e-5)  # 10 at a distance of 3
         plane, margin = module.best_planes(d[None, None].astype(np.float32))
         assert plane[0, 0] == 0 and margin[0, 0] == 0

@@ -5,7 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from camera_listener import Listener, finish, interrupt, pixels, process
+from camera_listener import Listener, pixels, player
 
 pytestmark = pytest.mark.ros
 FIRST_STAMP = 1_000_000_000
@@ -37,10 +37,10 @@ def folder(tmp_path_factory):
 
 def record(camera='camera', **parameters):
     """Run a replay to its end; return a Listener with its messages, and its output."""
-    with process('replay', **parameters) as child:
+    with player('replay', **parameters) as process:
         with Listener(camera) as listener:
-            listener.listen(lambda: child.poll() is not None)
-        status, output = finish(child)
+            listener.listen(lambda: not process.running())
+        status, output = process.wait(), process.text()
     assert status == 0, output
     return listener, output
 
@@ -75,30 +75,30 @@ def test_frames_that_are_held_out_are_not_played_but_their_poses_are(folder):
 def test_rate_is_a_factor_on_the_recorded_speed(folder):
     durations = []
     for rate in (1.0, 4.0):
-        with process('replay', path=folder, frame_rate=5.0, rate=rate) as child:
+        with player('replay', path=folder, frame_rate=5.0, rate=rate) as process:
             with Listener() as listener:
                 listener.listen(lambda: listener.topics['image'])
                 begin = time.monotonic()
                 listener.listen(lambda: len(listener.topics['image']) == COUNT)
                 durations.append(time.monotonic() - begin)
-            finish(child)
+            process.wait()
     assert durations[0] == pytest.approx(1.8, abs=0.3)
     assert durations[1] == pytest.approx(0.45, abs=0.3)
 
 
 def test_replay_waits_for_a_subscriber_so_that_no_message_is_lost(folder):
-    with process('replay', path=folder, frame_rate=100.0) as child:
+    with player('replay', path=folder, frame_rate=100.0) as process:
         time.sleep(4.0)  # longer than the node needs to start and the replay lasts
-        assert child.poll() is None
+        assert process.running()
         with Listener() as listener:
-            listener.listen(lambda: child.poll() is not None)
-        finish(child)
+            listener.listen(lambda: not process.running())
+        process.wait()
     assert len(listener.topics['image']) == COUNT
 
 
 def test_the_wait_for_a_subscriber_is_bounded(folder):
-    with process('replay', path=folder, frame_rate=100.0, wait_for_subscriber=0.5) as child:
-        status, output = finish(child)
+    with player('replay', path=folder, frame_rate=100.0, wait_for_subscriber=0.5) as process:
+        status, output = process.wait(), process.text()
     assert status == 0
     assert 'no subscriber came' in output and f'replay finished: {COUNT} frames' in output
 
@@ -186,8 +186,8 @@ def test_a_bag_is_forwarded_message_by_message(bag):
     ({'path': '/tmp', 'rate': 0.0}, "'rate' must be"),
 ])
 def test_wrong_parameters_stop_the_start_with_a_sentence(parameters, sentence):
-    with process('replay', **parameters) as child:
-        status, output = finish(child)
+    with player('replay', **parameters) as process:
+        status, output = process.wait(), process.text()
     assert status == 1 and sentence in output
     assert 'Traceback' not in output
 
@@ -196,14 +196,14 @@ def test_a_truncated_bag_is_reported_in_a_sentence(bag):
     path, _ = bag
     (storage,) = path.glob('*.db3')
     storage.write_bytes(storage.read_bytes()[:1000])
-    with process('replay', path=path) as child:
-        status, output = finish(child)
+    with player('replay', path=path) as process:
+        status, output = process.wait(), process.text()
     assert status == 1 and 'Traceback' not in output and str(path) in output
 
 
 def test_a_signal_ends_it_at_once(folder):
-    with process('replay', path=folder, frame_rate=0.1) as child:
+    with player('replay', path=folder, frame_rate=0.1) as process:
         with Listener() as listener:
             listener.listen(lambda: listener.topics['image'])
-        status, output = interrupt(child)
+        status, output = process.end(), process.text()
     assert status == 0 and 'stopped by a signal' in output

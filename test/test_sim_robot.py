@@ -3,7 +3,7 @@ import signal
 
 import numpy as np
 import pytest
-from camera_listener import Listener, finish, interrupt, pixels, process
+from camera_listener import Listener, pixels, player
 
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.tour import MAX_SPEED, Tour
@@ -16,10 +16,10 @@ SETTINGS = {'rate': 5.0, 'width': 160, 'height': 120, 'wait_for_subscriber': 30.
 def record(duration=1.9, **changes):
     """Return a Listener with all messages of a drive of a duration [s]."""
     laps = duration / Tour().duration
-    with process('sim_robot', **{**SETTINGS, 'laps': laps, **changes}) as child:
+    with player('sim_robot', **{**SETTINGS, 'laps': laps, **changes}) as process:
         with Listener() as listener:
-            listener.listen(lambda: child.poll() is not None)
-        status, output = finish(child)
+            listener.listen(lambda: not process.running())
+        status, output = process.wait(), process.text()
     assert status == 0, output
     assert 'tour finished' in output
     return listener
@@ -100,15 +100,15 @@ def test_depth_can_be_in_metres_or_left_out(drive):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_it_drives_on_until_a_signal_stops_it(number):
-    with process('sim_robot', width=80, height=60) as child:
+    with player('sim_robot', width=80, height=60) as process:
         with Listener() as listener:
             listener.listen(lambda: len(listener.topics['image']) > 3)
-        status, output = interrupt(child, number)
+        status, output = process.end(number), process.text()
     assert status == 0 and 'stopped by a signal' in output
 
 
 @pytest.mark.parametrize('name, value', [('rate', 0.0), ('depth_encoding', 'mono8')])
 def test_a_wrong_parameter_stops_the_start_with_a_sentence(name, value):
-    with process('sim_robot', **{name: value}) as child:
-        status, output = finish(child)
+    with player('sim_robot', **{name: value}) as process:
+        status, output = process.wait(), process.text()
     assert status == 1 and f"'{name}' must be" in output

@@ -116,9 +116,9 @@ def test_parameters_are_those_of_the_reference_for_all_sizes(backend, levels, hi
     random = generator()
     config = replace(CONFIG, {'field.levels': levels, 'field.hidden': hidden})
     field, expected = twins(backend, random, config=config)
-    state, expected_values = field.state(), expected.state()
-    assert list(state) == list(expected_values)
-    assert all(torch.equal(state[name].cpu(), expected_values[name]) for name in expected_values)
+    state, expected_state = field.state(), expected.state()
+    assert list(state) == list(expected_state)
+    assert all(torch.equal(state[name].cpu(), expected_state[name]) for name in expected_state)
     positions = floats(random.uniform(-3, 3, (200, 3)))
     found = field.density(positions.to(backend.DEVICE)).cpu()
     assert ((found / expected.density(positions)).log().abs() < 0.05).float().mean() > 0.98
@@ -141,8 +141,8 @@ def test_samples_are_those_of_the_reference(backend):
         differing = (found[0].cpu().diff() != expected[0].diff()).sum()
         assert len(expected[1]) > 300 and differing <= 4  # faces of voxels
         if not differing:
-            for actual, expected_values in zip(found, expected):
-                assert torch.allclose(actual.cpu(), expected_values, atol=1e-5)
+            for actual, target in zip(found, expected):
+                assert torch.allclose(actual.cpu(), target, atol=1e-5)
 
 
 @pytest.mark.parametrize('density, measured', [(0.05, 0.0), (2.0, 0.6), (40.0, 1.0)])
@@ -159,10 +159,11 @@ def test_a_training_step_is_that_of_the_reference(backend, density, measured):
         error = (getattr(found, name).cpu() - getattr(expected, name)).abs().reshape(50, -1)
         assert (error.amax(-1) > 1e-2).sum() <= 3, name
     assert len(expected.positions) > 10
-    expected_values = {f'geometry.{name}': p.grad for name, p in fields[1].geometry.named_parameters()}
-    expected_values |= {f'color.{name}': p.grad for name, p in fields[1].color.named_parameters()}
+    geometry, color = fields[1].geometry, fields[1].color
+    targets = {f'geometry.{name}': p.grad for name, p in geometry.named_parameters()}
+    targets |= {f'color.{name}': p.grad for name, p in color.named_parameters()}
     for name, gradient in gradients(fields[0]).items():
-        assert alike(gradient, expected_values[name], 0.15), name
+        assert alike(gradient, targets[name], 0.15), name
 
 
 def test_rays_that_miss_the_grid_have_no_gradients(backend):
@@ -217,18 +218,18 @@ def test_a_view_is_that_of_the_reference(backend):
         each.render_rays(field, rays.to(each.DEVICE), grid, CONFIG.sampling, 1.5)
         for field, grid, each in zip(fields, grids(backend, voxels), (backend, reference)))
     assert expected[0].any()
-    for actual, expected_values in zip(found, expected):
-        error = (actual.cpu() - expected_values.detach()).abs().reshape(60, -1).amax(-1)
+    for actual, target in zip(found, expected):
+        error = (actual.cpu() - target.detach()).abs().reshape(60, -1).amax(-1)
         assert (error > 2e-2).sum() <= 3
 
 
-def test_a_mapper_trains_and_its_field_renders_the_same_on_every_backend(backend, tmp_path, monkeypatch):
+def test_a_mapper_trains_and_its_field_renders_the_same_on_every_backend(backend, tmp_path):
     mapper = Mapper(replace(CONFIG, {
         'loss.distortion_weight': 0.1, 'loss.opacity_weight': 0.001}))  # fmt: skip
     for pose in poses(2):
         image, depth = view(SMALL, pose)
         mapper.add(image, SMALL, pose, depth)
-    monkeypatch.setattr(mapper.trainer.schedule, 'rays', 32)
+    mapper.trainer.schedule.restore(rays=32, stride=8.0, age=0)
     losses = [mapper.step()['color'] for _ in range(8)]
     assert mapper.backend_name == 'tinycudann' and mapper.discarded == 0
     assert np.isfinite(losses).all()

@@ -48,7 +48,7 @@ class FakeMapper:
     """A Mapper that adds images a metre apart, and raises ValueError for a negative x."""
 
     backend_name = 'fake'
-    keyframe_bytes = 0
+    keyframes = types.SimpleNamespace(stored_bytes=0)
     discarded = 0
     converged = False
 
@@ -86,7 +86,11 @@ class FakeMapper:
         if T_map_camera[0, 3] < 0:
             raise ValueError('negative x')
         self.added.append(T_map_camera[0, 3])
-        return len(self.added) - 1
+        return len(self.added)
+
+    def is_held_out(self, image_id):
+        """Return False: every image becomes a keyframe."""
+        return False
 
     def integrate_depth(self, image, camera, T_map_camera, depth):
         """Keep the depth."""

@@ -29,7 +29,6 @@ mapper.save(sys.argv[2])
 assert Mapper.load(sys.argv[2]).keyframe_count == mapper.keyframe_count
 assert not [name for name in sys.modules if name.startswith('numba.')]
 '''
-NODE = BLOCK + 'from instant_nerf_ros.ros.mapper_node import main\nsys.exit(main(sys.argv))\n'
 
 
 def test_the_library_trains_a_scene(request, tmp_path):
@@ -47,7 +46,7 @@ def test_the_node_publishes_a_map():
 
     robot = Robot()
     try:
-        with mapper(name='without_numba', program=['-c', NODE]) as process:
+        with mapper(name='without_numba', without=['numba', 'llvmlite']) as process:
             maps = robot.collect(OccupancyGrid, 'without_numba/map', LATCHED)
             robot.wait_for_listener(60.0)
             drive_until(

@@ -44,6 +44,10 @@ class HeldOut:
             self.T_world_camera = self.T_world_camera[::2]
             self._every *= 2
 
+    def __contains__(self, image_id: int) -> bool:
+        """Return whether an image is held out."""
+        return image_id in self._ids
+
     def correct_poses(self, corrections: Poses) -> None:
         """Move images by {id: T_new_old (4, 4)}."""
         for k, image_id in enumerate(self._ids):

@@ -67,10 +67,9 @@ class Mapper:
         """Return the number of keyframes."""
         return len(self.keyframes)
 
-    @property
-    def keyframe_bytes(self) -> int:
-        """Return the memory of their pixels."""
-        return self.keyframes.stored_bytes
+    def is_held_out(self, image_id: int) -> bool:
+        """Return whether an image that `add` has kept is held out."""
+        return image_id in self.measurements.held_out
 
     def keyframe_poses(self) -> NDArray[np.float64]:
         """Return T_world_camera of the keyframes, (K, 4, 4)."""

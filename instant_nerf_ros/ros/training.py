@@ -174,6 +174,6 @@ class TrainingThread(threading.Thread):
         feeder = self._feeder
         return Progress(
             backend=mapper.backend_name, steps=mapper.steps, discarded=mapper.discarded,
-            keyframes=mapper.keyframe_count, keyframe_bytes=mapper.keyframe_bytes,
+            keyframes=mapper.keyframe_count, keyframe_bytes=mapper.keyframes.stored_bytes,
             images_with_depth=feeder.depths, scans=feeder.scans, loss=self._loss,
             psnr=self._psnr, map_stamp_ns=feeder.map_stamp_ns, converged=self._converged)

@@ -133,6 +133,8 @@ class KeyframeFeeder:
         if image_id is None:
             return
         self._loop_closures.note(image_id, posed.stamp_ns)
+        if mapper.is_held_out(image_id):
+            return
         self._path.add(T_map_camera, posed.stamp_ns)
         self.map_stamp_ns = posed.stamp_ns
         self._statistics.delayed((self._now_ns() - posed.stamp_ns) * 1e-9)
