@@ -33,7 +33,7 @@ setup(
     ],
     extras_require={
         'replay': ['rosbags>=0.10'],
-        'test': ['pytest', 'pytest-rerunfailures'],
+        'test': ['pytest', 'pytest-timeout'],
     },
     zip_safe=True,
     entry_points={

@@ -42,7 +42,8 @@ class Children:
             arguments += ['-r', f'{topic}:={other}']
         with self._log(name).open('w') as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, '-m', f'instant_nerf_ros.ros.{MODULES[name]}', '--ros-args', *arguments],
+                [sys.executable, '-m', f'instant_nerf_ros.ros.{MODULES[name]}', '--ros-args',
+                 *arguments],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its children
                 preexec_fn=_end_with_parent)

@@ -37,7 +37,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         'output', nargs='?', type=Path, default=Path('demo_output'),
         help='folder for the results (demo_output)')
-    parser.add_argument('--data', help='folder of posed images, or rosbag2, instead of the flat')
+    parser.add_argument('--data', help='folder of posed images, rosbag2 or ROS 1 bag, instead of the flat')
     parser.add_argument(
         '--no-depth', dest='depth', action='store_false',
         help='map from colour images and TF alone')
@@ -106,7 +106,7 @@ def drive(
     progress = Progress()
     children.start('mapper_node', {
         'use_depth': options.depth, 'render_width': 0, 'occupancy.voxel_size': VOXEL_SIZE,
-        **dict(options.set)}, scene.topics.items())
+        **scene.mapper_parameters, **dict(options.set)}, scene.topics.items())
     deadline = time.monotonic() + START_TIMEOUT
     while children.running('mapper_node') and not observer.status.get('backend'):
         observer.spin(TICK)

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from drawing import LabelledView, draw_views, save
 
-from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_reference
+from instant_nerf_ros.data.frames import (
+    Frame,
+    FrameFolder,
+    holdout,
+    load_folder,
+    load_reference,
+)
 from instant_nerf_ros.data.metrics import depth_errors, grid_agreement, points_agreement, psnr
 from instant_nerf_ros.nerf import Config, Mapper, flatten, replace
 
@@ -55,12 +61,31 @@ def _value(kind: type, text: str) -> object:
     return BOOLEANS[text]
 
 
+def add_frames(mapper: Mapper, frames: FrameFolder, with_depth: bool) -> list[Frame]:
+    """Add the readable frames to a mapper, and return those that are held out.
+
+    Raises ValueError if there is none to add.
+    """
+    held_out = []
+    for index, frame in frames.readable(range(len(frames))):
+        if holdout(index):
+            held_out.append(frame)
+        else:
+            mapper.add(frame.image, frame.camera, frame.T_world_camera,
+                       frame.depth if with_depth else None)
+    if not mapper.keyframe_count:
+        raise ValueError('there is no image to train on; the first of eight is held out')
+    return held_out
+
+
 def evaluate(
     mapper: Mapper, frames: Sequence[Frame],
 ) -> tuple[list[LabelledView], str]:  # fmt: skip
     """Return held-out frames with their rendered views, and a line with the figures."""
     views = [(frame, mapper.render(frame.camera, frame.T_world_camera)) for frame in frames]
     quality = [psnr(view.color, frame.image) for frame, view in views]
+    if not views:
+        return [], 'no held-out view'
     line = f'PSNR {np.mean(quality):.2f} dB, mean of {len(views)} held-out views'
     errors = [depth_errors(view.depth, frame.depth)
               for frame, view in views if frame.depth is not None]
@@ -80,13 +105,12 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f'map_folder: {error}', file=sys.stderr)
         return 1
-    mapper, held_out = Mapper(config), []
-    for index, frame in enumerate(frames[index] for index in range(len(frames))):
-        if holdout(index):
-            held_out.append(frame)
-        else:
-            mapper.add(frame.image, frame.camera, frame.T_world_camera,
-                       frame.depth if options.depth else None)
+    mapper = Mapper(config)
+    try:
+        held_out = add_frames(mapper, frames, options.depth)
+    except ValueError as error:
+        print(f'map_folder: {error}', file=sys.stderr)
+        return 1
     print(f'{mapper.keyframe_count} keyframes, backend {mapper.backend_name}')
     mapper.step()  # compiles
     trained = 0.0
@@ -97,8 +121,9 @@ def main() -> int:
         trained += time.monotonic() - begin
         rows, line = evaluate(mapper, held_out)
         print(f'{trained:.0f} s, {mapper.steps} steps: {line}', flush=True)
-    save(options.views, draw_views(
-        rows[::max(1, len(rows) // 4)][:4], f'{trained:.0f} s of training: held-out views'))
+    if rows:
+        save(options.views, draw_views(
+            rows[::max(1, len(rows) // 4)][:4], f'{trained:.0f} s of training: held-out views'))
     try:
         states, origin, voxel_size = load_reference(options.path)
     except FileNotFoundError:

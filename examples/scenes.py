@@ -6,7 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.data.bags import is_bag, open_bag
+from instant_nerf_ros.data.bags import is_bag, open_recording
+from instant_nerf_ros.data.cameras import find_camera
 from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_reference
 from instant_nerf_ros.data.metrics import OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.camera import Camera
@@ -38,6 +39,7 @@ class Scene(Protocol):
     node: str  # the node that publishes the images
     parameters: Mapping[str, object]  # of the node
     topics: Mapping[str, str]  # of the node, by the names that the mapper has for them
+    mapper_parameters: Mapping[str, object]  # which these topics require
 
     def held_out_poses(self) -> list[Pose]:
         """Return the poses from which views are rendered."""
@@ -65,6 +67,7 @@ class SimulatedFlat:
     name = 'simulated flat'
     node = 'sim_robot'
     topics = CAMERA_TOPICS
+    mapper_parameters: Mapping[str, object] = {}
 
     def __init__(self, with_depth: bool, laps: float, width: int) -> None:
         """Drive so many laps with images of a width [pixels]."""
@@ -126,21 +129,25 @@ class Folder:
 
     node = 'replay'
     topics = CAMERA_TOPICS
+    mapper_parameters: Mapping[str, object] = {}
 
     def __init__(self, path: str, with_depth: bool) -> None:
         """Open the folder."""
         self._path, self._frames = path, load_folder(path)
         self.name = os.path.basename(os.path.abspath(path))
         self.parameters = {'path': path, 'hold_out': True, 'with_depth': with_depth}
+        self._held_out: list[Frame] | None = None
 
     def held_out_poses(self) -> list[Pose]:
         """Return the poses of the frames that are not replayed."""
-        entries = self._frames.entries
-        return [entry.T_world_camera for i, entry in enumerate(entries) if holdout(i)]
+        return [frame.T_world_camera for frame in self.held_out()]
 
     def held_out(self) -> list[Frame]:
-        """Return the Frames that are not replayed."""
-        return [self._frames[i] for i in range(len(self._frames)) if holdout(i)]
+        """Return the readable Frames that are not replayed."""
+        if self._held_out is None:
+            indices = filter(holdout, range(len(self._frames)))
+            self._held_out = [frame for _, frame in self._frames.readable(indices)]
+        return self._held_out
 
     def reference(self) -> Reference | None:
         """Return the reference occupancy of the folder, None without one."""
@@ -159,20 +166,14 @@ class Bag:
         """Find the topics of the camera."""
         self.name = os.path.basename(os.path.abspath(path))
         self.parameters = {'path': path}
-        with open_bag(path) as (types, _):
-            images = sorted(topic for topic, kind in types.items() if kind.endswith('/Image'))
-            infos = sorted(topic for topic, kind in types.items() if kind.endswith('/CameraInfo'))
-        depths = [topic for topic in images if 'depth' in topic]
-        colors = [topic for topic in images if 'depth' not in topic]
-        if not colors or not infos:
-            raise ValueError(
-                f'{path} needs a topic of colour images (sensor_msgs/Image) and their CameraInfo')
-        self.topics = {
-            'image': colors[0],
-            'camera_info': max(
-                infos, key=lambda info: len(os.path.commonprefix([info, colors[0]])))}
-        if depths:
-            self.topics['depth'] = depths[0]
+        with open_recording(path) as recording:
+            camera = find_camera(recording)
+        print(f'{path}: {camera.reason}')
+        self.topics = {'image': camera.image, 'camera_info': camera.camera_info}
+        self.mapper_parameters = {'image_transport': camera.image_transport}
+        if camera.depth:
+            self.topics.update(depth=camera.depth, depth_camera_info=camera.depth_camera_info)
+            self.mapper_parameters['depth_transport'] = camera.depth_transport
 
     def held_out_poses(self) -> list[Pose]:
         """Return no poses: all images are replayed."""

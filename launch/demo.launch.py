@@ -22,5 +22,7 @@ def generate_launch_description() -> LaunchDescription:
         IncludeLaunchDescription(mapping, launch_arguments={
             'use_sim_time': 'true', 'rviz': LaunchConfiguration('rviz')}.items()),
         Node(package='instant_nerf_ros', executable='sim_robot', output='screen',
+             namespace=LaunchConfiguration('namespace'),
+             remappings=[('/tf', 'tf'), ('/tf_static', 'tf_static')],
              parameters=[{'wait_for_subscriber': 60.0}]),
     ])

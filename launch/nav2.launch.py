@@ -1,21 +1,24 @@
 """Map, and navigate with Nav2 on the growing map; localization must run separately."""
+import atexit
 import os
 import tempfile
 from typing import Any
 
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
+    UnsetLaunchConfiguration,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import PushRosNamespace
 
-from instant_nerf_ros.ros.nav2 import nav2_parameters
+from instant_nerf_ros.ros.nav2 import ZONES, fill_placeholders, nav2_parameters
 
 SHARE = get_package_share_directory('instant_nerf_ros')
 
@@ -35,23 +38,47 @@ def check_nav2(_: LaunchContext) -> None:
             'Nav2 is not installed: apt install ros-$ROS_DISTRO-nav2-bringup') from error
 
 
-def start_nav2(context: LaunchContext) -> list[GroupAction]:
+def pushes_namespace(entity: LaunchDescriptionEntity) -> bool:
+    """Return whether a launch description starts its nodes in a namespace by itself."""
+    entities = list(entity.describe_sub_entities())
+    for _, conditional in entity.describe_conditional_sub_entities():
+        entities += conditional
+    return isinstance(entity, PushRosNamespace) or any(map(pushes_namespace, entities))
+
+
+def temporary_file(parameters: dict[str, Any]) -> str:
+    """Return the path of a YAML file that is removed when this process ends."""
+    with tempfile.NamedTemporaryFile('w', prefix='nav2_', suffix='.yaml', delete=False) as file:
+        yaml.safe_dump(parameters, file)
+    atexit.register(os.remove, file.name)
+    return file.name
+
+
+def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -> list[Action]:
     """Return the navigation of nav2_bringup, with the map in its costmaps."""
     bringup = get_package_share_directory('nav2_bringup')
     value = {name: LaunchConfiguration(name).perform(context) for name in (
-        'nav2_params_file', 'namespace', 'use_sim_time', 'respawn', 'log_level', 'map_topic')}
+        'nav2_params_file', 'namespace', 'use_sim_time', 'respawn', 'log_level', 'map_topic',
+        *ZONES.values())}
+    namespace = value['namespace'].strip('/')
     base = value['nav2_params_file'] or os.path.join(bringup, 'params', 'nav2_params.yaml')
+    zones = {name: value[name].lower() == 'true' for name in ZONES.values()}
     parameters = nav2_parameters(
-        read(base), read(os.path.join(SHARE, 'config', 'nav2.yaml')), value['namespace'],
-        value['map_topic'])
-    with tempfile.NamedTemporaryFile('w', prefix='nav2_', suffix='.yaml', delete=False) as file:
-        yaml.safe_dump(parameters, file)
+        fill_placeholders(read(base), zones, namespace),
+        read(os.path.join(SHARE, 'config', 'nav2.yaml')), namespace, value['map_topic'])
     navigation = PythonLaunchDescriptionSource(
         os.path.join(bringup, 'launch', 'navigation_launch.py'))
-    return [GroupAction([IncludeLaunchDescription(navigation, launch_arguments={
-        'namespace': value['namespace'], 'params_file': file.name,
+    # An argument of mapping.launch.py would become that of the same name of navigation_launch.py.
+    arguments = mapping.get_launch_description(context).get_launch_arguments()
+    actions: list[Action] = [UnsetLaunchConfiguration(argument.name) for argument in arguments]
+    # Up to Kilted, only bringup_launch.py of nav2_bringup pushes the namespace.
+    if namespace and not pushes_namespace(navigation.get_launch_description(context)):
+        actions.append(PushRosNamespace(namespace))
+    actions.append(IncludeLaunchDescription(navigation, launch_arguments={
+        'namespace': namespace, 'params_file': temporary_file(parameters), 'autostart': 'true',
         'use_sim_time': value['use_sim_time'] or 'false', 'use_respawn': value['respawn'],
-        'log_level': value['log_level']}.items())])]
+        'log_level': value['log_level']}.items()))
+    return [GroupAction(actions)]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -61,8 +88,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'nav2_params_file', default_value='',
             description="your parameters of Nav2; '' for those of nav2_bringup"),
+        *(DeclareLaunchArgument(
+            name, default_value='false', choices=['true', 'false', 'True', 'False'],
+            description='value of the placeholders of that name in nav2_params_file; the server '
+                        'of the filter mask must run separately') for name in ZONES.values()),
         OpaqueFunction(function=check_nav2),
         # Its arguments are also arguments of this file.
         IncludeLaunchDescription(mapping),
-        OpaqueFunction(function=start_nav2),
+        OpaqueFunction(function=start_nav2, args=[mapping]),
     ])

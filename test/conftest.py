@@ -17,6 +17,10 @@ os.environ['ROS_DOMAIN_ID'] = str(domain)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
 os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
+# Several processes share the cores: threads of OpenMP that wait must not use them.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+SLOW_TIMEOUT = 900  # s
 
 
 def _has_modules(*names):
@@ -46,8 +50,10 @@ MISSING = {
 
 
 def pytest_collection_modifyitems(items):
-    """Skip the tests that cannot run here."""
+    """Skip the tests that cannot run here, and give slow ones more time."""
     for item in items:
+        if item.get_closest_marker('slow'):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
         for marker, reason in MISSING.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))

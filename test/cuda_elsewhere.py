@@ -1,8 +1,7 @@
-"""A mapping, all of it, on a GPU that is not there: cuda_elsewhere.py FOLDER DEVICE.
+"""A whole mapping session on a simulated GPU: cuda_elsewhere.py FOLDER DEVICE.
 
-What it saves goes to the folder. See fake_gpu.py for what is found that way.
+Its files are saved to the folder. See fake_gpu for the mistakes that this finds.
 """
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 
 
 def refuse(gpu):
-    """Check that what a GPU would refuse is refused, and that waits are told."""
+    """Check that the simulated GPU refuses what a real one refuses, and that it records waits."""
     there, here = torch.ones(3, device='cuda'), torch.ones(3)
     assert (there.to('cuda') + 1).cpu().tolist() == [2, 2, 2] and there[1:].sum().item() == 2
     for mistake in (
@@ -38,47 +37,46 @@ def refuse(gpu):
     assert not gpu.waits
 
 
-def live(folder, device, gpu):
-    """Do with a Mapper on this GPU all that can be done with one."""
+def run_mapper(folder, device, gpu):
+    """Do all that a Mapper can do, on this GPU."""
     from scenes import poses, view
     from test_cuda_mapper import CONFIG, SMALL, mapped
 
-    from instant_nerf_ros.nerf import Mapper
+    from instant_nerf_ros.nerf import Mapper, replace
     random = np.random.default_rng(0)
-    config = dataclasses.replace(CONFIG, device=device)
+    config = replace(CONFIG, {'device': device, 'keyframes.held_out_every': 4})
     mapper = mapped(SMALL, 2, config)
-    assert mapper.backend == {'triton': 'cuda', 'cuda': 'tinycudann'}[device]
-    assert mapper._backend.DEVICE == 'cuda' and mapper.occupancy.density_state.device == fake_gpu.ELSEWHERE
+    assert mapper.backend_name == {'triton': 'cuda', 'cuda': 'tinycudann'}[device]
+    assert mapper.backend.DEVICE == 'cuda'
+    assert mapper.occupancy.density_state.device == fake_gpu.ELSEWHERE
     for pose in poses(9)[3:6]:
         image, _ = view(SMALL, pose)
-        mapper.add(image, SMALL, pose)  # without depth: what the field shows votes
+        mapper.add(image, SMALL, pose)  # without depth: rendered depth votes
     mapper.add_ranges(np.zeros(3), random.normal(size=(50, 3)))
-    while not mapper.held_out.takes(view(SMALL, poses(9)[7])[0], SMALL, poses(9)[7], 0):
-        pass
-    mapper.schedule.rays = 30
+    mapper.trainer.schedule.restore(rays=30, stride=8.0, age=0)
     mapper.step()
-    mapper.keyframes.ray_counts += 5000  # so that all are learnt enough to vote
+    mapper.keyframes.count_rays(np.full(len(mapper.keyframes), 5000))  # enough to vote
     gpu.waits.clear()
     for _ in range(8):
         assert np.isfinite(mapper.step()['loss'])
-    assert device == 'cuda' or not gpu.waits, gpu.waits  # but for the reports of the steps
+    assert device == 'cuda' or not gpu.waits, gpu.waits  # reports of the steps excepted
     image, depth = view(SMALL, poses(9)[2])
     mapper.integrate_depth(image, SMALL, poses(9)[2], depth)
-    mapper.occupancy.include([9.0, 0.0, 0.0])
-    mapper.correct_poses({0: np.eye(4)})
-    assert np.isfinite(mapper.step()['loss']) and np.isfinite(mapper.held_out.psnr(mapper))
-    # Surfaces, for the mesh: a field of any kind, and voxels that are taken to be occupied.
+    mapper.occupancy.grow_to(np.array([9.0, 0.0, 0.0]))
+    mapper.correct_poses({1: np.eye(4)})
+    assert np.isfinite(mapper.step()['loss']) and np.isfinite(mapper.psnr())
+    # Surfaces for the mesh: any field, and voxels that are occupied.
     mapper.field.load({name: torch.from_numpy(random.normal(size=values.shape)).float()
                        for name, values in mapper.field.state().items()})
     mapper.occupancy.hits[tuple(size // 2 for size in mapper.occupancy.shape)] = 9
     mapper.map(), mapper.octree(), mapper.esdf(0.5)
     assert len(mapper.points()[0]) and (mapper.voxels().states == 100).any()
-    shown = mapper.render(SMALL, poses(9)[2])
-    assert shown.color.any()
+    rendered = mapper.render(SMALL, poses(9)[2])
+    assert rendered.color.any()
     mapper.save(folder)
     assert b'element face' in (folder / 'mesh.ply').read_bytes()[:300]
     again = Mapper.load(folder, config)
-    assert np.array_equal(again.render(SMALL, poses(9)[2]).color, shown.color)
+    assert np.array_equal(again.render(SMALL, poses(9)[2]).color, rendered.color)
     assert np.isfinite(again.step()['loss'])
     mapper.rescue(folder / 'rescued')
 
@@ -88,4 +86,4 @@ if __name__ == '__main__':
         sys.path.append(str(Path(__file__).with_name('stand_in')))  # of tinycudann
     gpu = fake_gpu.install()
     refuse(gpu)
-    live(Path(sys.argv[1]), sys.argv[2], gpu)
+    run_mapper(Path(sys.argv[1]), sys.argv[2], gpu)

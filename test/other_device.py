@@ -7,7 +7,7 @@ from instant_nerf_ros.nerf import backends
 
 
 def use(device):
-    """Make 'cpu' or 'cuda' the device of the GPU backend; before any of its modules is imported."""
+    """Make 'cpu' or 'cuda' the device of the GPU backend; call this before it is imported."""
     name = 'instant_nerf_ros.nerf.backends.cuda.device'
     path = Path(backends.__file__).parent / 'cuda' / 'device.py'
     spec = importlib.util.spec_from_file_location(name, path)

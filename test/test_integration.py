@@ -10,7 +10,8 @@ VOXEL = 0.1
 CONFIG = replace(Config(), {
     'device': 'cpu', 'field.levels': 2, 'field.log2_table': 10, 'field.hidden': 16,
     'occupancy.voxel_size': VOXEL, 'occupancy.length': 6.0, 'occupancy.width': 6.0,
-    'occupancy.height': 4.0, 'keyframes.budget_mb': 16, 'keyframes.held_out_every': 0})  # fmt: skip
+    'occupancy.height': 4.0, 'keyframes.budget_mb': 16,
+    'keyframes.held_out_every': 0})  # fmt: skip
 POSE = look_at([0.0, 0.02, 0.03], [1.0, 0.02, 0.03])  # along x, at no border of voxels
 IMAGE = np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8)
 BOX, WALL = 1.05, 2.05  # m: the middles of voxels

@@ -141,8 +141,10 @@ def test_motion_counts_from_all_images():
     keyframes = Keyframes(CONFIG)
     for x in (0.0, 5.0):
         add(keyframes, SMALL, 0, pose(x))
-    assert not keyframes.is_new_viewpoint(pose(0.05)) and not keyframes.is_new_viewpoint(pose(5.05))
-    assert keyframes.is_new_viewpoint(pose(2.5)) and not keyframes.is_new_viewpoint(pose(2.5), pose(2.45)[None])
+    assert not keyframes.is_new_viewpoint(pose(0.05))
+    assert not keyframes.is_new_viewpoint(pose(5.05))
+    assert keyframes.is_new_viewpoint(pose(2.5))
+    assert not keyframes.is_new_viewpoint(pose(2.5), pose(2.45)[None])
 
 
 def test_depth_is_kept_to_half_a_millimetre_and_what_is_none_becomes_none():

@@ -1,6 +1,7 @@
 """Local frame: a scene far from the origin of the world is mapped like one near it."""
 import json
 
+import numba
 import numpy as np
 import pytest
 from scenes import CAMERA, poses, view
@@ -34,8 +35,8 @@ def exact(positions):
 def world_poses(offset):
     """Return the poses of the scene in a world in which the first camera is at an offset.
 
-    For an offset with exact sums, the poses in the local frame are equal to the last bit. So are
-    then all results: training is deterministic, but it amplifies rounding errors.
+    The sums are exact, so that the poses in the local frame do not depend on the offset. Training
+    amplifies rounding errors, so that only then the views are the same.
     """
     return [translated(pose, exact(pose[:3, 3] - SCENE[0][:3, 3]) - pose[:3, 3] + offset)
             for pose in SCENE]
@@ -52,6 +53,15 @@ def map_scene(offset, steps=0, config=CONFIG):
     for _ in range(steps):
         mapper.step()
     return mapper
+
+
+@pytest.fixture(scope='module', autouse=True)
+def deterministic():
+    """Run the kernels in one thread, so that sums have one order."""
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(threads)
 
 
 @pytest.fixture(scope='module')
@@ -86,15 +96,6 @@ def assert_same_maps(far, near, offset=UTM):
     np.testing.assert_array_equal(colors_far, colors_near)
 
 
-def assert_same_view(far, near, k, offset=UTM):
-    """Check that views from a pose of the scene are equal except for a few pixels."""
-    actual = far.render(CAMERA, world_poses(offset)[k])
-    expected = near.render(CAMERA, world_poses(np.zeros(3))[k])
-    difference = np.abs(actual.color.astype(int) - expected.color).max(-1)
-    assert (difference > 1).mean() < 0.01
-    assert np.nanquantile(np.abs(actual.depth - expected.depth), 0.99) < 1e-2
-
-
 def test_maps_and_points_differ_by_the_offset_only(far, near):
     assert_same_maps(far, near)
     assert len(near.points()[0]) > 1000
@@ -102,8 +103,12 @@ def test_maps_and_points_differ_by_the_offset_only(far, near):
 
 @pytest.mark.parametrize('k', [3, 14, 25])
 def test_views_are_the_same(far, near, k):
-    assert_same_view(far, near, k)
-    assert far.psnr() == pytest.approx(near.psnr(), abs=0.1)
+    actual = far.render(CAMERA, world_poses(UTM)[k])
+    expected = near.render(CAMERA, world_poses(np.zeros(3))[k])
+    difference = np.abs(actual.color.astype(int) - expected.color).max(-1)
+    assert (difference > 1).mean() < 0.001
+    np.testing.assert_allclose(actual.depth, expected.depth, atol=1e-3)
+    assert far.psnr() == pytest.approx(near.psnr(), abs=0.01) and near.psnr() > 15
 
 
 def test_distances_to_obstacles_are_the_same(far, near):
@@ -163,7 +168,7 @@ def test_corrections_of_poses_are_the_same_and_can_be_undone():
     before = [mapper.keyframe_poses() for mapper in mappers]
     for mapper, offset in zip(mappers, offsets):
         T = motion_around(offset, 0.3, np.array([0.4, -0.2, 0.0]))
-        mapper.correct_poses({key: T for key in range(100)})
+        mapper.correct_poses(dict.fromkeys(range(100), T))
     near, far = mappers
     assert np.abs(near.keyframe_poses() - before[0]).max() > 0.3
     np.testing.assert_allclose(
@@ -171,7 +176,7 @@ def test_corrections_of_poses_are_the_same_and_can_be_undone():
     assert_same_maps(far, near)
     for mapper, offset in zip(mappers, offsets):
         T = np.linalg.inv(motion_around(offset, 0.3, np.array([0.4, -0.2, 0.0])))
-        mapper.correct_poses({key: T for key in range(100)})
+        mapper.correct_poses(dict.fromkeys(range(100), T))
     np.testing.assert_allclose(far.keyframe_poses(), before[1], atol=1e-6)
     assert_same_maps(far, near)
 

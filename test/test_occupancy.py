@@ -1,4 +1,4 @@
-"""OccupancyGrid: what rays and the field say of voxels, in closed form and by every backend alike."""
+"""Occupancy grid: votes of rays and densities of the field, in closed form, on every backend."""
 import itertools
 import math
 
@@ -54,7 +54,8 @@ class Grids:
         backend.integrate_rays(
             origins.float(), directions.float(), distances, clear_distances, measured,
             torch.tensor([pixel] * len(origins), dtype=torch.int16), keyframe, self.hits,
-            self.misses, self.last_keyframe, self.colors, self.density_state, torch.zeros(3), VOXEL)  # fmt: skip
+            self.misses, self.last_keyframe, self.colors, self.density_state, torch.zeros(3),
+            VOXEL)
         return self
 
     def integrate_often(self, backend, count, *rays, **options):
@@ -73,10 +74,12 @@ class Grids:
         return backend.states(self.hits, self.misses)[cell].item()
 
 
-def update_density(backend, positions, densities, density, density_state, decay=0.5, threshold=1.0):
+def update_density(
+    backend, positions, densities, density, density_state, decay=0.5, threshold=1.0,
+):  # fmt: skip
     backend.update_density(
-        torch.tensor(positions), torch.tensor(densities), density, density_state, torch.zeros(3), VOXEL,
-        decay, threshold)  # fmt: skip
+        torch.tensor(positions), torch.tensor(densities), density, density_state, torch.zeros(3),
+        VOXEL, decay, threshold)
 
 
 @pytest.mark.parametrize('axis', [0, 1, 2])
@@ -98,7 +101,8 @@ def test_a_ray_passes_what_it_crosses_and_hits_where_it_ends(backend, axis, sign
 
 
 def test_a_short_ray_only_hits_and_no_distance_is_no_ray(backend):
-    grids = Grids().integrate_rays(backend, [[1.2, 1.2, 1.2]] * 3, [[0, 0, 1.0]] * 3, [0.4, 0.0, -1.0])
+    grids = Grids().integrate_rays(
+        backend, [[1.2, 1.2, 1.2]] * 3, [[0, 0, 1.0]] * 3, [0.4, 0.0, -1.0])
     assert grids.cells('hits') == {(2, 2, 3): 1} and not grids.cells('misses')
 
 
@@ -133,7 +137,8 @@ def test_a_ray_that_starts_on_a_face_does_not_pass_what_it_only_touches(backend)
 
 def test_a_keyframe_has_one_vote_on_a_voxel_and_a_hit_comes_before_a_pass(backend):
     # Two rays end in voxel 4, a third crosses it and ends in voxel 6.
-    grids = Grids().integrate_rays(backend, [[0.2, 1.2, 1.2]] * 3, [[1.0, 0, 0]] * 3, [2.0, 2.1, 3.2])
+    grids = Grids().integrate_rays(
+        backend, [[0.2, 1.2, 1.2]] * 3, [[1.0, 0, 0]] * 3, [2.0, 2.1, 3.2])
     assert grids.cells('hits') == {(4, 2, 2): 1, (6, 2, 2): 1}
     assert grids.cells('misses') == {(index, 2, 2): 1 for index in (0, 1, 2, 3, 5)}
 
@@ -153,7 +158,8 @@ def test_one_keyframe_alone_makes_nothing_free_or_occupied(backend, measured, vo
 
 
 def test_a_ray_whose_end_nobody_knows_tells_of_its_reach_only(backend):
-    grids = Grids().integrate_rays(backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [0.0], clear_distances=[1.0])
+    grids = Grids().integrate_rays(
+        backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [0.0], clear_distances=[1.0])
     assert grids.cells('misses') == {(index, 2, 2): 1 for index in range(3)}
     assert not grids.cells('hits')
 
@@ -167,7 +173,8 @@ def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays):
     assert grids.hits[cell] == MAX_VOTES and grids.state(backend, cell) == OCCUPIED
     states = []
     for keyframe in range(40):
-        grids.integrate_rays(backend, *through, clear_distances=[3.6] * rays, keyframe=keyframe + 1)
+        grids.integrate_rays(
+            backend, *through, clear_distances=[3.6] * rays, keyframe=keyframe + 1)
         states.append(grids.state(backend, cell))
     assert states == [OCCUPIED] * 16 + [UNKNOWN] * 9 + [FREE] * 15
 
@@ -248,8 +255,9 @@ def test_cpu_carves_as_the_reference_does():
     for k in range(8):
         part = slice(50 * k, 50 * k + 50)
         for made, name in ((cpu, 'cpu'), (other, 'reference')):
-            made.integrate_rays(backends.select(name), origins[part], directions[part], distances[part],
-                        keyframe=k + 1)  # fmt: skip
+            made.integrate_rays(
+                backends.select(name), origins[part], directions[part], distances[part],
+                keyframe=k + 1)
     for name in ('hits', 'misses', 'density_state'):
         actual, expected = getattr(cpu, name), getattr(other, name)
         assert (actual != expected).sum() < 0.005 * expected.numel() and expected.any()
@@ -304,7 +312,8 @@ def test_visits_outside_of_the_grid_and_none_at_all_change_nothing(backend):
     outside = [[-0.01, 1.0, 1.0], [4.01, 1.0, 1.0], [1.0, 5.01, 1.0], [1.0, 1.0, 6.01],
                [1.0, -9.0, 1.0], [1.0, 1.0, -0.3]]  # fmt: skip
     update_density(backend, outside, [9.0] * 6, stored, voxels)
-    backend.update_density(torch.empty(0, 3), torch.empty(0), stored, voxels, torch.zeros(3), VOXEL, 0.5, 1)
+    backend.update_density(
+        torch.empty(0, 3), torch.empty(0), stored, voxels, torch.zeros(3), VOXEL, 0.5, 1)
     assert not voxels.any() and not stored.any()
 
 
@@ -428,7 +437,8 @@ def test_visits_reach_the_voxel_that_holds_the_position(backend):
     position = np.array([3.42, -2.31, 1.27])
     occupancy.update_density(floats(position[None]), torch.tensor([1e4]))
     index = tuple(np.floor((position - occupancy.corner) / 0.1).astype(int))
-    assert occupancy.density_state[index] == SOLID and (occupancy.density_state != UNVISITED).sum() == 1
+    assert occupancy.density_state[index] == SOLID
+    assert (occupancy.density_state != UNVISITED).sum() == 1
     assert (grids.voxels(occupancy).states == UNKNOWN).all()  # the field alone makes no map
 
 

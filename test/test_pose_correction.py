@@ -74,7 +74,8 @@ def test_a_map_of_depth_is_the_one_of_the_true_poses():
     assert share(after) > 0.99  # walls lie between voxels, and poses are rounded
     np.testing.assert_allclose(
         wrong.keyframes.T_world_camera, true.keyframes.T_world_camera, atol=1e-12)
-    for (number, rays), (other, others) in zip(wrong.measurements.ranges.scans(), true.measurements.ranges.scans()):
+    for (number, rays), (other, others) in zip(
+            wrong.measurements.ranges.scans(), true.measurements.ranges.scans()):
         assert number == other
         for name in ('origins', 'directions', 'surfaces'):
             torch.testing.assert_close(

@@ -57,7 +57,8 @@ def test_what_is_no_measurement_is_left_out_and_the_malformed_refused():
     mapper = Mapper(CONFIG)
     points = np.array([[1.0, 0, 0], [np.nan, 0, 0], [0, np.inf, 0], [0, 0, 0], [0, 2, 0]])
     mapper.add_ranges(np.zeros(3), points)
-    assert sorted(mapper.measurements.ranges.distances[: len(mapper.measurements.ranges)]) == [1.0, 2.0]
+    store = mapper.measurements.ranges
+    assert sorted(store.distances[: len(store)]) == [1.0, 2.0]
     mapper.add_ranges(np.zeros(3), np.full((5, 3), np.nan))
     mapper.add_ranges(np.zeros(3), np.empty((0, 3)))
     assert len(mapper.measurements.ranges) == 2

@@ -134,7 +134,8 @@ def test_guesses_of_a_keyframe_have_their_say_while_it_is_learnt(keyframes):
 def test_where_the_field_is_wrong_more_rays_are_drawn(sample_rays, keyframes):
     # Wrong in the left half of the second image, right everywhere else.
     _, sources = sample_rays(keyframes, 50_000, generator(), 0.0)
-    wrong = (sources.keyframes == 1) & (sources.tiles % constants.TILE_COLUMNS < constants.TILE_COLUMNS / 2)
+    columns = sources.tiles % constants.TILE_COLUMNS
+    wrong = (sources.keyframes == 1) & (columns < constants.TILE_COLUMNS / 2)
     keyframes.error_map.update(sources.keyframes, sources.tiles, wrong.astype(float))
     for share, expected in ((0.0, 0.5), (0.5, 0.75), (1.0, 1.0)):
         rays, sources = sample_rays(keyframes, 40_000, generator(), share)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 BLOCK = 'import sys\nsys.modules.update(numba=None, llvmlite=None)\n'
-SCENE = BLOCK + '''
+SCENE = BLOCK + """
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 from scenes import CAMERA, poses, view
@@ -28,7 +28,7 @@ assert mapper.render(CAMERA, poses(24)[3]).color.any()
 mapper.save(sys.argv[2])
 assert Mapper.load(sys.argv[2]).keyframe_count == mapper.keyframe_count
 assert not [name for name in sys.modules if name.startswith('numba.')]
-'''
+"""
 
 
 def test_the_library_trains_a_scene(request, tmp_path):

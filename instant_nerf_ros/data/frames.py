@@ -1,19 +1,21 @@
 """Folders of posed images: frames in a z-up world, and which of them are held out."""
 import dataclasses
 import os
-from collections.abc import Sequence
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.data import layouts
+from instant_nerf_ros.data.images import read_color, read_depth
+from instant_nerf_ros.data.layouts import REFERENCE_FILE, Entry, read_pose_files
+from instant_nerf_ros.data.parsing import enumeration, parse_pose
+from instant_nerf_ros.data.transforms import read_transforms
 from instant_nerf_ros.nerf.camera import Camera
 
 HOLD_OUT_EVERY = 8
-# Intrinsics belong to the pixels as they are stored, not as EXIF would rotate them.
-COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def holdout(index: int) -> bool:
@@ -33,32 +35,56 @@ class Frame:
 
 
 class FrameFolder:
-    """The frames of a folder; images are read from disk on access."""
+    """The frames of a folder; images are read from disk on access.
 
-    def __init__(self, entries: Sequence[layouts.Entry]) -> None:
+    Iteration yields the frames that can be read; a warning names and counts the others.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
         """entries: the frames, in order."""
         self.entries = entries
 
     def __len__(self) -> int:
-        """Return the number of frames."""
+        """Return the number of frames, including those whose files turn out to be unreadable."""
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Frame:
         """Return a Frame.
 
         Raises IndexError after the last one; FileNotFoundError or ValueError, with the path, if an
-        image is missing, unreadable, or not of the size of its camera.
+        image is missing, unreadable, or not of the shape of its camera.
         """
         entry = self.entries[index]
-        image = _read_image(entry.image_path, COLOR, entry.camera)
-        depth = None
-        if entry.depth_path:
-            counts = _read_image(entry.depth_path, cv2.IMREAD_UNCHANGED, entry.camera)
-            if counts.ndim != 2:
-                raise ValueError(f'{entry.depth_path} must have one channel')
-            depth = counts.astype(np.float32) * np.float32(entry.depth_unit)
-        return Frame(entry.stamp, np.ascontiguousarray(image[..., ::-1]), entry.camera,
-                     entry.T_world_camera, depth)
+        image = read_color(entry.image_path, entry.camera)
+        depth = entry.depth_path and read_depth(
+            entry.depth_path, entry.camera, entry.depth_unit, entry.depth_float_unit)
+        return Frame(entry.stamp, image, entry.camera, entry.T_world_camera, depth)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames that can be read; see `readable`."""
+        return (frame for _, frame in self.readable(range(len(self))))
+
+    def readable(self, indices: Iterable[int]) -> Iterator[tuple[int, Frame]]:
+        """Yield (index, Frame) of all that can be read; one warning names and counts the others.
+
+        Raises ValueError if there are indices, but none of their frames can be read.
+        """
+        count, unreadable = 0, []
+        for index in indices:
+            try:
+                frame = self[index]
+            except (ValueError, OSError) as error:
+                unreadable.append(str(error))
+                continue
+            count += 1
+            yield index, frame
+        if unreadable and not count:
+            raise ValueError(
+                f'none of {len(unreadable)} frames can be read: {enumeration(unreadable)}')
+        if unreadable:
+            warnings.warn(
+                f'{len(unreadable)} of {count + len(unreadable)} frames cannot be read and are '
+                f'left out: {enumeration(unreadable)}', stacklevel=3)
 
 
 def load_folder(
@@ -67,9 +93,10 @@ def load_folder(
     """Return the FrameFolder of a folder, or of a transforms.json.
 
     A folder with an intrinsics.json is read as pose files, any other by its transforms.json (see
-    layouts). rate: frames per second, for layouts without times [Hz]. scale: metres per unit of a
-    transforms.json. If the folder has a reference occupancy, its transform turns the poses
-    upright (z up, floor at 0); otherwise the world is that of the files.
+    layouts and transforms). rate: frames per second, for layouts without times [Hz]. scale: metres
+    per unit of a transforms.json. If the folder has a reference occupancy, its transform turns the
+    poses upright (z up, floor at 0); otherwise the world is that of the files. A warning names and
+    counts the frames that cannot be used.
     Raises FileNotFoundError or ValueError, with the reason.
     """
     path = Path(path)
@@ -79,18 +106,21 @@ def load_folder(
         raise ValueError(f'rate and scale must be positive, are {rate} and {scale}')
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and (path / 'intrinsics.json').is_file():
-        entries = layouts.read_pose_files(path)
+        entries = read_pose_files(path)
     elif path.is_file() or (path / 'transforms.json').is_file():
-        entries = layouts.read_transforms(
+        entries = read_transforms(
             path if path.is_file() else path / 'transforms.json', rate, scale)
     else:
         raise ValueError(
             f'{path} is not a folder of posed images: it needs a transforms.json '
             '(instant-ngp, nerfstudio), or an intrinsics.json with *.pose.txt files (7-Scenes)')
-    reference = folder / layouts.REFERENCE_FILE
+    reference = folder / REFERENCE_FILE
     if reference.is_file():
-        with np.load(reference) as arrays:
-            T_up_world = layouts.parse_pose(arrays['T_gravity_from_world'], reference)
+        try:
+            with np.load(reference) as arrays:
+                T_up_world = parse_pose(arrays['T_gravity_from_world'], reference)
+        except (KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f'{reference} cannot be read: {error}') from None
         entries = [
             dataclasses.replace(entry, T_world_camera=T_up_world @ entry.T_world_camera)
             for entry in entries]
@@ -106,7 +136,7 @@ def load_reference(
     [0, 0, 0] in the world of the frames; voxel size [m].
     Raises FileNotFoundError if there is none.
     """
-    path = Path(folder) / layouts.REFERENCE_FILE
+    path = Path(folder) / REFERENCE_FILE
     if not path.is_file():
         raise FileNotFoundError(f'{path} is missing: the folder has no reference occupancy')
     with np.load(path) as arrays:
@@ -114,17 +144,3 @@ def load_reference(
         states[arrays['free']] = 0
         states[arrays['occupied']] = 100
         return states, arrays['origin'].astype(np.float64), float(arrays['voxel_size'])
-
-
-def _read_image(path: Path, flags: int, camera: Camera) -> NDArray[np.generic]:
-    """Return an image as OpenCV reads it, of the camera's size."""
-    if not path.is_file():
-        raise FileNotFoundError(f'{path} is missing')
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise ValueError(f'{path} is not a readable image')
-    if image.shape[:2] != (camera.height, camera.width):
-        raise ValueError(
-            f'{path} is {image.shape[1]} x {image.shape[0]}, but its intrinsics are for '
-            f'{camera.width} x {camera.height}')
-    return image

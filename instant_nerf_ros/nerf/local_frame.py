@@ -1,8 +1,8 @@
 """The local frame: the world frame, translated to near the first camera where that is far away.
 
-Kernels compute in float32, which has a step of half a metre at 5,000 km, where a map frame with UTM
-coordinates is. So the mapper works in a local frame, and translates what comes in and what goes
-out, in float64. The translation is a whole number of voxels, so that the voxels of all sessions
+Kernels compute in float32, whose step is half a metre at 5,000 km, as in a map frame with UTM
+coordinates. So the mapper works in a local frame, and translates its arguments and results in
+float64. The translation is a whole number of voxels, so that the voxels of all sessions
 lie on one lattice. Near the origin of the world both frames are the same.
 """
 from __future__ import annotations

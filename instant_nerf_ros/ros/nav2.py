@@ -3,6 +3,9 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Placeholders in nav2_params.yaml since Kilted, and the launch arguments that have their values.
+ZONES = {'KEEPOUT_ZONE_ENABLED': 'use_keepout_zones', 'SPEED_ZONE_ENABLED': 'use_speed_zones'}
+
 
 def nav2_parameters(
     base: Mapping[str, Any], ours: Mapping[str, Any], namespace: str = '', map_topic: str = 'map',
@@ -17,6 +20,30 @@ def nav2_parameters(
     points = layer(ours, 'local_costmap', 'voxel_layer')['nerf']
     points['topic'] = _absolute(points['topic'].lstrip('/'), namespace)
     return _merged(base, ours)
+
+
+def fill_placeholders(
+    parameters: Mapping[str, Any], zones: Mapping[str, bool], namespace: str = '',
+) -> dict[str, Any]:  # fmt: skip
+    """Return the parameters of Nav2 with values for placeholders, as in bringup_launch.py.
+
+    navigation_launch.py replaces none of them up to Kilted. zones has the values by the names in
+    ZONES.
+    """
+    robot_namespace = f'/{namespace}' if namespace else ''
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: filled(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [filled(entry) for entry in value]
+        if isinstance(value, str):
+            if value in ZONES:
+                return zones[ZONES[value]]
+            return value.replace('<robot_namespace>', robot_namespace)
+        return value
+
+    return filled(parameters)
 
 
 def layer(parameters: Mapping[str, Any], costmap: str, name: str) -> dict[str, Any]:

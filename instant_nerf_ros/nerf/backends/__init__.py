@@ -1,7 +1,7 @@
 """The backends: code that computes what the library needs, chosen once by `select`.
 
-reference is plain PyTorch, cpu Numba, cuda Triton, tinycudann NVIDIA's library on the same GPU. What
-they have in common is in protocol.
+reference is plain PyTorch, cpu Numba, cuda Triton, tinycudann NVIDIA's library on the same GPU.
+Their common interface is protocol.Backend.
 """
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger('instant_nerf_ros')
 
 
-def select(device: str, field: FieldConfig = FieldConfig()) -> Backend:
+def select(device: str, field: FieldConfig | None = None) -> Backend:
     """Return the backend for a device: 'cuda', 'triton', 'cpu', 'reference', or 'auto'.
 
-    field: the networks that it is for. 'cuda' is tinycudann, or Triton where that does not
-    work; 'triton' is Triton. 'auto' is 'cuda' where there is an NVIDIA GPU, else 'cpu', or
-    'reference' without Numba. A GPU backend is tested on this very GPU before 'auto' or 'cuda'
-    use it, see self_check. One line of the log says which backend it is and why. Raises
-    ImportError, with what is missing, if a named backend cannot run here.
+    field: the networks that it is for, by default those of Config. 'cuda' is tinycudann, or
+    Triton where that does not work; 'triton' is Triton. 'auto' is 'cuda' where there is an NVIDIA
+    GPU, else 'cpu', or 'reference' without Numba. A GPU backend is tested on this very GPU before
+    'auto' or 'cuda' use it, see self_check. One line of the log says which backend it is and why.
+    Raises ImportError, with what is missing, if a named backend cannot run here.
     """
+    field = field or FieldConfig()
     if device == 'cuda':
         return _cuda(field)
     if device != 'auto':

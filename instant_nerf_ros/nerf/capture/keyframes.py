@@ -174,7 +174,7 @@ class Keyframes:
         self, keyframes: NDArray[np.integer], pixels: NDArray[np.uint8],
         colors: NDArray[np.float32], opacities: NDArray[np.float32],
     ) -> None:  # fmt: skip
-        """Update the exposure of keyframes (R,) with pixels (R, 3), as recorded, and renderings."""
+        """Update the exposure of keyframes (R,) with recorded pixels (R, 3) and renderings."""
         opaque = opacities > OPAQUE
         self.exposure.update(keyframes[opaque], pixels[opaque], colors[opaque])
 

@@ -1,4 +1,4 @@
-"""Volume rendering: samples with density and color -> pixels (Max 1995; Mildenhall et al. 2020)."""
+"""Volume rendering: samples with density and color -> pixels (Max 1995)."""
 import dataclasses
 
 import torch

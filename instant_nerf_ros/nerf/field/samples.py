@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class March(Protocol):
-    """Places samples on rays: backends.reference.marching.march, or a kernel that does the same."""
+    """Places samples on rays: backends.reference.marching.march, or an equivalent kernel."""
 
     def __call__(
         self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, limits: Tensor,

@@ -96,8 +96,8 @@ class OccupancyGrid:
         voxels = np.prod(shape.astype(float))
         if voxels > MAX_VOXELS:
             raise ValueError(
-                f'a camera at {place} m would need {voxels:.2g} voxels, more than {MAX_VOXELS:.2g}: '
-                "is the pose right? Else enlarge 'occupancy.voxel_size'")
+                f'a camera at {place} m would need {voxels:.2g} voxels, more than '
+                f"{MAX_VOXELS:.2g}: is the pose right? Else enlarge 'occupancy.voxel_size'")
         if not (below.any() or above.any()):
             return
         kept = tuple(slice(low, low + size) for low, size in zip(below, self.shape))

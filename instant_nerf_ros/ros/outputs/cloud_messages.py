@@ -2,10 +2,8 @@
 
 Optional message packages are imported by the functions that need them.
 """
-from typing import TYPE_CHECKING
-
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,0 +1,134 @@
+"""Image files: color as 8-bit RGB, depth in metres.
+
+Intrinsics belong to the pixels as they are stored, so the orientation in EXIF is ignored, as in
+COLMAP. OpenCV fills the missing part of a truncated file with a color; such a file is refused.
+"""
+import os
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.data.parsing import require_file
+from instant_nerf_ros.nerf.camera import Camera
+
+STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+SATURATED = 65535  # of 16 bits: farther than can be counted
+FAR = 1000.0  # m; the median of a depth image in metres is less
+ALPHA_WARNING = (
+    'has transparent pixels: transparency is not used, their colors are trained like the others')
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return the width and height [pixels] of an image as stored."""
+    height, width = _decode(path, COLOR).shape[:2]
+    return width, height
+
+
+def read_color(path: Path, camera: Camera) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) RGB of the camera's size; warn if some of it is transparent.
+
+    Raises FileNotFoundError or ValueError, with the path.
+    """
+    stored = _decode(path, STORED)
+    channels = stored.shape[2] if stored.ndim == 3 else 1
+    if channels == 4 and (stored[..., 3] < _opaque(stored.dtype)).any():
+        warnings.warn(f'{path} {ALPHA_WARNING}', stacklevel=3)
+    image = stored if stored.dtype == np.uint8 and channels >= 3 else _decode(path, COLOR)
+    if image.shape[:2] != (camera.height, camera.width):
+        raise ValueError(
+            f'{path} is {image.shape[1]} x {image.shape[0]}, but its intrinsics are for '
+            f'{camera.width} x {camera.height}')
+    return np.ascontiguousarray(image[..., 2::-1])
+
+
+def read_depth(
+    path: Path, camera: Camera, unit: float, float_unit: float,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return depth (H, W) [m] of the camera's size, 0 where it is not measured.
+
+    Integers are counts of a unit [m per count], the largest of 16 bits is no measurement; floats
+    are multiplied by float_unit [m]. Another resolution of the same picture is resampled to the
+    nearest pixel. Raises FileNotFoundError or ValueError, with the path.
+    """
+    stored = _load_array(path) if path.suffix == '.npy' else _decode(path, STORED)
+    if stored.dtype.itemsize == 1:
+        raise ValueError(
+            f'{path} has 8 bits, which is too coarse for depth, and has no unit: write 16 bits '
+            'in mm, or floats in metres')
+    if stored.ndim != 2:
+        raise ValueError(f'{path} must have one channel, has the shape {stored.shape}')
+    if not (np.issubdtype(stored.dtype, np.floating) or np.issubdtype(stored.dtype, np.integer)):
+        raise ValueError(f'{path} must contain numbers, contains {stored.dtype}')
+    height, width = stored.shape
+    if not min(stored.shape) or abs(height - camera.height * width / camera.width) >= 1:
+        raise ValueError(
+            f'{path} is {width} x {height}, and its image {camera.width} x {camera.height}: '
+            'depth must have the shape of its image')
+    if np.issubdtype(stored.dtype, np.floating):
+        with np.errstate(over='ignore'):  # becomes infinite, which is no measurement
+            depth = stored.astype(np.float32) * np.float32(float_unit)
+        median = np.median(depth[depth > 0]) if (depth > 0).any() else 0.0
+        if median > FAR:
+            warnings.warn(
+                f'{path} contains floats, which are metres, but their median is {median:.0f}: '
+                'are they millimetres?', stacklevel=3)
+    else:
+        depth = stored.astype(np.float32) * np.float32(unit)
+        if stored.dtype == np.uint16:
+            depth[stored == SATURATED] = 0.0
+    depth[~(np.isfinite(depth) & (depth > 0))] = 0.0
+    if depth.shape != (camera.height, camera.width):
+        depth = cv2.resize(
+            depth, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return depth
+
+
+def _opaque(dtype: np.dtype) -> float:
+    return np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1.0
+
+
+def _load_array(path: Path) -> NDArray[np.generic]:
+    try:
+        array = np.load(require_file(path), allow_pickle=False)
+    except (EOFError, ValueError) as error:
+        raise ValueError(f'{path} is not a readable array: {error}') from None
+    return np.asarray(array)
+
+
+def _decode(path: Path, flags: int) -> NDArray[np.generic]:
+    """Return an image as OpenCV decodes it."""
+    data = require_file(path).read_bytes()
+    if not data:
+        raise ValueError(f'{path} is empty')
+    if path.suffix.lower() == '.exr':
+        os.environ.setdefault('OPENCV_IO_ENABLE_OPENEXR', '1')
+    if _is_truncated(data):
+        raise ValueError(f'{path} is truncated, and not a readable image')
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ValueError(f'{path} is not a readable image: {error.err}') from None
+    if image is None and path.suffix.lower() == '.exr':
+        raise ValueError(
+            f'{path} cannot be read: this build of OpenCV has no OpenEXR; convert it to TIFF with '
+            'floats in metres')
+    if image is None:
+        raise ValueError(f'{path} is not a readable image')
+    return image
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Return whether the end of a PNG or JPEG file is missing."""
+    if data.startswith(b'\x89PNG'):
+        return b'IEND' not in data
+    if not data.startswith(b'\xff\xd8'):
+        return False
+    position = 2
+    # Segments up to the start of scan: one of them may contain a thumbnail with an end of its own.
+    while data[position:position + 1] == b'\xff' and data[position + 1:position + 2] != b'\xda':
+        position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
+    return b'\xff\xd9' not in data[position:]
