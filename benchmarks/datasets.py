@@ -69,15 +69,15 @@ class Scene:
 def load(name: str, with_depth: bool) -> Scene | None:
     """Return a Scene; print a line and return None if its data is missing."""
     if name == 'flat':
-        frames = _flat()
+        numbered = enumerate(_flat())
     elif (DATA / name).is_dir():
         folder = load_folder(DATA / name, scale=SCALES.get(name, 1.0))
-        frames = [folder[index] for index in range(len(folder))]
+        numbered = folder.readable(range(len(folder)))
     else:
         print(f'not measured: {name}, which is not in {DATA} (set INSTANT_NERF_DATA)')
         return None
     split = [[], []]
-    for index, frame in enumerate(frames):
+    for index, frame in numbered:
         split[holdout(index)].append(frame)
     return Scene(name, with_depth, *split)
 

@@ -37,7 +37,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         'output', nargs='?', type=Path, default=Path('demo_output'),
         help='folder for the results (demo_output)')
-    parser.add_argument('--data', help='folder of posed images, rosbag2 or ROS 1 bag, instead of the flat')
+    parser.add_argument(
+        '--data', help='folder of posed images, rosbag2 or ROS 1 bag, instead of the flat')
     parser.add_argument(
         '--no-depth', dest='depth', action='store_false',
         help='map from colour images and TF alone')

@@ -133,20 +133,22 @@ class Folder:
 
     def __init__(self, path: str, with_depth: bool) -> None:
         """Open the folder."""
-        self._path, self._frames = path, load_folder(path)
+        self._path, frames = path, load_folder(path)
         self.name = os.path.basename(os.path.abspath(path))
         self.parameters = {'path': path, 'hold_out': True, 'with_depth': with_depth}
-        self._held_out: list[Frame] | None = None
+        indices = [index for index in range(len(frames)) if holdout(index)]
+        try:
+            self._held_out = [frame for _, frame in frames.readable(indices)]
+        except ValueError as error:  # the others may still be mapped
+            print(f'{path}: nothing to compare with: {error}')
+            self._held_out = []
 
     def held_out_poses(self) -> list[Pose]:
         """Return the poses of the frames that are not replayed."""
-        return [frame.T_world_camera for frame in self.held_out()]
+        return [frame.T_world_camera for frame in self._held_out]
 
     def held_out(self) -> list[Frame]:
         """Return the readable Frames that are not replayed."""
-        if self._held_out is None:
-            indices = filter(holdout, range(len(self._frames)))
-            self._held_out = [frame for _, frame in self._frames.readable(indices)]
         return self._held_out
 
     def reference(self) -> Reference | None:

@@ -68,9 +68,11 @@ def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -
         read(os.path.join(SHARE, 'config', 'nav2.yaml')), namespace, value['map_topic'])
     navigation = PythonLaunchDescriptionSource(
         os.path.join(bringup, 'launch', 'navigation_launch.py'))
-    # An argument of mapping.launch.py would become that of the same name of navigation_launch.py.
+    # Else the arguments of this file would be those of the same names of navigation_launch.py.
     arguments = mapping.get_launch_description(context).get_launch_arguments()
-    actions: list[Action] = [UnsetLaunchConfiguration(argument.name) for argument in arguments]
+    actions: list[Action] = [
+        UnsetLaunchConfiguration(name)
+        for name in ('nav2_params_file', *(argument.name for argument in arguments))]
     # Up to Kilted, only bringup_launch.py of nav2_bringup pushes the namespace.
     if namespace and not pushes_namespace(navigation.get_launch_description(context)):
         actions.append(PushRosNamespace(namespace))

@@ -407,3 +407,14 @@ def test_a_mesh_without_vertices_is_a_valid_file(tmp_path):
     exports.write_ply(tmp_path / 'none.ply', np.empty((0, 3)), np.empty((0, 3)))
     vertices, faces = read_ply(tmp_path / 'none.ply')
     assert len(vertices) == len(faces) == 0
+
+
+def test_all_rescued_keyframes_are_keyframes_again(tmp_path):
+    mapper = Mapper(replace(CONFIG, {'keyframes.held_out_every': 4}))
+    for pose in ROUND[:12]:
+        image, depth = view(CAMERA, pose)
+        mapper.add(image, CAMERA, pose, depth)
+    assert mapper.keyframe_count == 9
+    mapper.rescue(tmp_path / 'rescued')
+    again = Mapper.load(tmp_path / 'rescued')
+    np.testing.assert_array_equal(again.keyframe_poses(), mapper.keyframe_poses())

@@ -216,10 +216,13 @@ def test_pose_files_place_the_colour_camera_beside_the_depth_camera(tmp_path):
 def test_incomplete_pose_files_say_what_is_missing(tmp_path):
     write_pose_files(tmp_path, offset=(0.1, 0.0, 0.0))
     (tmp_path / 'frame-000005.pose.txt').write_text('1 0 0 0\n0 1 0')
-    with pytest.raises(ValueError, match='frame-000005.pose.txt'):
-        load_folder(tmp_path)
+    with pytest.warns(UserWarning, match='2 frames: 1 that .* frame-000005'):
+        assert len(load_folder(tmp_path)) == 1
     (tmp_path / 'frame-000005.pose.txt').unlink()
-    with pytest.raises(FileNotFoundError, match='frame-000005.pose.txt is missing'):
+    with pytest.warns(UserWarning, match='frame-000005.pose.txt is missing'):
+        assert len(load_folder(tmp_path)) == 1
+    (tmp_path / 'frame-000000.pose.txt').unlink()
+    with pytest.raises(ValueError, match='no usable frame.*frame-000000.pose.txt is missing'):
         load_folder(tmp_path)
     (tmp_path / 'intrinsics.json').write_text('{}')
     with pytest.raises(ValueError, match="lacks the key 'color_recommended'"):

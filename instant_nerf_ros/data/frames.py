@@ -56,13 +56,19 @@ class FrameFolder:
         """
         entry = self.entries[index]
         image = read_color(entry.image_path, entry.camera)
-        depth = entry.depth_path and read_depth(
-            entry.depth_path, entry.camera, entry.depth_unit, entry.depth_float_unit)
+        depth = None
+        if entry.depth_path:
+            depth = read_depth(
+                entry.depth_path, entry.camera, entry.depth_unit, entry.depth_float_unit)
         return Frame(entry.stamp, image, entry.camera, entry.T_world_camera, depth)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames that can be read; see `readable`."""
         return (frame for _, frame in self.readable(range(len(self))))
+
+    def without_depth(self) -> 'FrameFolder':
+        """Return the frames without their depth images, which are not read."""
+        return FrameFolder([dataclasses.replace(entry, depth_path=None) for entry in self.entries])
 
     def readable(self, indices: Iterable[int]) -> Iterator[tuple[int, Frame]]:
         """Yield (index, Frame) of all that can be read; one warning names and counts the others.

@@ -6,6 +6,7 @@ COLMAP. OpenCV fills the missing part of a truncated file with a color; such a f
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,11 +88,11 @@ def read_depth(
     return depth
 
 
-def _opaque(dtype: np.dtype) -> float:
+def _opaque(dtype: np.dtype[Any]) -> float:
     return np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1.0
 
 
-def _load_array(path: Path) -> NDArray[np.generic]:
+def _load_array(path: Path) -> NDArray[Any]:
     try:
         array = np.load(require_file(path), allow_pickle=False)
     except (EOFError, ValueError) as error:
@@ -99,7 +100,7 @@ def _load_array(path: Path) -> NDArray[np.generic]:
     return np.asarray(array)
 
 
-def _decode(path: Path, flags: int) -> NDArray[np.generic]:
+def _decode(path: Path, flags: int) -> NDArray[Any]:
     """Return an image as OpenCV decodes it."""
     data = require_file(path).read_bytes()
     if not data:

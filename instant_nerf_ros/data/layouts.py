@@ -54,9 +54,9 @@ def read_pose_files(folder: Path) -> list[Entry]:
         values = document['color_recommended']
         if not isinstance(values, dict):
             raise ValueError('color_recommended must be an object')
-        camera = Camera(
-            *(int(number({key: values[key]}, key)) for key in ('width', 'height')),
-            *(number({key: values[key]}, key) for key in ('fx', 'fy', 'cx', 'cy')))
+        width, height, fx, fy, cx, cy = (
+            number({key: values[key]}, key) for key in ('width', 'height', 'fx', 'fy', 'cx', 'cy'))
+        camera = Camera(int(width), int(height), fx, fy, cx, cy)
         T_depth_color = parse_pose(
             document['T_depthcam_from_colorcam_recommended'],
             'T_depthcam_from_colorcam_recommended')

@@ -55,7 +55,8 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
     repeated = len(listed) - len(frames) - len(unusable)
     images = {name: image for name in frames if (image := find_image(path.parent, name))}
     missing = [f'{name} is missing' for name in frames if name not in images]
-    entries, scaled, masked = [], [], []
+    entries: list[Entry] = []
+    scaled, masked = [], []
     for name in sorted(images, key=natural_key):
         frame = {**document, **{k: v for k, v in frames[name].items() if v is not None}}
         try:

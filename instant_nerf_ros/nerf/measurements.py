@@ -70,12 +70,20 @@ class Measurements:
         if not self.is_new_viewpoint(T_world_camera):
             return None
         self.keyframes.check(camera)
-        grid = self._grow_to(T_world_camera[:3, 3])
-        pose = self.frame.localize(T_world_camera)
+        self._grow_to(T_world_camera[:3, 3])
         if len(self.keyframes) and self.held_out.due():
             image_id = self.keyframes.new_id()
-            self.held_out.add(image, camera, pose, image_id)
+            self.held_out.add(image, camera, self.frame.localize(T_world_camera), image_id)
             return image_id
+        return self.add_keyframe(image, camera, T_world_camera, depth)
+
+    def add_keyframe(
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None,
+    ) -> int:  # fmt: skip
+        """Keep a valid image as a keyframe, whatever its viewpoint; return its id."""
+        self.keyframes.check(camera)
+        grid = self._grow_to(T_world_camera[:3, 3])
+        pose = self.frame.localize(T_world_camera)
         keyframe_id = self.keyframes.add(image, camera, pose, depth)
         self.motion.add_keyframe(self.keyframes, self.random)
         integration.integrate_depth(self.keyframes, -1, grid, self.random)

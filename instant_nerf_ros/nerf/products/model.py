@@ -82,7 +82,9 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
         mapper = make(config)
         if not about['learnt']:
             for camera, pose, image, depth, *_ in _keyframes(about, arrays):
-                mapper.add(image, camera, pose, depth)
+                check_posed_image(image, camera, depth)
+                mapper.measurements.add_keyframe(image, camera, check_pose(pose), depth)
+            mapper.trainer.data_added()
             return mapper
         state = {name: torch.from_numpy(array)
                  for name, array in _group('field/', arrays).items()}

@@ -79,6 +79,8 @@ class Replay(PlaybackNode[ReplayConfig]):
         config = self.config
         with self._log_warnings():
             frames = load_folder(config.path, config.frame_rate, config.scale)
+        if not config.with_depth:
+            frames = frames.without_depth()
         camera = CameraPublishers(
             self, '16UC1' if config.with_depth else 'none', config.reliability)
         camera.publish_static([(T_BODY_OPTICAL, 'camera_link', OPTICAL_FRAME)])
