@@ -32,15 +32,15 @@ setup(
         'torch>=2.0',
     ],
     extras_require={
-        'replay': ['rosbags>=0.10'],
+        'replay': ['rosbags>=0.11'],
         'test': ['pytest', 'pytest-timeout'],
     },
     zip_safe=True,
     entry_points={
         'console_scripts': [
-            f'mapper_node = {NAME}.ros.mapper_node:main',
-            f'replay = {NAME}.ros.playback.replay:main',
-            f'sim_robot = {NAME}.ros.playback.sim_robot:main',
+            f'mapper_node = {NAME}.ros.commands:mapper_node',
+            f'replay = {NAME}.ros.commands:replay',
+            f'sim_robot = {NAME}.ros.commands:sim_robot',
         ],
     },
 )

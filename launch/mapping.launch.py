@@ -3,8 +3,13 @@ import os
 from collections.abc import Sequence
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch import Action, LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    UnsetLaunchConfiguration,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -29,6 +34,8 @@ TOPICS = {  # topic of the mapper: (default remapping, description)
     'map': ('map', 'the map, under another name where SLAM has a map too'),
 }
 
+OPTIONAL = 'use_sim_time', 'use_depth', 'autostart', 'bag'  # '' stands for no value
+
 
 def argument(
     name: str, default: str, description: str, choices: Sequence[str] | None = None,
@@ -46,7 +53,7 @@ def existing(name: str, context: LaunchContext) -> str:
     return path
 
 
-def start(context: LaunchContext) -> list[Node]:
+def start(context: LaunchContext) -> list[Action]:
     """Return the nodes; a flag without a value leaves the parameter of params_file unchanged."""
     def flags(*names: str) -> dict[str, bool]:
         values = {name: LaunchConfiguration(name).perform(context) for name in names}
@@ -58,7 +65,7 @@ def start(context: LaunchContext) -> list[Node]:
     tf = [('/tf', 'tf'), ('/tf_static', 'tf_static')]
     topics = tf + [(topic, LaunchConfiguration(f'{topic}_topic')) for topic in TOPICS]
     topics.append(('map_updates', [LaunchConfiguration('map_topic'), '_updates']))
-    nodes = [Node(
+    nodes: list[Action] = [Node(
         package='instant_nerf_ros', executable='mapper_node', name='instant_nerf',
         namespace=namespace, remappings=topics,
         parameters=[existing('params_file', context), {
@@ -78,7 +85,9 @@ def start(context: LaunchContext) -> list[Node]:
         nodes.append(Node(
             package='instant_nerf_ros', executable='replay', namespace=namespace, remappings=tf,
             parameters=[{'path': existing('bag', context)}], output='screen', emulate_tty=True))
-    return nodes
+    # Else they would also be arguments of launch files that are included after this one.
+    empty = [name for name in OPTIONAL if not LaunchConfiguration(name).perform(context)]
+    return nodes + [UnsetLaunchConfiguration(name) for name in empty]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -57,7 +57,7 @@ def temporary_file(parameters: dict[str, Any]) -> str:
 def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -> list[Action]:
     """Return the navigation of nav2_bringup, with the map in its costmaps."""
     bringup = get_package_share_directory('nav2_bringup')
-    value = {name: LaunchConfiguration(name).perform(context) for name in (
+    value = {name: LaunchConfiguration(name, default='').perform(context) for name in (
         'nav2_params_file', 'namespace', 'use_sim_time', 'respawn', 'log_level', 'map_topic',
         *ZONES.values())}
     namespace = value['namespace'].strip('/')

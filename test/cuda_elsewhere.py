@@ -57,7 +57,7 @@ def run_mapper(folder, device, gpu):
     mapper.step()
     mapper.keyframes.count_rays(np.full(len(mapper.keyframes), 5000))  # enough to vote
     gpu.waits.clear()
-    for _ in range(8):
+    for _ in range(5):  # with a probe of empty voxels, and votes of rendered depth
         assert np.isfinite(mapper.step()['loss'])
     assert device == 'cuda' or not gpu.waits, gpu.waits  # reports of the steps excepted
     image, depth = view(SMALL, poses(9)[2])

@@ -1,8 +1,8 @@
-"""A GPU that is not there: tensors that lie elsewhere, and must not be mixed with others.
+"""A simulated GPU: tensors on another device, which must not be mixed with those on the host.
 
 With it the GPU backend runs as on a GPU, except that its kernels are interpreted and nothing is
-asynchronous. So whatever would ask a tensor on a GPU for its numbers, or add it to one on the
-host, fails as it would there. For a process of its own: what is set here is set for good.
+asynchronous. Operations that a GPU refuses, such as conversion to NumPy, or the sum of tensors on
+both devices, raise the same errors. It changes PyTorch for the rest of the process.
 """
 import os
 
@@ -13,21 +13,21 @@ from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._pytree import tree_flatten, tree_map  # noqa: E402
 
 ELSEWHERE = torch.device('cuda', 0)
-# What may have tensors in both places: an index is fetched from the host.
+# Operations that accept tensors of both devices: an index may be on the host.
 MIXED = 'copy_', '__getitem__', '__setitem__'
-OWN = 'device', 'is_cuda'  # what a tensor is asked itself
-# What a host has to wait for, until the GPU has done all before.
+OWN = 'device', 'is_cuda'  # attributes of the tensor itself
+# Operations that make the host wait until the GPU has done all earlier work.
 WAITS = (
     '__bool__', '__float__', '__index__', '__int__', 'cpu', 'item', 'masked_select', 'nonzero',
     'tensor', 'tolist', 'unique')
 
 
 class Away(torch.Tensor):
-    """A tensor on the GPU that is not there; here is what it has."""
+    """A tensor on the simulated GPU; `here` is the tensor on the host with its values."""
 
     @staticmethod
     def __new__(cls, here):
-        """Return one with the size of the tensor here, and its strides."""
+        """Return one with the size and the strides of the tensor here."""
         return torch.Tensor._make_wrapper_subclass(
             cls, here.shape, here.stride(), here.storage_offset(), dtype=here.dtype,
             device=ELSEWHERE)
@@ -37,19 +37,19 @@ class Away(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, what, types, arguments=(), settings=None):
-        """Refuse: `Gpu` sees to all that is asked."""
-        raise NotImplementedError(f'{what} of tensors on the GPU that is not there')
+        """Raise NotImplementedError: `Gpu` handles all operations."""
+        raise NotImplementedError(f'{what} of tensors on the simulated GPU')
 
 
 class Gpu(TorchFunctionMode):
-    """Does what PyTorch is asked for, where all tensors are."""
+    """Runs the operations of PyTorch on the host, and checks the devices of their tensors."""
 
     def __init__(self):
         super().__init__()
-        self.waits = []  # what the host has waited for
+        self.waits = []  # operations for which the host has waited
 
     def __torch_function__(self, what, types, arguments=(), settings=None):
-        """Do it here, and let what was made or moved there lie there."""
+        """Run an operation on the host; results on the GPU become Away."""
         settings = dict(settings or {})
         name = _name(what)
         if name == 'pin_memory':
@@ -90,16 +90,16 @@ class Gpu(TorchFunctionMode):
 
 
 def _target(name, arguments, settings):
-    """Return the device that something is to be made on, or moved to; None: where it is."""
+    """Return the device on which the result is created or to which it is moved, or None."""
     if name != 'to':
         return settings.get('device')
-    asked = [value for value in (*arguments[1:], *settings.values())
+    devices = [value for value in (*arguments[1:], *settings.values())
              if isinstance(value, (str, torch.device))]
-    return asked[0] if asked else None
+    return devices[0] if devices else None
 
 
 def _waits(name, arguments, settings, tensors, away):
-    """Tell whether the host has to wait for the GPU; away: whether the result is there."""
+    """Return whether the host has to wait for the GPU; away: whether the result is there."""
     host = [value for value in tensors if not isinstance(value, Away)]
     if name == 'to' and bool(host) == away or name == 'copy_' and len(host) == 1:
         pinned = all(getattr(value, 'pinned', False) for value in host)
@@ -110,7 +110,7 @@ def _waits(name, arguments, settings, tensors, away):
 
 
 def _name(what):
-    """Return what a function is called, or the attribute that it gets."""
+    """Return the name of a function, or of the attribute that it gets."""
     name = getattr(what, '__name__', '')
     return what.__self__.__name__ if name in ('__get__', '__set__') else name
 
@@ -124,7 +124,7 @@ def _away(value):
 
 
 class Generator(torch.Generator):
-    """Random numbers, made on the host."""
+    """A generator of random numbers on the host."""
 
     def __new__(cls, device='cpu'):
         """Return one."""
@@ -132,7 +132,7 @@ class Generator(torch.Generator):
 
 
 class Event:
-    """An event: all that was asked for is done at once."""
+    """An event; nothing is asynchronous."""
 
     def record(self):
         """Do nothing."""
@@ -148,7 +148,7 @@ class Properties:
 
 
 def install():
-    """Have the GPU backend use it; returns a Gpu."""
+    """Make the GPU backend use the simulated GPU, and return the Gpu."""
     import other_device
     from triton.runtime import interpreter
 
@@ -157,7 +157,7 @@ def install():
     torch.Generator = Generator
     torch.cuda.Event = Event
     torch.cuda.get_device_properties = lambda device: Properties()
-    torch.cuda.get_device_name = lambda: 'GPU that is not there'
+    torch.cuda.get_device_name = lambda: 'simulated GPU'
 
     def launch(executor, *arguments, **settings):
         for value in arguments:

@@ -1,8 +1,11 @@
 """Helpers: folders of posed images with a transforms.json."""
 import json
+import warnings
 
 import cv2
 import numpy as np
+
+from instant_nerf_ros.data.frames import load_folder
 
 SIZE = 8, 12  # rows and columns
 
@@ -27,3 +30,12 @@ def write_folder(path, count=1, frame=(), without=(), **common):
 def write_document(path, document):
     """Write a transforms.json."""
     (path / 'transforms.json').write_text(json.dumps(document))
+
+
+def load_quietly(path):
+    """Return the FrameFolder of a folder; any warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        frames = load_folder(path)
+        list(frames)
+        return frames

@@ -21,7 +21,9 @@ NERF = {
     'local_frame': set(),
     'schedule': set(),
     'settings': set(),
-    'camera': {'arrays'},
+    'distortion': set(),
+    'fisheye': set(),
+    'camera': {'arrays', 'distortion', 'fisheye'},
     'config': {'settings'},
     'capture': {'arrays', 'camera', 'config', 'constants'},
     'held_out': {'arrays', 'camera', 'capture'},
@@ -54,6 +56,7 @@ ROS_PACKAGES = {
     'training': {'duty_cycle', 'inputs', 'outputs', 'params', 'periodic', 'reporting'},
     'mapping_session': {
         'engine', 'inputs', 'outputs', 'params', 'qos', 'reporting', 'training'},
+    'commands': set(),
     'mapper_node': {'mapping_session', 'outputs', 'params', 'reporting', 'training'},
     'playback': {'conversions', 'params', 'qos'},
 }  # fmt: skip
@@ -64,7 +67,8 @@ LIBRARY_NAMES = {
     'config.KeyframeConfig', 'products.grids.MapGrid', 'settings.flatten', 'settings.replace',
     'settings.setting', 'warm_up.warm_up',
 }  # fmt: skip
-USE_OPENCV = re.compile(r'nerf/(camera|motion/(epipolar|plane_sweep|structure_from_motion))\.py')
+USE_OPENCV = re.compile(
+    r'nerf/(camera|distortion|motion/(epipolar|plane_sweep|structure_from_motion))\.py')
 USE_NUMBA = re.compile(r'nerf/backends/cpu/(threads|kernels/\w+)\.py')
 USE_TRITON = re.compile(r'nerf/backends/(cuda|tinycudann)/.*\.py')
 USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py'}

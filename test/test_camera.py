@@ -126,3 +126,79 @@ def test_equal_cameras_have_equal_hashes_and_directions_are_read_only():
 def test_invalid_intrinsics_raise_an_error_with_the_reason(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(PINHOLE, **change)
+
+
+# A stereo fisheye camera of 163 degrees; a quarter of its pixels is beside or behind it.
+FISHEYE = Camera(
+    848, 800, 286.0, 286.0, 421.0, 397.0, 'equidistant', (-0.0057, 0.0415, -0.0389, 0.0064))
+
+
+def test_fisheye_rays_reach_behind_the_camera():
+    directions = FISHEYE.directions().astype(float)
+    angles = np.arccos(directions[:, 2].clip(-1, 1))
+    squares = angles**2
+    k1, k2, k3, k4 = FISHEYE.distortion
+    radii = angles * (1 + squares * (k1 + squares * (k2 + squares * (k3 + squares * k4))))
+    column, row = np.meshgrid(np.arange(848), np.arange(800))
+    plane = np.stack([(column.ravel() - 421) / 286, (row.ravel() - 397) / 286], axis=-1)
+    np.testing.assert_allclose(radii, np.linalg.norm(plane, axis=-1), atol=1e-4)
+    assert 0.15 < (directions[:, 2] < 0).mean() < 0.3
+    # Rays point to the side of the image on which their pixel is: none is mirrored.
+    assert (directions[:, :2] * plane).sum(-1).min() >= 0
+    assert FISHEYE.has_rays().all() and FISHEYE.nearest() is None
+
+
+def test_fisheye_rays_project_back_to_their_pixels():
+    points = FISHEYE.directions().astype(float) * 3.0
+    column, row = np.meshgrid(np.arange(848), np.arange(800))
+    expected = np.stack([column.ravel(), row.ravel()], axis=-1)
+    np.testing.assert_allclose(FISHEYE.project(points), expected, atol=0.01)
+
+
+def test_pixels_outside_the_circle_of_a_fisheye_image_have_no_ray():
+    """Without coefficients, the circle of 180 degrees off axis has a radius of 10 pi pixels."""
+    camera = Camera(81, 81, 10.0, 10.0, 40.0, 40.0, 'equidistant', (0.0,) * 4)
+    column, row = np.meshgrid(np.arange(81), np.arange(81))
+    radius = np.hypot(column - 40, row - 40).ravel()
+    np.testing.assert_array_equal(camera.has_rays(), radius <= 10 * np.pi)
+    assert np.isfinite(camera.directions()).all()  # those of the nearest pixel in the circle
+    image = radius.reshape(81, 81)
+    assert camera.filled(image).max() <= 10 * np.pi
+    np.testing.assert_array_equal(camera.filled(image)[40, 10:70], image[40, 10:70])
+
+
+def test_a_fisheye_polynomial_ends_where_it_decreases():
+    """With k1 = -0.1, the radius is largest at an angle of 1 / sqrt(0.3)."""
+    camera = Camera(201, 201, 50.0, 50.0, 100.0, 100.0, 'equidistant', (-0.1, 0.0, 0.0, 0.0))
+    end = 1 / np.sqrt(0.3)
+    reach = end * (1 - 0.1 * end**2) * 50
+    column, row = np.meshgrid(np.arange(201), np.arange(201))
+    radius = np.hypot(column - 100, row - 100).ravel()
+    has_rays = camera.has_rays()
+    assert has_rays[radius < reach - 0.1].all() and not has_rays[radius > reach + 0.1].any()
+    assert np.isnan(camera.project(np.array([[0.0, 1.0, -0.5]]))).all()  # beyond the end
+
+
+def test_pixels_that_a_barrel_distortion_does_not_reach_have_no_ray():
+    """With k1 = -0.3, the largest radius is 0.703 focal lengths."""
+    camera = Camera(101, 101, 50.0, 50.0, 50.0, 50.0, 'plumb_bob', (-0.3, 0.0, 0.0, 0.0, 0.0))
+    column, row = np.meshgrid(np.arange(101), np.arange(101))
+    radius = np.hypot(column - 50, row - 50).ravel() / 50
+    assert camera.has_rays()[radius < 0.68].all()
+    assert not camera.has_rays()[radius > 0.75].any()
+
+
+@pytest.mark.parametrize('further', [
+    (0.01, -0.02, 0.005, 0.003), (0.01, -0.02, 0.005, 0.003, 0.02, -0.01)])
+def test_rational_polynomials_with_12_and_14_coefficients(further):
+    coefficients = MODELS['rational_polynomial'] + further
+    camera = dataclasses.replace(
+        PINHOLE, distortion_model='rational_polynomial', distortion=coefficients)
+    points = camera.directions().astype(float)[:, None]
+    pixels, _ = cv2.projectPoints(
+        points, np.zeros(3), np.zeros(3), camera.matrix(), np.array(coefficients))
+    column, row = np.meshgrid(np.arange(64), np.arange(48))
+    np.testing.assert_allclose(
+        pixels[:, 0], np.stack([column.ravel(), row.ravel()], axis=-1), atol=0.01)
+    without = dataclasses.replace(camera, distortion=MODELS['rational_polynomial'])
+    assert np.abs(camera.directions() - without.directions()).max() > 1e-3

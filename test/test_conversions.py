@@ -1,6 +1,7 @@
 """Conversions between messages and NumPy arrays: round trips and closed forms."""
 import array
 import math
+import re
 
 import cv2
 import numpy as np
@@ -177,12 +178,13 @@ def test_compressed_depth_inverts_the_quantization():
     b = 1 - a / depth_max
     parameters = np.array([a, b], np.float32).tobytes()
     integer = compressed(counts, '.png', '16UC1; compressedDepth png', header + bytes(8))
-    np.testing.assert_allclose(encodings.decode_depth(integer), counts / 1000, rtol=1e-6)
+    measured = np.where(counts == 65535, np.nan, counts / 1000)  # 65535: nothing in reach
+    np.testing.assert_allclose(encodings.decode_depth(integer), measured, rtol=1e-6)
     inverse = compressed(counts, '.png', '32FC1; compressedDepth png', header + parameters)
     expected = [[np.nan, a / (700 - b)], [a / (1500 - b), a / (65535 - b)]]
     np.testing.assert_allclose(encodings.decode_depth(inverse), expected, rtol=1e-5)
     plain = compressed(counts, '.png', '16UC1; png compressed ')
-    np.testing.assert_allclose(encodings.decode_depth(plain), counts / 1000, rtol=1e-6)
+    np.testing.assert_allclose(encodings.decode_depth(plain), measured, rtol=1e-6)
     with pytest.raises(ValueError, match='truncated'):
         encodings.decode_depth(CompressedImage(format='16UC1; compressedDepth rvl'))
 
@@ -258,7 +260,7 @@ def test_distortion_models_of_common_drivers(model, d, expected):
     ({'k': [0.0] * 9}, 'not calibrated'),
     ({'k': [np.nan] * 9}, 'finite'),
     ({'distortion_model': 'fancy', 'd': [0.1]}, "unknown distortion model 'fancy'"),
-    ({'distortion_model': 'rational_polynomial', 'd': [0.1] * 14}, 'rectify the image'),
+    ({'distortion_model': 'rational_polynomial', 'd': [0.1] * 15}, 'rectify the image'),
     ({'width': 0}, 'size'),
 ])
 def test_an_unusable_calibration_is_refused_with_a_sentence(changes, sentence):
@@ -276,8 +278,9 @@ def test_binning_and_region_of_interest_apply_to_the_calibration():
 
 @pytest.mark.parametrize(('topic', 'd', 'expected'), [
     ('/camera/image_raw', [0.1], False),
-    ('/camera/image_raw', [0.0] * 5, True),
-    ('/camera/image_raw', [], True),
+    ('/camera/image_raw', [0.0] * 5, False),
+    ('/camera/image_raw', [], False),
+    ('/camera/image', [0.0] * 5, False),
     ('/camera/image_rect_color', [0.1], True),
     ('/zed/rgb/color/rect/image', [0.1], True),
     ('/direct/image_raw', [0.1], False),
@@ -369,3 +372,153 @@ def test_points_survive_the_round_trip():
 @pytest.mark.parametrize('stamp_ns', [0, 1, 999_999_999, 1_000_000_000, STAMP_NS])
 def test_stamps_survive_the_round_trip(stamp_ns):
     assert conversions.nanoseconds(conversions.time_message(stamp_ns)) == stamp_ns
+
+
+@pytest.mark.parametrize(('topic', 'changes', 'expected'), [
+    # D = 0 does not make a raw image a rectified one, whose P may be of another size.
+    ('/camera/image_raw', {'d': [0.0] * 5}, (50.0, 'none')),
+    ('/camera/image', {'d': []}, (50.0, 'none')),
+    ('/camera/image_rect', {'d': [0.0] * 5}, (40.0, 'none')),
+    ('/left/image_rect', {'k': [0.0] * 9, 'd': []}, (40.0, 'none')),
+    ('/left/image', {'k': [0.0] * 9, 'd': []}, (40.0, 'none')),  # P is all there is
+    ('/camera/image_raw', {'distortion_model': 'fisheye', 'd': [0.0] * 4}, (50.0, 'equidistant')),
+    ('/camera/image', {'distortion_model': 'fisheye', 'd': []}, (50.0, 'equidistant')),
+    ('/camera/image', {'distortion_model': 'equidistant', 'd': []}, (50.0, 'equidistant')),
+    ('/camera/rect/image', {'distortion_model': 'fisheye', 'd': [0.1] * 4}, (40.0, 'none')),
+])
+def test_topic_and_calibration_decide_together_between_k_and_p(topic, changes, expected):
+    message = camera_info(**changes)
+    camera = calibration.camera_from_message(message, calibration.is_rectified(message, topic))
+    assert (camera.fx, camera.distortion_model) == expected
+
+
+@pytest.mark.parametrize('count', [9, 12, 13, 14])
+def test_all_coefficients_of_a_rational_polynomial_are_used(count):
+    d = [0.01 * k for k in range(1, count + 1)]
+    message = camera_info(distortion_model='rational_polynomial', d=d)
+    camera = calibration.camera_from_message(message, rectified=False)
+    assert camera.distortion[:count] == pytest.approx(d)
+    assert len(camera.distortion) == (12 if count <= 12 else 14)
+
+
+def test_a_calibration_that_is_binned_already_is_refused_with_its_numbers():
+    k = [300.0, 0.0, 258.0, 0.0, 300.0, 192.0, 0.0, 0.0, 1.0]
+    message = camera_info(width=2064, height=1536, binning_x=4, binning_y=4, k=k, d=[])
+    with pytest.raises(ValueError, match=r'cx = 258 .*2064 / 4'):
+        calibration.camera_from_message(message, rectified=False)
+
+
+@pytest.mark.parametrize(('topic', 'changes', 'words'), [
+    ('image_raw', {'width': 128, 'height': 96}, 'cx = 30 in K is far from the middle of 128'),
+    ('image_rect', {'width': 128, 'height': 96}, 'cx = 31 in P is far from the middle of 128'),
+    ('image_rect', {'p': [0.0] * 12}, 'P is empty and D is not zero'),
+    ('image', {'d': []}, r'focal lengths of K \(50\) and P \(40\) differ'),
+    ('image_raw', {'d': []}, None),
+    ('image_raw', {}, None),
+    ('image_rect', {}, None),
+])
+def test_suspicious_numbers_of_a_calibration_are_named(topic, changes, words):
+    message = camera_info(**changes)
+    sentences = list(calibration.suspicions(
+        message, calibration.is_rectified(message, topic), topic))
+    if words is None:
+        assert sentences == []
+    else:
+        assert any(re.search(words, sentence) for sentence in sentences)
+
+
+RED = {'nv12': (81, 90, 240), 'nv21': (81, 240, 90), 'nv24': (81, 90, 240)}
+
+
+def semi_planar(encoding, height=8, width=16, padding=0):
+    """Return an image of pure red."""
+    y, *chroma = RED[encoding]
+    luma = np.full((height, width + padding), y, np.uint8)
+    rows, columns = (height, width) if encoding == 'nv24' else (height // 2, width // 2)
+    step = (2 if encoding == 'nv24' else 1) * (width + padding)
+    colors = np.zeros((rows, step), np.uint8)
+    colors[:, : 2 * columns] = np.tile(np.array(chroma, np.uint8), columns)
+    data = luma.tobytes() + colors.tobytes()
+    return Image(height=height, width=width, encoding=encoding, step=width + padding,
+                 data=array.array('B', data))
+
+
+@pytest.mark.parametrize('padding', [0, 6])
+@pytest.mark.parametrize('encoding', RED)
+def test_semi_planar_yuv_is_decoded(encoding, padding):
+    message = semi_planar(encoding, padding=padding)
+    encodings.check_color(message)
+    assert encodings.decode_color(message).shape == (8, 16, 3)
+    assert np.abs(encodings.decode_color(message) - np.array([255.0, 0, 0])).max() <= 3
+
+
+def test_nv24_has_the_color_of_each_pixel():
+    message = semi_planar('nv24', 2, 2)
+    message.data = array.array('B', [81] * 4 + [90, 240, 128, 128, 128, 128, 90, 240])
+    image = encodings.decode_color(message).astype(int)
+    assert np.abs(image[0, 0] - [255, 0, 0]).max() <= 3
+    assert np.ptp(image[0, 1]) == 0 and np.ptp(image[1, 0]) == 0
+
+
+@pytest.mark.parametrize('encoding', RED)
+def test_malformed_semi_planar_images_are_refused(encoding):
+    whole = semi_planar(encoding)
+    for changes, words in (
+            ({'data': whole.data[:-1]}, 'truncated'), ({'step': 15}, 'step is 15'),
+            ({'height': 0}, 'empty'), ({'height': 2**32 - 2}, 'truncated')):
+        message = semi_planar(encoding)
+        for field, value in changes.items():
+            setattr(message, field, value)
+        for function in (encodings.check_color, encodings.decode_color):
+            with pytest.raises(ValueError, match=words):
+                function(message)
+    if encoding != 'nv24':
+        with pytest.raises(ValueError, match='odd'):
+            encodings.check_color(semi_planar(encoding, height=7))
+
+
+@pytest.mark.parametrize(('encoding', 'channel'), [('rgba16', 0), ('bgra16', 2)])
+def test_color_of_16_bits_with_alpha_is_decoded(encoding, channel):
+    image = np.zeros((4, 6, 4), np.uint16)
+    image[..., channel], image[..., 3] = 65535, 1000
+    message = conversions.image_message(image, encoding, STAMP_NS, 'camera')
+    assert (encodings.decode_color(message) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize(('pattern', 'colors'), [
+    ('rggb', [[200, 100], [100, 50]]), ('bggr', [[50, 100], [100, 200]]),
+    ('gbrg', [[100, 50], [200, 100]]), ('grbg', [[100, 200], [50, 100]])])
+def test_a_compressed_bayer_mosaic_gets_its_colors(pattern, colors):
+    mosaic = np.tile(np.array(colors, np.uint8), (16, 16))
+    for text, ending in (
+            (f'bayer_{pattern}8; png compressed ', '.png'),
+            (f'bayer_{pattern}8; jpeg compressed bayer_{pattern}8', '.jpg')):
+        image = encodings.decode_color(compressed(mosaic, ending, text))[8:24, 8:24]
+        assert np.abs(image.astype(int) - [200, 100, 50]).max() < 12
+    gray = compressed(mosaic, '.png', f'bayer_{pattern}8; png compressed mono8')
+    np.testing.assert_array_equal(encodings.decode_color(gray), np.dstack([mosaic] * 3))
+
+
+def test_the_bits_of_an_image_may_be_fewer_than_16():
+    values = np.array([[0, 4095], [2048, 16]], np.uint16)
+    message = conversions.image_message(values, 'mono16', STAMP_NS, 'camera')
+    np.testing.assert_array_equal(
+        encodings.decode_color(message, 12)[..., 0], [[0, 255], [128, 1]])
+    assert "'image_bits' to 12" in encodings.bits_warning(message, 16)
+    assert encodings.bits_warning(message, 12) == ''
+    bright = conversions.image_message(values * 16, 'mono16', STAMP_NS, 'camera')
+    assert encodings.bits_warning(bright, 16) == ''
+    png = compressed(values, '.png', 'mono16; png compressed ')
+    np.testing.assert_array_equal(encodings.decode_color(png, 12)[..., 0], [[0, 255], [128, 1]])
+
+
+def test_depth_at_the_end_of_its_range_is_no_measurement():
+    counts = np.array([[0, 1500], [10000, 65535]], np.uint16)
+    for message in (
+            conversions.image_message(counts, '16UC1', 0, 'camera'),
+            compressed(counts, '.png', '16UC1; png compressed ')):
+        np.testing.assert_allclose(
+            encodings.decode_depth(message), [[0, 1.5], [10, np.nan]], rtol=1e-6)
+        np.testing.assert_allclose(
+            encodings.decode_depth(message, limit=10.0), [[0, 1.5], [np.nan] * 2], rtol=1e-6)
+        assert np.isnan(encodings.decode_depth(message, unit=0.0002)[1, 1])

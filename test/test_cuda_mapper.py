@@ -9,15 +9,17 @@ from scenes import CAMERA, poses, view
 
 from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace
+from instant_nerf_ros.nerf.capture.rays import RaySources
+from instant_nerf_ros.nerf.trainer import Trainer
 
 pytestmark = pytest.mark.triton
 
 SMALL = Camera(8, 6, 6.0, 6.0, 3.5, 2.5)
 CONFIG = replace(Config(), {
-    'device': 'triton', 'field.log2_table': 12, 'field.levels': 6, 'field.hidden': 32,
+    'device': 'triton', 'field.log2_table': 10, 'field.levels': 3, 'field.hidden': 32,
     'field.finest_cell': 0.04, 'occupancy.voxel_size': 0.2, 'occupancy.length': 6.0,
     'occupancy.width': 5.0, 'occupancy.height': 4.0, 'sampling.samples_per_step': 1024,
-    'sampling.min_step': 0.15, 'sampling.far': 4.0,
+    'sampling.min_step': 0.3, 'sampling.far': 4.0,
 })  # fmt: skip
 
 
@@ -29,24 +31,78 @@ def mapped(camera, count, config=CONFIG, with_depth=True):
     return mapper
 
 
+class Twins:
+    """Mappers on Triton and on the reference that take the same steps."""
+
+    def __init__(self, patch):
+        """Give both the same images, parameters, rays and jitter; patch is a MonkeyPatch."""
+        patch.setattr(Trainer, '_uniform', lambda trainer, *shape: torch.full(
+            shape, 0.5, device=trainer.backend.DEVICE))
+        self.sampled, samples = 0, []
+        backend = backends.select('triton')
+        sample_rays = backend.sample_rays
+
+        def record(*arguments):
+            rays, sources = sample_rays(*arguments)
+            self.sampled += len(rays)
+            samples.append((rays.to('cpu'), RaySources(*(
+                values.cpu().numpy() for values in vars(sources).values()))))
+            return rays, sources
+
+        patch.setattr(backend, 'sample_rays', record)
+        patch.setattr(backends.select('reference'), 'sample_rays', lambda *_: samples.pop(0))
+        self.cuda, self.reference = (
+            mapped(SMALL, 2, dataclasses.replace(CONFIG, device=device))
+            for device in ('triton', 'reference'))
+        pose = poses(7)[3]
+        for mapper in (self.cuda, self.reference):
+            mapper.add(view(SMALL, pose)[0], SMALL, pose)  # without measured rays
+            mapper.trainer.schedule.restore(rays=24, stride=8.0, age=0)
+        self.initial = {
+            name: value.cpu().clone() for name, value in self.cuda.field.state().items()}
+        self.reference.field.load(self.initial)
+        self.terms = [(self.cuda.step(), self.reference.step()) for _ in range(3)]
+
+
 @pytest.fixture(scope='module')
-def mapper():
-    """Return a Mapper after a few steps, with and without measured rays."""
-    made = mapped(SMALL, 2)
-    pose = poses(7)[3]
-    made.add(view(SMALL, pose)[0], SMALL, pose)
-    made.trainer.schedule.restore(rays=24, stride=8.0, age=0)
-    losses = [made.step()['loss'] for _ in range(2)]
-    assert np.isfinite(losses).all() and made.discarded == 0
-    return made
+def twins():
+    """Return Twins that have taken a few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield Twins(patch)
 
 
-def test_steps_train_the_field_and_update_the_occupancy_grid(mapper):
-    assert mapper.backend_name == 'cuda' and mapper.steps == 2
-    assert (mapper.occupancy.density_state != 0).any() and mapper.occupancy.hits.any()
-    assert mapper.occupancy.misses.any() and mapper.map().cells.shape[0] > 0
-    assert mapper.field.state()['geometry.table'].abs().max() > 1e-3
-    assert mapper.keyframes.ray_counts.sum() > 0
+@pytest.fixture
+def mapper(twins):
+    """Return a Mapper on Triton after a few steps."""
+    return twins.cuda
+
+
+def test_the_loss_is_that_of_the_reference(twins):
+    assert twins.cuda.backend_name == 'cuda' and twins.reference.backend_name == 'reference'
+    assert twins.cuda.steps == 3 and twins.cuda.discarded == 0
+    for terms, expected in twins.terms:
+        assert terms.keys() == expected.keys()
+        for name in terms:
+            assert terms[name] == pytest.approx(expected[name], rel=0.02, abs=1e-4)
+
+
+def test_the_parameters_change_as_those_of_the_reference(twins):
+    for name, value in twins.cuda.field.state().items():
+        before, other = twins.initial[name], twins.reference.field.state()[name]
+        change, expected = value.cpu() - before, other - before
+        assert expected.norm() > 0
+        # Adam's first steps have the size of the learning rate, whatever that of the gradient.
+        assert (change - expected).norm() < 0.2 * expected.norm(), name
+
+
+def test_the_occupancy_grid_is_that_of_the_reference(twins):
+    for name in ('hits', 'misses', 'density_state'):
+        found = getattr(twins.cuda.occupancy, name).cpu()
+        expected = getattr(twins.reference.occupancy, name)
+        assert (found != expected).sum() <= 0.01 * expected.count_nonzero() and expected.any()
+    cells, expected = twins.cuda.map().cells, twins.reference.map().cells
+    assert (expected != -1).any() and (cells != expected).mean() < 0.01
+    assert twins.cuda.keyframes.ray_counts.sum() == pytest.approx(twins.sampled)
 
 
 def test_a_saved_field_renders_the_same_on_every_backend(mapper, tmp_path):

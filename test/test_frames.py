@@ -213,6 +213,14 @@ def test_pose_files_place_the_colour_camera_beside_the_depth_camera(tmp_path):
     np.testing.assert_allclose(first.depth, 1.5, rtol=1e-6)
 
 
+def test_a_lost_depth_of_pose_files_is_named_and_the_others_are_read(tmp_path):
+    write_pose_files(tmp_path, offset=(0.1, 0.0, 0.0))
+    frames = load_folder(tmp_path)
+    (tmp_path / 'registered_depth' / 'frame-000000.depth.png').unlink()
+    with pytest.warns(UserWarning, match='1 of 2 frames .*frame-000000.depth.png is missing'):
+        assert len(list(frames)) == 1
+
+
 def test_incomplete_pose_files_say_what_is_missing(tmp_path):
     write_pose_files(tmp_path, offset=(0.1, 0.0, 0.0))
     (tmp_path / 'frame-000005.pose.txt').write_text('1 0 0 0\n0 1 0')

@@ -218,3 +218,22 @@ def test_jpegs_are_rendered_from_render_frame_with_the_virtual_camera(robot):
         assert jpegs[-1].header.frame_id == infos[-1].header.frame_id == 'eye'
         assert jpegs[-1].format == 'rgb8; jpeg compressed bgr8'
         assert infos[-1].k[0] == pytest.approx(20.0)
+
+
+def test_a_camera_info_that_is_sent_once_is_received_by_a_late_node(robot):
+    node = robot.node
+    infos = node.create_publisher(CameraInfo, 'once/camera_info', LATCHED)
+    images = node.create_publisher(Image, 'once/image', 10)
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform(transform_message(np.eye(4), 0, 'camera', 'once'))
+    infos.publish(camera_info_message(CAMERA, node.get_clock().now().nanoseconds, 'once'))
+    paths = robot.collect(Path, 'latched/path', LATCHED)
+
+    def send():
+        now = node.get_clock().now().nanoseconds
+        images.publish(image_message(np.zeros((48, 64, 3), np.uint8), 'rgb8', now, 'once'))
+
+    with mapper('cameras:=[once]', 'once.use_depth:=false', 'keyframes_rate:=5.0',
+                name='latched') as process:
+        drive_until(robot, lambda: paths and paths[-1].poses, process.text, each=send)
+        assert '/once/camera_info' not in process.text()

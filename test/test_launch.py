@@ -23,6 +23,9 @@ NAMESPACE = 'robot'
 ARGUMENTS = (
     f'namespace:={NAMESPACE}', 'rviz:=false', 'use_depth:=false', 'image_topic:=eye/image')
 
+# One clock, one log and one diagnostics for all robots.
+SHARED = {'/clock', '/rosout', '/parameter_events', '/diagnostics'}
+
 
 def ros2_launch(*words):
     """Return the command line."""
@@ -120,6 +123,28 @@ def test_a_package_that_is_missing_is_named_before_anything_starts(
     if package in get_packages_with_prefixes():
         pytest.skip(f'{package} is installed')
     assert words in said(file, argument)
+
+
+def test_the_demo_in_a_namespace_leaves_nothing_outside(observer):
+    def outside(names):
+        return {name for name in names if not name.startswith('/demo/')} - SHARED
+
+    with running('demo.launch.py', 'namespace:=demo', 'rviz:=false'):
+        deadline = time.monotonic() + 90.0
+        while not (observer.count_publishers('/demo/tf') and observer.count_publishers(
+                '/demo/camera/color/image_raw') and observer.count_publishers('/demo/map')):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        time.sleep(1.0)
+        nodes = {f'{namespace}/{name}'.replace('//', '/') for name, namespace
+                 in observer.get_node_names_and_namespaces() if name != 'observer'}
+        assert {'/demo/instant_nerf', '/demo/sim_robot'} <= nodes
+        for node in ('instant_nerf', 'sim_robot'):
+            for endpoints in (observer.get_publisher_names_and_types_by_node,
+                              observer.get_subscriber_names_and_types_by_node):
+                assert not outside(topic for topic, _ in endpoints(node, '/demo')), node
+            services = observer.get_service_names_and_types_by_node(node, '/demo')
+            assert not outside(service for service, _ in services)
 
 
 def test_a_recording_is_played_and_mapped(observer, tmp_path):

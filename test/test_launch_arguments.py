@@ -37,6 +37,17 @@ def generate_launch_description():
             {push}
             Node(package='nav2_planner', executable='planner_server', name='planner_server')])])
 """
+BOTH = """
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+
+def generate_launch_description():
+    return LaunchDescription([
+        IncludeLaunchDescription(PythonLaunchDescriptionSource(path))
+        for path in ('{mapping}', '{navigation}')])
+"""
 PUSH = "PushRosNamespace(LaunchConfiguration('namespace')),"
 PARAMETERS = """
 global_costmap:
@@ -103,6 +114,18 @@ def test_all_nodes_are_in_the_namespace_once(nav2_bringup, monkeypatch, namespac
         monkeypatch, 'nav2.launch.py', rviz='false', namespace=namespace)}
     prefix = f"/{namespace.strip('/')}/" if namespace else '/'
     assert names == {f'{prefix}instant_nerf', f'{prefix}planner_server'}
+
+
+def test_an_argument_without_a_value_does_not_reach_files_that_are_included_later(
+        nav2_bringup, monkeypatch, tmp_path):
+    both = tmp_path / 'both.launch.py'
+    both.write_text(BOTH.format(
+        mapping=ROOT / 'launch' / 'mapping.launch.py',
+        navigation=tmp_path / 'share' / 'nav2_bringup' / 'launch' / 'navigation_launch.py'))
+    nodes = dict(launched_nodes(monkeypatch, both, rviz='false'))
+    received = nodes['/planner_server']
+    assert received['autostart'] == 'true' and received['use_sim_time'] == 'false'
+    assert [name for name, value in received.items() if not value] == ['namespace']
 
 
 def test_the_robot_of_the_demo_is_in_the_namespace(monkeypatch):

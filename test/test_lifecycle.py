@@ -26,6 +26,7 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
 from instant_nerf_ros.ros.conversions import cells_from_message, nanoseconds
+from instant_nerf_ros.ros.outputs.late_subscribers import REPEAT_PERIOD, REPETITIONS
 from instant_nerf_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.ros
@@ -146,6 +147,46 @@ def test_pause_keeps_the_map_and_reset_discards_it(robot):
         count = len(grids)
         drive_until(robot, lambda: len(grids) > count and (
             cells_from_message(grids[-1]) != -1).any(), process.text)
+
+
+def test_a_volatile_subscriber_that_starts_while_mapping_is_paused_receives_points(robot):
+    client = Client(robot, 'awaited')
+    clouds = robot.collect(PointCloud2, 'awaited/points', LATCHED)
+    with mapper(name='awaited') as process:
+        process.wait_for('the engine runs on backend', 60.0)
+        drive_until(robot, lambda: clouds and clouds[-1].width > 10, process.text)
+        assert client.call(SetBool, 'pause', data=True)[0].success
+        time.sleep(1.0)
+        now = robot.node.get_clock().now().nanoseconds
+        late = robot.collect(PointCloud2, 'awaited/points', 10)
+        wait_until(lambda: late, 10.0, process.text)
+        # A costmap that has just started has no TF of the time of the latest image.
+        assert late[-1].width > 10 and nanoseconds(late[-1].header.stamp) >= now
+        wait_until(lambda: len(late) == REPETITIONS, 20.0)
+        time.sleep(2.0 * REPEAT_PERIOD)
+        assert len(late) == REPETITIONS
+
+
+def test_transitions_are_logged_and_cleanup_resets_the_counts_of_drops(robot):
+    client = Client(robot, 'logged')
+    statuses = statuses_of(robot, 'logged')
+
+    def drops():
+        return [pair.key for pair in statuses[-1].values if pair.key.startswith('dropped: ')]
+
+    with mapper(name='logged') as process:
+        for state in ('inactive', 'active'):
+            process.wait_for(f'succeeded: the node is {state}')
+        robot.wait_for_listener()
+        drive_until(
+            robot, lambda: statuses and 'dropped: no stamp' in drops(), process.text,
+            each=lambda: robot.send_image(0))
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+            assert client.change(transition)[0]
+        process.wait_for('on_deactivate succeeded: the node is inactive')
+        process.wait_for('on_cleanup succeeded: the node is unconfigured')
+        wait_until(lambda: not drops(), 10.0, process.text)
+        assert 'dropping' not in statuses[-1].message
 
 
 def test_services_of_an_unconfigured_node_answer_with_a_sentence(robot):

@@ -6,30 +6,43 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from rclpy.qos import DurabilityPolicy
+
 from instant_nerf_ros.nerf.products.grids import MapGrid
 from instant_nerf_ros.ros.conversions import cells_from_message
+from instant_nerf_ros.ros.outputs.late_subscribers import REPETITIONS
 from instant_nerf_ros.ros.outputs.map_publisher import MAX_PATCH_TIME, MapPublisher
 
 pytestmark = pytest.mark.ros
 
 
 class Rig:
-    """A MapPublisher whose topics are lists, and the number of their subscribers."""
+    """A MapPublisher whose topics are lists, and the names of the nodes that subscribe to them."""
 
-    def __init__(self, **subscribers):
+    def __init__(self):
         self.now, self.logged, self.sent = 0.0, [], {}
-        self.subscribers = {'map': 1, 'map_updates': 1, '~/map_probability': 1}
+        self.subscribers = {'map': ['a'], 'map_updates': ['a'], '~/map_probability': ['a']}
+        self.durability = DurabilityPolicy.TRANSIENT_LOCAL
 
         def publisher(kind, topic, qos):
             self.sent[topic] = []
             return types.SimpleNamespace(
-                publish=self.sent[topic].append,
-                get_subscription_count=lambda: self.subscribers[topic])
+                publish=self.sent[topic].append, topic=topic,
+                get_subscription_count=lambda: len(self.subscribers[topic]))
 
         logger = types.SimpleNamespace(info=self.logged.append, warning=self.logged.append)
-        self.publisher = MapPublisher(publisher, 'map', logger, lambda: self.now)
+        self.publisher = MapPublisher(
+            publisher, self.subscriptions, 'map', logger, lambda: self.now)
         self.cells = np.full((20, 30), -1, np.int8)
         self.origin, self.floor = np.zeros(2), (0.0, True)
+
+    def subscriptions(self, publisher):
+        """Return the subscriptions of a topic as the ROS graph has them."""
+        return [
+            types.SimpleNamespace(
+                node_namespace='/', node_name=name, endpoint_gid=name.encode(),
+                qos_profile=types.SimpleNamespace(durability=self.durability))
+            for name in self.subscribers[publisher.topic]]
 
     def publish(self):
         """Publish the cells; return the numbers of whole maps and patches so far."""
@@ -76,13 +89,43 @@ def test_a_large_change_and_a_grown_map_are_published_whole():
     assert rig.publish() == (4, 0)
 
 
-@pytest.mark.parametrize('maps, updates', [(1, 0), (0, 0), (2, 1)])
+# Nodes that subscribe to map and to map_updates; 'echo' is a lone subscriber of map_updates.
+@pytest.mark.parametrize('maps, updates', [
+    ('a', ''), ('', ''), ('ab', 'a'), ('a', ['echo']), ('ab', ['a', 'echo']), ('', ['echo'])])
 def test_subscribers_without_patches_receive_the_whole_map(maps, updates):
     rig = Rig()
     rig.subscribers.update({'map': maps, 'map_updates': updates})
     rig.publish()
     rig.cells[3, 4] = 100
     assert rig.publish() == (2, 0)
+
+
+def test_a_lone_subscriber_of_patches_does_not_keep_them_from_others():
+    rig = Rig()
+    rig.subscribers['map_updates'] = ['echo', 'a']
+    rig.publish()
+    rig.cells[3, 4] = 100
+    assert rig.publish() == (1, 1)
+
+
+def test_a_subscriber_that_replaces_another_one_receives_the_whole_map():
+    rig = Rig()
+    rig.publish()
+    rig.cells[3, 4] = 100
+    assert rig.publish() == (1, 1)
+    rig.subscribers.update({'map': ['b'], 'map_updates': ['b']})
+    assert rig.publish() == (2, 1)
+
+
+def test_an_unchanged_map_is_repeated_for_a_new_volatile_subscription():
+    rig = Rig()
+    rig.publish()
+    rig.durability = DurabilityPolicy.VOLATILE
+    for _ in range(200):
+        rig.now += 0.1
+        rig.publish()
+    assert len(rig.sent['map']) == 1 + REPETITIONS and not rig.sent['map_updates']
+    assert len(rig.sent['~/map_probability']) == 1 + REPETITIONS
 
 
 def test_late_subscribers_receive_the_current_map_after_a_bounded_time():
@@ -93,14 +136,14 @@ def test_late_subscribers_receive_the_current_map_after_a_bounded_time():
     rig.now = MAX_PATCH_TIME + 1
     assert rig.publish() == (2, 1)  # for late subscribers: nothing has changed
     rig.cells[3, 4] = 0
-    rig.subscribers.update({'map': 2, 'map_updates': 2})
+    rig.subscribers.update({'map': 'ab', 'map_updates': 'ab'})
     assert rig.publish() == (3, 1)
     np.testing.assert_array_equal(cells_from_message(rig.sent['map'][-1]), rig.cells)
 
 
 def test_probabilities_are_published_for_subscribers_only():
     rig = Rig()
-    rig.subscribers['~/map_probability'] = 0
+    rig.subscribers['~/map_probability'] = []
     rig.publish()
     assert rig.sent['~/map_probability'] == []
 

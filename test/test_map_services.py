@@ -1,6 +1,7 @@
 """The map services, called while the node maps."""
 import resource
 import time
+import types
 
 import numpy as np
 import pytest
@@ -17,10 +18,15 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from ros_helpers import Robot, mapper, wait_until
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.ros.conversions import cells_from_message, nanoseconds, write_pose
+from instant_nerf_ros.ros.inputs.input_queue import InputQueue
+from instant_nerf_ros.ros.outputs.map_services import MapServices
 from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
+from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 
 pytestmark = pytest.mark.ros
 
@@ -137,6 +143,39 @@ def test_a_full_disk_keeps_the_saved_map_and_mapping_continues(robot, tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == ['map']
         assert np.any(cells_from_message(call(robot, 'full', GetMap, 'get_map').map) == 100)
         assert process.running()
+
+
+@pytest.mark.parametrize('activity', ['', 'saving the map', 'starting the engine'])
+def test_images_that_arrive_while_the_map_is_saved_are_counted_apart(activity):
+    warnings = []
+    dropped = DroppedMessages(warnings.append)
+    queue = InputQueue(2, KeyframeConfig, dropped, lambda: activity)
+    header = Header(frame_id='camera')
+    for x in range(3):
+        T_map_sensor = np.eye(4)
+        T_map_sensor[0, 3] = 5.0 * x
+        queue.append(types.SimpleNamespace(
+            source='camera', T_map_sensor=T_map_sensor, message=Image(header=header)))
+    assert dropped.counts() == {activity or 'engine busy': 1}
+    [warning] = warnings
+    assert ('faster than the engine' in warning) is (not activity)
+
+
+def test_the_activity_lasts_until_the_thread_has_fed_the_mapper_again():
+    services = []
+    node = types.SimpleNamespace(
+        get_logger=lambda: types.SimpleNamespace(info=print, error=print), get_clock=lambda: None,
+        create_service=lambda kind, name, callback, callback_group: services.append(callback))
+    settings = types.SimpleNamespace(node=types.SimpleNamespace(map_folder='/maps/room'))
+    map_services = MapServices(node, settings, lambda: 'active')
+    activities = []
+    fake = types.SimpleNamespace(save=lambda folder: activities.append(map_services.activity))
+    request = services[0](None, Trigger.Response())  # save_map
+    request.send(None)
+    assert map_services.activity == ''
+    assert map_services.handle_next(fake, 5) == (fake, 5)
+    assert activities == ['saving the map'] and map_services.activity == 'saving the map'
+    assert map_services.handle_next(fake, 5) == (fake, 5) and map_services.activity == ''
 
 
 def test_while_the_node_is_not_active_requests_are_rejected(robot, tmp_path):

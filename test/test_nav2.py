@@ -131,7 +131,9 @@ def test_late_costmaps_receive_the_map_and_then_its_patches():
         logger = types.SimpleNamespace(info=print, warning=print)
         publisher = MapPublisher(
             lambda kind, topic, qos: node.create_publisher(kind, f'nav2_test/{topic.strip("~/")}',
-                                                           qos), 'map', logger)
+                                                           qos),
+            lambda publisher: node.get_subscriptions_info_by_topic(publisher.topic_name), 'map',
+            logger)
         grid = grid_at(*PLACES[0])
         publisher.publish(grid, STAMP_NS)
         maps, patches = [[] for _ in latched], [[], []]

@@ -460,7 +460,8 @@ def test_an_image_that_is_dropped_is_never_decoded(rig, monkeypatch):
     decoded = []
     monkeypatch.setattr(
         'instant_nerf_ros.ros.inputs.posed_images.decode_color',
-        lambda message: decoded.append(nanoseconds(message.header.stamp)) or np.zeros((6, 8, 3)))
+        lambda message, _: (
+            decoded.append(nanoseconds(message.header.stamp)) or np.zeros((6, 8, 3))))
     for seconds in (0.5, 1.5, 1.4):
         rig.image(seconds)
     rig.pop_all()
@@ -477,3 +478,136 @@ def test_drops_are_logged_at_once_and_then_at_a_bounded_rate_with_their_number()
     assert dropped.counts() == collections.Counter(late=100, other=1)
     assert [warning.split(':')[0] for warning in warnings] == ['late', 'late', 'other']
     assert 'number 0' in warnings[0] and 'number 50 (50 times' in warnings[1]
+
+
+ZOOMED = dataclasses.replace(CAMERA, fx=7.0, fy=7.0)
+
+
+@pytest.mark.parametrize('order', [
+    ('i1', 'c1', 'i2', 'c2'), ('c1', 'i1', 'c2', 'i2'), ('i1', 'i2', 'c2', 'c1'),
+    ('c2', 'c1', 'i1', 'i2'), ('c1', 'i1', 'i2', 'c2'), ('i1', 'i2', 'c1', 'c2')])
+def test_each_image_has_the_calibration_of_its_own_stamp(order):
+    rig = Rig()
+    rig.tf(1.0)
+    rig.tf(3.0)
+    actions = {
+        'i1': lambda: rig.image(1.5), 'c1': lambda: rig.info(1.5, CAMERA),
+        'i2': lambda: rig.image(1.6), 'c2': lambda: rig.info(1.6, ZOOMED)}
+    popped = []
+    for name in order:
+        actions[name]()
+        popped += rig.pop_all()
+    assert [(posed.stamp_ns, posed.camera.fx) for posed, _, _ in popped] == [
+        (ns(1.5), 5.0), (ns(1.6), 7.0)]
+    assert rig.dropped.counts() == {} and rig.warnings == []
+
+
+def test_a_zooming_camera_loses_no_image():
+    rig = Rig()
+    rig.tf(1.0)
+    rig.tf(9.0)
+    popped = []
+    for count in range(20):
+        rig.image(2 + 0.1 * count)
+        popped += rig.pop_all()
+        rig.info(2 + 0.1 * count, dataclasses.replace(CAMERA, fx=5.0 + count))
+        popped += rig.pop_all()
+    assert [posed.camera.fx for posed, _, _ in popped] == [5.0 + count for count in range(20)]
+    assert rig.dropped.counts() == {}
+
+
+def test_a_lost_camera_info_delays_an_image_only_if_the_calibration_changes(rig):
+    rig.info(1.2)
+    rig.image(1.2)
+    rig.image(1.3)
+    assert len(rig.pop_all()) == 1  # the second one waits for its own
+    rig.info(1.4)
+    assert len(rig.pop_all()) == 1  # there is no other calibration that it could have
+    rig.image(1.5)
+    rig.info(1.6, ZOOMED)
+    assert rig.pop_all() == []
+    rig.pass_time(TIMEOUT)
+    assert rig.pop_all() == [] and rig.dropped.counts() == {'camera_info changed': 1}
+
+
+def test_a_calibration_that_is_published_no_longer_holds(rig):
+    rig.info(1.2)
+    rig.image(1.2)
+    rig.image(1.3)
+    assert len(rig.pop_all()) == 1
+    rig.pass_time(TIMEOUT)
+    assert len(rig.pop_all()) == 1
+    rig.image(1.4)
+    assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}
+
+
+def test_of_two_cameras_on_a_topic_the_calibration_of_the_frame_is_used(rig):
+    rig.info(1.5)
+    rig.info(1.5, ZOOMED, frame='other')
+    rig.image(1.5)
+    ((posed, _, _),) = rig.pop_all()
+    assert (posed.camera, posed.frame_id) == (CAMERA, 'camera')
+
+
+@pytest.mark.parametrize(('frame', 'depth_frame', 'map_frame'), [
+    ('/camera', '/camera', 'map'), ('camera', '/camera', 'map'), ('/camera', 'camera', '/map')])
+def test_a_leading_slash_names_the_same_frame(frame, depth_frame, map_frame):
+    rig = Rig(map_frame=map_frame)
+    rig.info(frame=frame)
+    rig.tf(1.0, child='/camera')
+    rig.tf(2.0)
+    rig.depth(1.5, frame=depth_frame)
+    rig.image(1.5)
+    ((posed, _, depth),) = rig.pop_all()
+    assert posed.frame_id == 'camera' and (depth == 2.0).all()
+    assert rig.dropped.counts() == {}
+
+
+@pytest.mark.parametrize('scale', [1, 3])
+def test_depth_of_another_size_in_the_frame_of_the_image_is_registered(rig, scale):
+    other = CAMERA.scaled(4 * scale, 3 * scale)
+    rig.images.add_depth_camera_info(camera_info_message(other, ns(1.0), 'camera'))
+    rig.depth(1.5, shape=(3 * scale, 4 * scale))
+    rig.image(1.5)
+    ((_, _, depth),) = rig.pop_all()
+    assert rig.dropped.counts() == {}
+    assert depth.shape == (6, 8) and (depth == 2.0).all()
+
+
+def test_a_depth_camera_follows_the_rectification_of_its_own_topic():
+    message = camera_info_message(
+        dataclasses.replace(CAMERA, distortion_model='plumb_bob', distortion=(-0.2, 0, 0, 0, 0)),
+        ns(1.0), 'depth')
+    message.p[0] = message.p[5] = 4.0
+    for topic, expected in (('/depth/image_raw', 5.0), ('/depth/image_rect', 4.0)):
+        rig = Rig()
+        rig.images = PosedImages(
+            rig.buffer, rig.images.config, '/color/image_rect', rig.dropped, rig.statistics,
+            rig.queue, lambda rig=rig: rig.now, depth_topic=topic)
+        rig.info()
+        rig.tf(1.0)
+        rig.tf(2.0)
+        rig.buffer.set_transform_static(
+            transform_message(np.eye(4), 0, 'camera', 'depth'), 'test')
+        rig.images.add_depth_camera_info(message)
+        rig.depth(1.5, frame='depth')
+        rig.image(1.5)
+        rig.images.poll()
+        assert rig.queue.pop().depth.other_camera.camera.fx == expected
+
+
+def test_suspicious_calibrations_are_used_with_a_warning():
+    rig = Rig()
+    rig.tf(1.0)
+    rig.tf(2.0)
+    rig.info(camera=dataclasses.replace(CAMERA, cx=1.0))
+    rig.image(1.5)
+    assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}
+    assert 'cx = 1 in K is far from the middle of 8 pixels' in rig.warnings[0]
+
+
+def test_a_dark_image_of_16_bits_is_used_with_a_warning(rig):
+    rig.images.add_image(image_message(
+        np.full((6, 8), 4000, np.uint16), 'mono16', ns(1.5), 'camera'))
+    assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}
+    assert "'image_bits' to 12" in rig.warnings[0]

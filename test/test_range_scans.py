@@ -200,3 +200,62 @@ def test_a_negative_stamp_is_dropped():
     rig.scans.add(message)
     rig.now += TIMEOUT
     assert rig.pop_all() == [] and sum(rig.dropped.counts().values()) == 1
+
+
+def test_range_max_is_no_hit():
+    """Many drivers give range_max, in 32 bits, where nothing reflects."""
+    for limit in (20.0, 5.6, 12.1):
+        message = scan_message([limit, 1.0, limit + 1.0, 0.99 * limit])
+        message.range_max = limit
+        points = points_from(message)
+        assert np.isfinite(points).all(axis=-1).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize('intensities', [[], [0.0] * 3, [-1.0] * 3, [math.nan] * 3])
+def test_intensities_decide_nothing(intensities):
+    message = scan_message([1.0, 2.0, 3.0])
+    message.intensities = intensities
+    np.testing.assert_array_equal(points_from(message), points_from(scan_message([1.0, 2.0, 3.0])))
+
+
+def test_points_beyond_the_limit_or_at_the_sensor_are_no_measurement():
+    points = np.array([[0.0, 0, 0], [1.0, 0, 0], [0, 30.0, 0], [0, 0, -31.0]])
+    cloud = point_cloud_message(points, np.zeros((4, 3)), SECOND, 'lidar')
+    assert np.isfinite(points_from(cloud)).all(axis=-1).tolist() == [False, True, True, True]
+    assert np.isfinite(points_from(cloud, 30.0)).all(axis=-1).tolist() == [
+        False, True, False, False]
+    assert np.isfinite(points_from(scan_message([1.0, 9.0, 10.0]), 9.0)).all(axis=-1).tolist() == [
+        True, False, False]
+
+
+@pytest.mark.parametrize('row_step', [24, 0, 48])
+def test_a_packed_cloud_may_have_any_row_step(row_step):
+    points = np.arange(12, dtype='<f4').reshape(4, 3)
+    cloud = PointCloud2(
+        height=2, width=2, point_step=12, row_step=row_step,
+        data=array.array('B', points.tobytes()), fields=[
+            PointField(name=name, offset=4 * k, datatype=PointField.FLOAT32, count=1)
+            for k, name in enumerate('xyz')])
+    np.testing.assert_array_equal(points_from(cloud), points)
+
+
+def test_infinite_ranges_are_free_up_to_range_max_if_they_are_valid():
+    rig = Rig()
+    rig.tf(1.0, x=1.0)
+    rig.tf(2.0, x=1.0)
+    message = scan_message([math.inf, 2.0, math.nan, -math.inf, 20.0], 1.5)
+    for valid in (False, True):
+        rig.scans.set_config(NodeConfig(inf_is_valid=valid))
+        rig.scans.add(message)
+        rig.scans.poll()
+        posed = rig.queue.pop()
+        _, points = rig.scans.decode(posed)
+        assert np.isfinite(points).all(axis=-1).tolist() == [False, True, False, False, False]
+        free = rig.scans.decode_free(posed)
+        if not valid:
+            assert free is None
+            continue
+        assert np.isfinite(free).all(axis=-1).tolist() == [True, False, False, False, False]
+        np.testing.assert_allclose(free[0], [1.0, -20.0, 0.0], atol=1e-5)
+    rig.scans.add(scan_message([math.inf] * 5, 1.6))
+    assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}  # it is not empty

@@ -12,7 +12,7 @@ from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture import batches, error_map
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges, point_rays
-from instant_nerf_ros.nerf.capture.rays import NO_COLOR, camera_rays
+from instant_nerf_ros.nerf.capture.rays import NO_COLOR, camera_rays, image_rays
 from instant_nerf_ros.nerf.config import KeyframeConfig
 
 FISHEYE = Camera(40, 56, 20.0, 22.0, 19.0, 28.0, 'equidistant', (0.05, 0.0, 0.0, 0.0))
@@ -221,3 +221,22 @@ def test_the_rays_of_a_draw_outlive_the_next_one(sample_rays, keyframes):
     sample_rays(keyframes, 700, random, ERROR_SHARE)
     assert all(map(torch.equal, before[0], rays.tensors()))
     assert (before[1] == sources.keyframes).all()
+
+
+def test_a_depth_behind_a_fisheye_camera_is_the_distance_along_the_ray(sample_rays):
+    wide = Camera(80, 60, 20.0, 20.0, 39.5, 29.5, 'equidistant', (0.0,) * 4)
+    z = wide.directions()[:, 2].reshape(60, 80)
+    sphere = np.where(z > 0, 2 * z, 2.0).astype(np.float32)  # 2 m away, in all directions
+    store = Keyframes(KeyframeConfig(budget_mb=16))
+    store.add(coordinates(wide), wide, POSES[0], sphere)
+    rays, _ = sample_rays(store, 4000, generator(), ERROR_SHARE)
+    column, row, _ = rays.pixels.numpy().astype(int).T
+    cosines = z[row, column]
+    assert (cosines < -0.2).sum() > 100
+    measured = (cosines > constants.MIN_COSINE) | (cosines <= 0)
+    np.testing.assert_allclose(rays.surfaces[measured], 2.0, atol=0.02)
+    assert (rays.surfaces.numpy()[~measured] == 0).all()
+    still = image_rays(coordinates(wide), wide, POSES[0], sphere, 4000, generator())
+    column, row, _ = still.pixels.numpy().astype(int).T
+    behind = z[row, column] < 0
+    np.testing.assert_allclose(still.surfaces[behind], 2.0, atol=1e-5)

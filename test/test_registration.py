@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.inputs.registration import project, register
+from instant_nerf_ros.ros.inputs.registration import register
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 PLUMB = Camera(64, 48, 50.0, 50.0, 31.5, 23.5, 'plumb_bob', (-0.3, 0.1, 0.001, -0.002, 0.0))
@@ -24,7 +24,7 @@ def test_projection_is_the_inverse_of_the_rays(camera):
     rays = camera.directions().astype(np.float64) * 3.0
     columns, rows = np.meshgrid(np.arange(64), np.arange(48))
     expected = np.stack([columns.ravel(), rows.ravel()], axis=-1)
-    np.testing.assert_allclose(project(rays, camera), expected, atol=0.02)
+    np.testing.assert_allclose(camera.project(rays), expected, atol=0.02)
 
 
 def test_points_outside_the_image_are_not_projected_into_it():
@@ -34,7 +34,7 @@ def test_points_outside_the_image_are_not_projected_into_it():
     matrix = np.array([[70.0, 0.0, 31.5], [0.0, 70.0, 23.5], [0.0, 0.0, 1.0]])
     unchecked, _ = cv2.projectPoints(outside, np.zeros(3), np.zeros(3), matrix, coefficients)
     assert ((unchecked[:, 0, 0] > 0) & (unchecked[:, 0, 0] < 64)).any()  # otherwise it does
-    pixels = project(outside, BARREL)
+    pixels = BARREL.project(outside)
     assert not ((pixels[:, 0] >= 0) & (pixels[:, 0] < 64)).any()
 
 
@@ -71,3 +71,13 @@ def test_a_coarse_depth_covers_a_fine_image_without_holes():
 def test_nothing_behind_the_camera_is_projected():
     registered = register(np.full((48, 64), 2.0, np.float32), CAMERA, translation(z=-3.0), CAMERA)
     assert np.isnan(registered).all()
+
+
+def test_depth_of_a_fisheye_lens_is_along_the_ray_behind_the_camera():
+    wide = Camera(101, 101, 25.0, 25.0, 50.0, 50.0, 'equidistant', (0.0,) * 4)
+    z = wide.directions()[:, 2].reshape(101, 101)
+    sphere = np.where(z > 0, 2 * z, 2.0).astype(np.float32)  # 2 m away, in all directions
+    registered = register(sphere, wide, np.eye(4), wide)
+    inside = wide.has_rays().reshape(101, 101)
+    assert (z[inside] < -0.5).any()
+    np.testing.assert_allclose(registered[inside], sphere[inside], atol=1e-4)

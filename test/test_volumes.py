@@ -6,10 +6,13 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from rclpy.qos import DurabilityPolicy
+
 from instant_nerf_ros.nerf.products.esdf import EsdfSlice
 from instant_nerf_ros.nerf.products.octree import Octree
 from instant_nerf_ros.ros.outputs import volume_publishers
 from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
+from instant_nerf_ros.ros.outputs.late_subscribers import REPEAT_PERIOD, REPETITIONS
 from instant_nerf_ros.ros.outputs.volume_publishers import VolumePublishers
 
 pytestmark = pytest.mark.ros
@@ -22,9 +25,11 @@ class Rig:
     """VolumePublishers of a fake mapper, and the messages that they publish."""
 
     def __init__(self):
-        self.sent, self.subscribed = {}, True
+        self.sent, self.subscribed, self.late, self.now = {}, True, [], 0.0
         self.points, self.heights = POINTS, []
-        self.volumes = VolumePublishers(self.publisher, 'map', None)
+        self.volumes = VolumePublishers(
+            self.publisher, lambda publisher: self.late, 'map', None, lambda: 77,
+            lambda: self.now)
 
     def publisher(self, kind, topic, qos):
         """Return a publisher that keeps its messages."""
@@ -105,6 +110,41 @@ def test_only_changed_and_subscribed_volumes_are_computed_and_published():
     rig.points = POINTS[:1]
     rig.publish()
     assert len(rig.sent['~/points']) == len(rig.sent['~/distance_slice']) == 2
+
+
+def late(number, durability=DurabilityPolicy.VOLATILE):
+    """Return a subscription in the ROS graph."""
+    return types.SimpleNamespace(
+        endpoint_gid=[number], qos_profile=types.SimpleNamespace(durability=durability))
+
+
+def counts_over_time(rig, seconds):
+    """Return the number of messages on each topic after publishing ten times a second."""
+    for _ in range(round(10 * seconds)):
+        rig.now += 0.1
+        rig.publish()
+    return {len(sent) for sent in rig.sent.values()}
+
+
+def test_unchanged_volumes_are_repeated_at_a_low_rate_for_each_new_volatile_subscription():
+    rig = Rig()
+    rig.publish()
+    assert counts_over_time(rig, 30.0) == {1}
+    for number in (1, 2):
+        rig.late.append(late(number))
+        assert counts_over_time(rig, 0.5 * REPEAT_PERIOD) == {2 + (number - 1) * REPETITIONS}
+        assert counts_over_time(rig, 30.0) == {1 + number * REPETITIONS}
+    # It is stamped with the present: who has just started has no TF of the past.
+    assert {sent[-1].header.stamp.nanosec for sent in rig.sent.values()} == {77}
+    rig.late.pop(0)
+    assert counts_over_time(rig, 30.0) == {1 + 2 * REPETITIONS}
+
+
+def test_latched_subscriptions_need_no_repetition():
+    rig = Rig()
+    rig.publish()
+    rig.late.append(late(1, DurabilityPolicy.TRANSIENT_LOCAL))
+    assert counts_over_time(rig, 30.0) == {1}
 
 
 def test_publish_unknown_empties_the_topics_that_were_published():

@@ -21,8 +21,33 @@ step() {  # step 'what' command...: one line of progress, and all output where t
     echo "$(($(date +%s) - begin)) s"
 }
 
+patience=  # options of pip
 install() {
-    "$venv/bin/python" -m pip --disable-pip-version-check install "$@"
+    # shellcheck disable=SC2086 - several options
+    "$venv/bin/python" -m pip --disable-pip-version-check $patience install "$@"
+}
+
+# Print the package indexes that do not answer. A package that is not in an index is no failure.
+silent_indexes() {
+    "$venv/bin/python" -m pip --disable-pip-version-check --timeout 5 --retries 0 \
+        index versions -v setuptools 2>&1 |
+        sed -n '/: 404 /d; s|^ *Could not fetch URL \([^ ]*\)/setuptools/: .*|\1|p'
+}
+
+# pip requests every package from every index, and would wait for minutes without a word.
+check_indexes() {
+    printf '  %-40s' 'package indexes'
+    silent=$(silent_indexes)
+    if [ -z "$silent" ]; then
+        echo available
+        return
+    fi
+    patience='--timeout 5 --retries 1'
+    echo unavailable
+    for index in $silent; do
+        echo "    $index does not answer. pip will wait up to 10 s for it with each package."
+    done
+    echo "    The indexes are in 'pip config list' and in the variables PIP_*INDEX_URL."
 }
 
 build_interfaces() {
@@ -52,6 +77,7 @@ need 'a C++ compiler' c++ --version
 
 echo "Setting up $venv"
 step 'virtual environment' "$python" -m venv "$venv"
+check_indexes
 step 'packages from PyPI (minutes, at first)' install -r requirements.txt -c constraints.txt
 step 'tf2_msgs' build_interfaces tf2_msgs
 step 'map_msgs' build_interfaces map_msgs

@@ -132,7 +132,7 @@ def _open(
         try:
             return [stack.enter_context(rosbag2.Reader(path))], _uncompressed
         except Exception as error:  # rosbags raises many kinds for damaged files
-            reason = f'{METADATA} cannot be used: {error}'
+            reason = f'{METADATA} cannot be used: {_one_line(error)}'
     files = [path] if path.is_file() else _storage_files(path)
     if not files:
         raise ValueError(f'{path} cannot be read: {reason}; `ros2 bag reindex {path}` writes '
@@ -173,10 +173,16 @@ def _storage_files(path: Path) -> list[Path]:
 
 def _damage(path: Path, error: Exception) -> str:
     """Return a sentence about damaged data, and what may restore it."""
-    suffixes = dict.fromkeys(file.suffix for file in _storage_files(path)) or (path.suffix,)
-    repairs = '; '.join(REPAIRS[suffix] for suffix in suffixes if suffix in REPAIRS)
-    return (f'{path} cannot be read, it is damaged or truncated ({str(error) or repr(error)}): '
-            f'{repairs}').replace('{0}', str(path))
+    files = _storage_files(path) or [path]
+    file = files[0] if len(files) == 1 else 'FILE'
+    repairs = dict.fromkeys(
+        REPAIRS[each.suffix].format(file) for each in files if each.suffix in REPAIRS)
+    return (f"{path} cannot be read, it is damaged or truncated ({_one_line(error)}): "
+            f"{'; '.join(repairs)}")
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join((str(error) or repr(error)).split())
 
 
 def _uncompressed(data: bytes, _: str) -> bytes:

@@ -68,8 +68,9 @@ def find_camera(recording: Recording) -> RecordedCamera:
         _is_usable(*pair), _color_rank(pair[0]), pair[0].namespace == pair[1].namespace,
         pair[0].frame == pair[1].frame, pair[0].count, pair[0].transport == 'raw'))
     depth = max((topic for topic in topics if _is_depth(topic)), default=None, key=lambda topic: (
-        (topic.frame, topic.size) == (image.frame, image.size), 'depth' in topic.name.lower(),
-        len(os.path.commonprefix([topic.name, image.name])), topic.count))
+        topic.frame == image.frame and _same_size(topic, image), 'depth' in topic.name.lower(),
+        topic.transport == 'raw', len(os.path.commonprefix([topic.name, image.name])),
+        topic.count))
     others = ', '.join(f'{other.name} ({other.encoding}, {other.count})'
                        for other in images if other is not image)
     return RecordedCamera(
@@ -138,4 +139,8 @@ def _info_of(image: _Topic, infos: list[_Topic]) -> _Topic:
 
 def _is_usable(image: _Topic, info: _Topic) -> bool:
     """Return whether a CameraInfo is calibrated, and is of the size of an image."""
-    return info.calibrated and (None in (image.size, info.size) or image.size == info.size)
+    return info.calibrated and _same_size(image, info)
+
+
+def _same_size(one: _Topic, other: _Topic) -> bool:
+    return one.size == other.size or None in (one.size, other.size)

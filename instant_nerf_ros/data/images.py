@@ -5,6 +5,7 @@ COLMAP. OpenCV fills the missing part of a truncated file with a color; such a f
 """
 import os
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 SATURATED = 65535  # of 16 bits: farther than can be counted
 FAR = 1000.0  # m; the median of a depth image in metres is less
+# Without the name of a file: the warning is repeated for no other image of the folder.
 ALPHA_WARNING = (
-    'has transparent pixels: transparency is not used, their colors are trained like the others')
+    'there are transparent pixels: transparency is not used, they are trained like the others')
+UNIT_WARNING = (
+    f'there is depth in floats, which are metres, with a median above {FAR:.0f}: are they '
+    'millimetres?')
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -37,7 +42,7 @@ def read_color(path: Path, camera: Camera) -> NDArray[np.uint8]:
     stored = _decode(path, STORED)
     channels = stored.shape[2] if stored.ndim == 3 else 1
     if channels == 4 and (stored[..., 3] < _opaque(stored.dtype)).any():
-        warnings.warn(f'{path} {ALPHA_WARNING}', stacklevel=3)
+        warnings.warn(f'{path.parent}: {ALPHA_WARNING}', stacklevel=3)
     image = stored if stored.dtype == np.uint8 and channels >= 3 else _decode(path, COLOR)
     if image.shape[:2] != (camera.height, camera.width):
         raise ValueError(
@@ -74,9 +79,7 @@ def read_depth(
             depth = stored.astype(np.float32) * np.float32(float_unit)
         median = np.median(depth[depth > 0]) if (depth > 0).any() else 0.0
         if median > FAR:
-            warnings.warn(
-                f'{path} contains floats, which are metres, but their median is {median:.0f}: '
-                'are they millimetres?', stacklevel=3)
+            warnings.warn(f'{path.parent}: {UNIT_WARNING}', stacklevel=3)
     else:
         depth = stored.astype(np.float32) * np.float32(unit)
         if stored.dtype == np.uint16:
@@ -107,8 +110,8 @@ def _decode(path: Path, flags: int) -> NDArray[Any]:
         raise ValueError(f'{path} is empty')
     if path.suffix.lower() == '.exr':
         os.environ.setdefault('OPENCV_IO_ENABLE_OPENEXR', '1')
-    if _is_truncated(data):
-        raise ValueError(f'{path} is truncated, and not a readable image')
+    if _is_damaged(data):
+        raise ValueError(f'{path} is damaged or truncated: not a readable image')
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -122,10 +125,10 @@ def _decode(path: Path, flags: int) -> NDArray[Any]:
     return image
 
 
-def _is_truncated(data: bytes) -> bool:
-    """Return whether the end of a PNG or JPEG file is missing."""
+def _is_damaged(data: bytes) -> bool:
+    """Return whether the end of a PNG or JPEG file is missing, or the size in a PNG is wrong."""
     if data.startswith(b'\x89PNG'):
-        return b'IEND' not in data
+        return b'IEND' not in data or zlib.crc32(data[12:29]).to_bytes(4, 'big') != data[29:33]
     if not data.startswith(b'\xff\xd8'):
         return False
     position = 2

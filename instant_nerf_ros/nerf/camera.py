@@ -11,18 +11,19 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from instant_nerf_ros.nerf import distortion, fisheye
 from instant_nerf_ros.nerf.arrays import Pose
 
 COEFFICIENTS = {  # distortion model -> admissible numbers of coefficients
     'none': (0,),
     'plumb_bob': (4, 5),
-    'rational_polynomial': (8,),
-    'equidistant': (4,),
+    'rational_polynomial': (8, 12, 14),  # with thin prism, with tilted sensor
+    'equidistant': (4,),  # fisheye
 }
+MARGIN = 0.02  # of the image plane at z = 1, around the field of view
 # Pose of an optical frame in a body frame (x forward, y left, z up; REP-103) of the same origin.
 T_BODY_OPTICAL: Pose = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 MAX_COORDINATE = 1e8  # metres, of a position in the world: more is an error of units
-UNDISTORTIONS = 5  # iterations; each divides the error by ten or more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,41 +64,97 @@ class Camera:
         """Return the ray direction of every pixel, (height * width, 3), row-major and read-only.
 
         They are unit vectors in the camera frame. The z component is the cosine between the ray
-        and the optical axis: depth along the axis = distance along the ray * z.
+        and the optical axis: depth along the axis = distance along the ray * z. A fisheye lens
+        has rays with z <= 0, beside and behind the camera; their depth is the distance along the
+        ray. A pixel that the distortion model does not reach has the direction of the nearest
+        pixel that it does, see `nearest`.
         """
-        columns, rows = np.meshgrid(np.arange(self.width), np.arange(self.height))
-        pixels = np.stack([columns.ravel(), rows.ravel()], axis=-1).astype(np.float64)
-        matrix = np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
-        if self.distortion_model == 'none':
-            image_plane = (pixels - [self.cx, self.cy]) / [self.fx, self.fy]
-        else:
-            coefficients = np.array(self.distortion, dtype=np.float64)
-            image_plane = self._undistort(pixels[:, None], matrix, coefficients)[:, 0]
-        rays = np.concatenate([image_plane, np.ones((len(pixels), 1))], axis=-1)
-        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-        directions = rays.astype(np.float32)
+        directions = self._pixel_directions()
+        if (nearest := self.nearest()) is not None:
+            directions = directions[nearest]
         directions.setflags(write=False)
         return directions
 
-    def _undistort(
-        self, pixels: NDArray[np.float64], matrix: NDArray[np.float64],
-        coefficients: NDArray[np.float64],
-    ) -> NDArray[np.float64]:  # fmt: skip
-        """Return the normalized image coordinates (N, 1, 2) of pixels (N, 1, 2)."""
+    @functools.lru_cache(maxsize=8)  # noqa: B019
+    def nearest(self) -> NDArray[np.int64] | None:
+        """Return for every pixel the index (height * width,) of the nearest one that has a ray.
+
+        None if all pixels have a ray. Others lie outside the circle of a fisheye image, or where
+        the polynomial of the distortion has no inverse. Raises ValueError if no pixel has a ray.
+        """
+        has_ray = np.isfinite(self._pixel_directions()).all(axis=-1)
+        if has_ray.all():
+            return None
+        if not has_ray.any():
+            raise ValueError(
+                f'no pixel has a ray by {self.distortion_model} {self.distortion}: '
+                'calibrate the camera')
+        missing = (~has_ray).astype(np.uint8).reshape(self.height, self.width)
+        _, labels = cv2.distanceTransformWithLabels(
+            missing, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+        labels = np.asarray(labels).ravel()
+        index_of_label = np.zeros(labels.max() + 1, np.int64)
+        index_of_label[labels[has_ray]] = np.flatnonzero(has_ray)
+        return index_of_label[labels]
+
+    def has_rays(self) -> NDArray[np.bool_]:
+        """Return which pixels (height * width,) have a ray."""
+        nearest, index = self.nearest(), np.arange(self.width * self.height)
+        return np.ones(len(index), bool) if nearest is None else nearest == index
+
+    def filled(self, image: NDArray) -> NDArray:
+        """Return an image (H, W, ...) whose pixels without a ray are those of `nearest`."""
+        if (nearest := self.nearest()) is None:
+            return image
+        return image.reshape(-1, *image.shape[2:])[nearest].reshape(image.shape)
+
+    def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the pixels (N, 2) of points (N, 3) in the camera frame.
+
+        Points without a pixel are NaN: those behind a camera that is no fisheye, and, if it has
+        distortion, those outside the field of view, where the model does not hold.
+        """
+        focal, center = (self.fx, self.fy), (self.cx, self.cy)
         if self.distortion_model == 'equidistant':
-            return np.asarray(
-                cv2.fisheye.undistortPoints(pixels, matrix, coefficients), dtype=np.float64)
-        zero = np.zeros(3)
-        # OpenCV stops after five iterations, with errors of up to two pixels in the corners. So
-        # the reprojection error is added to its input.
-        corrected = pixels
-        for _ in range(UNDISTORTIONS):
-            image_plane = np.asarray(
-                cv2.undistortPoints(corrected, matrix, coefficients), dtype=np.float64)
-            points = np.concatenate([image_plane, np.ones_like(image_plane[..., :1])], axis=-1)
-            projected, _ = cv2.projectPoints(points, zero, zero, matrix, coefficients)
-            corrected = corrected + pixels - np.asarray(projected)
-        return image_plane
+            beside = np.hypot(points[:, 0], points[:, 1])
+            radii = fisheye.radii(np.arctan2(beside, points[:, 2]), self.distortion)
+            # Toward the axis, the ratio tends to 1 / z.
+            on_axis = np.where(points[:, 2] > 0, 0.0, np.nan)
+            scale = np.where(beside > 1e-12, radii / np.maximum(beside, 1e-12), on_axis)
+            return np.asarray(points[:, :2] * scale[:, None] * focal + center)
+        depth = np.where(points[:, 2:] > 0, points[:, 2:], np.nan)
+        image_plane = points[:, :2] / depth
+        if self.distortion_model == 'none' or not len(points):
+            return np.asarray(image_plane * focal + center)
+        # Far outside the image, the polynomials of the models return to it.
+        visible = self.directions().astype(np.float64)
+        visible = visible[:, :2] / visible[:, 2:]
+        inside = ((image_plane >= visible.min(axis=0) - MARGIN)
+                  & (image_plane <= visible.max(axis=0) + MARGIN)).all(axis=1)
+        pixels = distortion.distort(np.nan_to_num(image_plane), self.matrix(), self.distortion)
+        return np.where(inside[:, None], pixels, np.nan)
+
+    def matrix(self) -> NDArray[np.float64]:
+        """Return the intrinsics as a matrix (3, 3)."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019
+    def _pixel_directions(self) -> NDArray[np.float32]:
+        """Return the unit direction (height * width, 3) of every pixel; NaN where it has none."""
+        columns, rows = np.meshgrid(np.arange(self.width), np.arange(self.height))
+        pixels = np.stack([columns.ravel(), rows.ravel()], axis=-1).astype(np.float64)
+        plane = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
+        if self.distortion_model == 'equidistant':
+            radii = np.hypot(plane[:, 0], plane[:, 1])
+            angles = fisheye.angles(radii, self.distortion)
+            scale = np.where(radii > 0, np.sin(angles) / np.maximum(radii, 1e-12), 0.0)
+            rays = np.column_stack([plane * scale[:, None], np.cos(angles)])
+        else:
+            if self.distortion_model != 'none':
+                plane = distortion.undistort(pixels, self.matrix(), self.distortion)
+            rays = np.column_stack([plane, np.ones(len(plane))])
+            rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        return rays.astype(np.float32)
 
     def scaled(self, width: int, height: int) -> 'Camera':
         """Return a camera with the same field of view and another image size [pixels]."""

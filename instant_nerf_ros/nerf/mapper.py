@@ -129,13 +129,16 @@ class Mapper:
         """
         self.measurements.integrate_depth(image, camera, T_world_camera, depth)
 
-    def add_ranges(self, origins: ArrayLike, points: ArrayLike) -> int | None:
+    def add_ranges(
+        self, origins: ArrayLike, points: ArrayLike, free_ends: ArrayLike | None = None,
+    ) -> int | None:  # fmt: skip
         """Add points (N, 3) that a range sensor measured from origins, (3,) or (N, 3), world.
 
-        Returns the id of the scan, None if no point is a measurement (finite, not at its origin).
+        free_ends (N, 3): ends of rays that met nothing, not finite for others; not kept. Returns
+        the id of the scan, None if no point is a measurement (finite, not at its origin).
         Raises ValueError for arrays of other shapes.
         """
-        scan_id = self.measurements.add_ranges(origins, points)
+        scan_id = self.measurements.add_ranges(origins, points, free_ends)
         if scan_id is not None:
             self.trainer.data_added()
         return scan_id

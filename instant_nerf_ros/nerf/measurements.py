@@ -70,6 +70,7 @@ class Measurements:
         if not self.is_new_viewpoint(T_world_camera):
             return None
         self.keyframes.check(camera)
+        image, depth = camera.filled(image), None if depth is None else camera.filled(depth)
         self._grow_to(T_world_camera[:3, 3])
         if len(self.keyframes) and self.held_out.due():
             image_id = self.keyframes.new_id()
@@ -99,15 +100,31 @@ class Measurements:
         T_world_camera = check_pose(T_world_camera)
         grid = self._grow_to(T_world_camera[:3, 3])
         rays = image_rays(
-            image, camera, self.frame.localize(T_world_camera), depth, integration.DEPTH_RAYS,
+            camera.filled(image), camera, self.frame.localize(T_world_camera),
+            camera.filled(depth), integration.DEPTH_RAYS,
             self.random)
         integration.integrate_static(rays, grid, self.keyframes.new_id())
 
-    def add_ranges(self, origins: ArrayLike, points: ArrayLike) -> int | None:
+    def add_ranges(
+        self, origins: ArrayLike, points: ArrayLike, free_ends: ArrayLike | None = None,
+    ) -> int | None:  # fmt: skip
         """Keep a scan of a range sensor and let it vote; return its id, None if it is empty."""
         starts, ends = check_points(origins, points)
-        if not len(starts):
-            return None
+        scan_id = self._integrate_points(starts, ends) if len(starts) else None
+        if free_ends is not None:
+            starts, ends = check_points(origins, free_ends)
+            if len(starts):
+                grid = self._grow_to(starts[-1])
+                free = point_rays(
+                    self.frame.localize_points(starts), self.frame.localize_points(ends),
+                    self.random)
+                integration.integrate_free(
+                    free, grid, self.keyframes.new_id() if scan_id is None else scan_id)
+        return scan_id
+
+    def _integrate_points(
+        self, starts: NDArray[np.float64], ends: NDArray[np.float64],
+    ) -> int:  # fmt: skip
         grid = self._grow_to(starts[-1])
         scan = point_rays(
             self.frame.localize_points(starts), self.frame.localize_points(ends), self.random)

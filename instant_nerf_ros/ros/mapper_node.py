@@ -38,7 +38,10 @@ def transition(
         try:
             change(self)
             # The base class enables and disables the publishers.
-            return getattr(super(MapperNode, self), change.__name__)(state)
+            result = getattr(super(MapperNode, self), change.__name__)(state)
+            self.get_logger().info(
+                f'{change.__name__} succeeded: the node is {self._state_label}')
+            return result
         except Exception:
             self.get_logger().error(f'{change.__name__} failed: {traceback.format_exc()}')
             return TransitionCallbackReturn.ERROR
@@ -125,6 +128,7 @@ class MapperNode(LifecycleNode):
         self._state_label = label
         if session:
             session.close()
+        self._dropped.reset()
         self._map_services.reject_pending()
 
     def stop_training(self) -> bool:

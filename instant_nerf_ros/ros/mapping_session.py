@@ -76,14 +76,15 @@ class MappingSession:
         self._buffer = Buffer(Duration(seconds=config.tf_buffer))
         cleanup.callback(pose_source(node, self._buffer, config, dropped).unregister)
         self._queue = InputQueue(
-            config.queue_size, lambda: parameters.engine.keyframes, dropped)
+            config.queue_size, lambda: parameters.engine.keyframes, dropped,
+            lambda: self.training.activity)
         self.topics = {
             name: camera_topics(node, name, camera_config)
             for name, camera_config in parameters.cameras.items()}
         self._images = {
             name: PosedImages(
                 self._buffer, parameters.cameras[name], topics.image, dropped, statistics,
-                self._queue)
+                self._queue, depth_topic=topics.depth)
             for name, topics in self.topics.items()}
         self.range_topics = range_topics(node, config)
         self._scans = {

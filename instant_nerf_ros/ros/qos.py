@@ -23,6 +23,9 @@ LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # A reliable publisher serves reliable and best-effort subscribers.
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# What a publisher has sent once, before this node started; matches transient local ones only.
+LATE = QoSProfile(
+    depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # REP-2003: subscribers to sensors are best effort.
 SENSOR = QoSPresetProfiles.SENSOR_DATA.value
 

@@ -56,6 +56,11 @@ class TrainingThread(threading.Thread):
         """Return whether mapping is paused."""
         return self._paused
 
+    @property
+    def activity(self) -> str:
+        """Return what keeps the thread from feeding the Mapper, '' if nothing does."""
+        return self._map_services.activity if self._mapper else 'starting the engine'
+
     def activate(self) -> None:
         """Start working, and publish everything once; returns at once."""
         self._activated.set()

@@ -93,7 +93,8 @@ class Scene:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:  # fmt: skip
         """Return the image (H, W, 3) RGB and the depth (H, W) of a camera at a pose (4, 4).
 
-        Depth is exact at the pixel centers, along the optical axis [m]. Where a ray hits nothing,
+        Depth is exact at the pixel centers, along the optical axis [m], and along the ray behind
+        a fisheye camera. Where a ray hits nothing,
         the image is black and the depth NaN.
         """
         x, y, z = camera.directions().T
@@ -107,7 +108,7 @@ class Scene:
             index, distance, directions, T_world_camera[:3, 3].astype(np.float32),
             1.0 / camera.fx)
         image[missed] = 0
-        depth = distance * z.reshape(distance.shape)
+        depth = distance * np.where(z > 0, z, 1).reshape(distance.shape)
         depth[missed] = np.nan
         return image, depth
 

@@ -1,9 +1,9 @@
-"""What is used of tinycudann, in plain PyTorch, after its documentation: for tests without it.
+"""A stand-in for tinycudann in plain PyTorch, written after its documentation, for tests.
 
 Parameters are one vector of float32, network first: its matrices (outputs, inputs), row by row,
 with outputs and inputs padded to multiples of 16, then the levels of the grid, one after another,
-an entry's features side by side. Networks work in half precision. Sizes, hash and places are as
-https://github.com/NVlabs/tiny-cuda-nn states them.
+with the features of an entry adjacent. Networks compute in half precision. Sizes, hash and
+vertices are those of https://github.com/NVlabs/tiny-cuda-nn.
 """
 import itertools
 import math
@@ -56,7 +56,7 @@ class NetworkWithInputEncoding(torch.nn.Module):
 
 
 class _Scaled(torch.autograd.Function):
-    """The bindings' way back: gradients come in half, are scaled, and leave as they came."""
+    """The backward pass of the bindings: gradients are scaled while they are computed in half."""
 
     @staticmethod
     def forward(ctx, network, inputs, params):

@@ -139,11 +139,13 @@ def _surface_distances(
 ) -> NDArray[np.float32]:  # fmt: skip
     """Return the distances (R,) along rays with directions (R, 3) in the camera frame.
 
-    A depth is measured along the optical axis; it has no meaning beside the camera.
+    A depth is measured along the optical axis, so it is unreliable beside the camera. Behind it,
+    where only a fisheye lens has rays, the depth is the distance along the ray.
     """
     cosines = directions[:, 2]
+    beside = np.where(cosines > 0, 0, depths)
     return np.where(
-        cosines > MIN_COSINE, depths / np.maximum(cosines, MIN_COSINE), 0).astype(np.float32)
+        cosines > MIN_COSINE, depths / np.maximum(cosines, MIN_COSINE), beside).astype(np.float32)
 
 
 def _pixel_rays(

@@ -35,7 +35,9 @@ class View:
     """A rendered image."""
 
     color: NDArray[np.uint8]  # (H, W, 3) RGB
-    depth: NDArray[np.float32]  # (H, W) metres along the optical axis; NaN where transparent
+    # (H, W) metres along the optical axis, behind a fisheye camera along the ray; NaN where
+    # transparent, or where the camera has no ray
+    depth: NDArray[np.float32]
     opacity: NDArray[np.float32]  # (H, W) in [0, 1]
 
 
@@ -50,7 +52,13 @@ def render_view(
     """
     rays = camera_rays(camera, T_world_camera, backend.DEVICE, rows)
     colors, distances, opacities = backend.render_rays(field, rays, occupancy, config, stride)
-    depth = distances * ray_directions(camera, backend.DEVICE, rows)[:, 2]
+    cosines = ray_directions(camera, backend.DEVICE, rows)[:, 2]
+    depth = distances * torch.where(cosines > 0, cosines, 1.0)
+    if camera.nearest() is not None:
+        first, last, _ = rows.indices(camera.height)
+        visible = torch.from_numpy(camera.has_rays()[first * camera.width : last * camera.width])
+        opacities = opacities * visible.to(opacities.device)
+        colors = colors * visible.to(colors.device)[:, None]
     depth = torch.where(opacities >= MIN_DEPTH_OPACITY, depth, math.nan)
     color = (colors.clamp(0, 1) * 255 + 0.5).byte()
     size = len(rays) // camera.width, camera.width

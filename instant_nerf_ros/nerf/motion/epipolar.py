@@ -28,7 +28,9 @@ def features(
     directions = camera.directions().reshape(*gray.shape, 3)
     sampled = cv2.remap(directions, column[None], row[None], cv2.INTER_LINEAR)
     rays = np.asarray(sampled, dtype=np.float64)[0]
-    ahead = rays[:, 2] > MIN_COSINE
+    has_rays = camera.has_rays().reshape(gray.shape).astype(np.float32)
+    certain = np.asarray(cv2.remap(has_rays, column[None], row[None], cv2.INTER_LINEAR))[0]
+    ahead = (rays[:, 2] > MIN_COSINE) & (certain > 0.99)
     descriptors = np.asarray(found, dtype=np.float32)[ahead]
     lengths = np.linalg.norm(descriptors, axis=-1, keepdims=True)
     return rays[ahead] / rays[ahead, 2:], descriptors / lengths

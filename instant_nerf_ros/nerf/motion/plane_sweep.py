@@ -58,15 +58,15 @@ def undistort(gray: NDArray[np.uint8], camera: Camera) -> UndistortedImage:
     """Return an image (H, W) of a camera without its distortion."""
     matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
     if camera.distortion:
-        make_maps = (
-            cv2.fisheye.initUndistortRectifyMap if camera.distortion_model == 'equidistant'
-            else cv2.initUndistortRectifyMap)
-        maps = make_maps(
-            matrix, np.array(camera.distortion), np.eye(3), matrix,
-            (camera.width, camera.height), cv2.CV_32FC1)
-        # A black border would be an edge that is not in the scene.
+        row, column = np.mgrid[: camera.height, : camera.width]
+        pixels = np.stack([column.ravel(), row.ravel(), np.ones(row.size)], axis=-1)
+        # Where the model does not hold, the corner pixel is taken, which matches nothing. A black
+        # border would be an edge that is not in the scene.
+        sources = np.nan_to_num(camera.project(pixels @ np.linalg.inv(matrix).T), nan=-1.0)
+        columns, rows = sources.astype(np.float32).reshape(*gray.shape, 2).transpose(2, 0, 1)
         gray = np.asarray(cv2.remap(
-            gray, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+            gray, np.ascontiguousarray(columns), np.ascontiguousarray(rows), cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
     image = gray.astype(np.float32)
     mean = cv2.blur(image, (WINDOW, WINDOW))
     variance = (cv2.blur(image * image, (WINDOW, WINDOW)) - mean * mean).clip(min=0)

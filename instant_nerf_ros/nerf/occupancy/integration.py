@@ -69,6 +69,13 @@ def integrate_scan(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
     occupancy.integrate_rays(rays, rays.surfaces, clear_distances, True, vote_id)
 
 
+def integrate_free(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
+    """Let rays of a scan vote that met nothing along their length: they end nowhere."""
+    rays = rays.to(occupancy.backend.DEVICE)
+    occupancy.integrate_rays(
+        rays, torch.zeros_like(rays.surfaces), rays.surfaces, True, vote_id)
+
+
 def integrate_rendered(
     keyframes: Keyframes, k: int, occupancy: OccupancyGrid, generator: np.random.Generator,
     field: RadianceField, config: SamplingConfig, stride: float,

@@ -1,75 +1,33 @@
-"""The Camera of the images, from the latest CameraInfo."""
+"""The Camera of a CameraInfo: which of its numbers hold, and what is suspicious about them."""
 import re
+from collections.abc import Iterator
 
 from sensor_msgs.msg import CameraInfo
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.inputs.tf_lookup import NotYetError, UnusableError
 
-
-class Calibration:
-    """Converts CameraInfo to a Camera, only when it has changed."""
-
-    def __init__(self, rectification: str, image_topic: str) -> None:
-        """Use NodeConfig.rectification; for 'auto', the topic name counts, see is_rectified."""
-        self._rectification, self._image_topic = rectification, image_topic
-        self._fields: tuple | None = None  # the relevant ones of the latest CameraInfo
-        self._camera: Camera | None = None
-        self._error: ValueError | None = None
-        self.frame_id = ''  # the optical frame
-
-    def update(self, message: CameraInfo) -> bool:
-        """Use a CameraInfo from now on, and return whether it replaced a different one."""
-        fields = (
-            message.header.frame_id, message.width, message.height, message.distortion_model,
-            tuple(message.d), tuple(message.k), tuple(message.p),
-            message.binning_x, message.binning_y, message.roi)
-        if fields == self._fields:
-            return False
-        replaced = self._fields is not None
-        self._fields, self.frame_id = fields, message.header.frame_id
-        self._camera, self._error = None, None
-        try:
-            self._camera = camera_from_message(message, self._is_rectified(message))
-        except ValueError as error:
-            self._error = error
-        return replaced
-
-    def _is_rectified(self, message: CameraInfo) -> bool:
-        if self._rectification == 'auto':
-            return is_rectified(message, self._image_topic)
-        return self._rectification == 'rectified'
-
-    def camera(self) -> Camera:
-        """Return the Camera.
-
-        Raises NotYetError before the first CameraInfo, UnusableError if it is invalid.
-        """
-        if self._error is not None:
-            raise UnusableError('invalid camera_info', f"of '{self.frame_id}': {self._error}")
-        if self._camera is None:
-            raise NotYetError('no camera_info', (
-                'none has arrived: remap camera_info to the topic of the camera'))
-        return self._camera
+FISHEYE = 'equidistant', 'fisheye', 'kannala_brandt4'
+MAX_CENTER_OFFSET = 0.2  # of the image size, between principal point and middle
+SAME = 0.01  # relative difference between equal focal lengths
 
 
 def camera_from_message(message: CameraInfo, rectified: bool) -> Camera:
     """Return the Camera of a CameraInfo, at the size of its images.
 
     Rectified images have the intrinsics P and no distortion, others K and D. Binning and region
-    of interest are applied. Raises ValueError for an uncalibrated camera (K[0] = 0) or an unknown
-    distortion model.
+    of interest are applied. Raises ValueError for an uncalibrated camera, an unknown distortion
+    model, or if K is that of the binned image already.
     """
-    if message.k[0] == 0.0:
-        raise ValueError(
-            'K[0] is 0: the camera is not calibrated; calibrate it, e.g. with camera_calibration')
-    # Many drivers that do not rectify leave P empty.
-    if rectified and message.p[0] != 0.0:
-        fx, cx, fy, cy = (float(message.p[index]) for index in (0, 2, 5, 6))
-    else:
-        fx, cx, fy, cy = (float(message.k[index]) for index in (0, 2, 4, 5))
+    fx, fy, cx, cy = _intrinsics(message, rectified)
     roi = message.roi
     binning_x, binning_y = max(message.binning_x, 1), max(message.binning_y, 1)
+    for axis, center, binning, size in (
+            ('cx', cx, binning_x, message.width), ('cy', cy, binning_y, message.height)):
+        if binning > 1 and _off_center(center, size) and not _off_center(center, size / binning):
+            raise ValueError(
+                f'{axis} = {center:g} is the middle of the binned image ({size} / {binning} '
+                f'pixels), not of the full one: the calibration is binned already; set the '
+                'binning of camera_info to 1, and its size to that of the image')
     model, distortion = ('none', ()) if rectified else _distortion(message)
     return Camera(
         width=(roi.width or message.width) // binning_x,
@@ -84,31 +42,79 @@ def camera_from_message(message: CameraInfo, rectified: bool) -> Camera:
 
 
 def is_rectified(message: CameraInfo, image_topic: str) -> bool:
-    """Return whether the images of a CameraInfo are probably rectified already.
+    """Return whether the images of a CameraInfo are rectified already.
 
-    They are if their topic name has a part that begins with 'rect', or if there is no distortion.
+    They are if their topic name has a part that begins with 'rect'; or if only P is filled, and
+    the name has no part that begins with 'raw'. Zero distortion does not mean it: P may be that
+    of another image, or the lens may be a fisheye.
     """
-    return bool(re.search(r'(?:^|[/_])rect', image_topic)) or (
-        message.distortion_model != 'equidistant' and not any(message.d))
+    if re.search(r'(?:^|[/_])rect', image_topic):
+        return True
+    only_p = message.k[0] == 0.0 and message.p[0] != 0.0 and not any(message.d)
+    return bool(only_p) and not _is_raw(image_topic) and (
+        message.distortion_model.lower() not in FISHEYE)
+
+
+def suspicions(message: CameraInfo, rectified: bool, image_topic: str) -> Iterator[str]:
+    """Yield a sentence about each number of a usable CameraInfo that is probably wrong."""
+    name = 'P' if rectified and message.p[0] != 0.0 else 'K'
+    _, _, cx, cy = _intrinsics(message, rectified)
+    for axis, center, size in (('cx', cx, message.width), ('cy', cy, message.height)):
+        if _off_center(center, size):
+            yield (
+                f'{axis} = {center:g} in {name} is far from the middle of {size} pixels: if '
+                'the calibration is of another resolution, correct camera_info')
+    fx, px = message.k[0], message.p[0]
+    if rectified and px == 0.0 and any(message.d):
+        yield (
+            f"P is empty and D is not zero, but '{image_topic}' is rectified: K is used without "
+            "D; set 'rectification' to 'unrectified' if the image is not rectified")
+    if (not rectified and not any(message.d) and fx and px
+            and abs(fx - px) > SAME * fx and not _is_raw(image_topic)):
+        yield (
+            f'D is zero, and the focal lengths of K ({fx:g}) and P ({px:g}) differ: K is used; '
+            "set 'rectification' to 'rectified' if the image is rectified")
+
+
+def _is_raw(image_topic: str) -> bool:
+    return bool(re.search(r'(?:^|[/_])raw', image_topic))
+
+
+def _intrinsics(message: CameraInfo, rectified: bool) -> tuple[float, float, float, float]:
+    """Return fx, fy, cx, cy of the full image."""
+    # Many drivers that do not rectify leave P empty.
+    matrix, indices = (message.p, (0, 5, 2, 6)) if rectified and message.p[0] != 0.0 else (
+        message.k, (0, 4, 2, 5))
+    if matrix[0] == 0.0:
+        raise ValueError(
+            'K[0] is 0: the camera is not calibrated; calibrate it, e.g. with camera_calibration')
+    fx, fy, cx, cy = (float(matrix[index]) for index in indices)
+    return fx, fy, cx, cy
+
+
+def _off_center(center: float, size: float) -> bool:
+    return abs(center + 0.5 - size / 2) > MAX_CENTER_OFFSET * size
 
 
 def _distortion(message: CameraInfo) -> tuple[str, tuple[float, ...]]:
     coefficients = [float(coefficient) for coefficient in message.d]
     while coefficients and coefficients[-1] == 0.0:
         coefficients.pop()
-    if message.distortion_model in ('equidistant', 'fisheye'):
+    count = len(coefficients)
+    if message.distortion_model.lower() in FISHEYE:
         model, length = 'equidistant', 4  # not a pinhole camera, even if all coefficients are 0
     elif not coefficients:
         return 'none', ()
     elif message.distortion_model in ('plumb_bob', 'rational_polynomial'):
         # Some drivers name it plumb_bob and have the eight coefficients of rational_polynomial.
-        model, length = ('plumb_bob', 5) if len(coefficients) <= 5 else ('rational_polynomial', 8)
+        model = 'plumb_bob' if count <= 5 else 'rational_polynomial'
+        length = next((known for known in (5, 8, 12, 14) if known >= count), 14)
     else:
         raise ValueError(
             f"unknown distortion model '{message.distortion_model}'; known are: "
             'plumb_bob, rational_polynomial, equidistant; rectify the image and map from that')
-    if len(coefficients) > length:
+    if count > length:
         raise ValueError(
-            f'{message.distortion_model} with {len(coefficients)} coefficients is not supported; '
+            f'{message.distortion_model} with {count} coefficients is not supported; '
             'rectify the image and map from that')
-    return model, tuple(coefficients + [0.0] * (length - len(coefficients)))
+    return model, tuple(coefficients + [0.0] * (length - count))

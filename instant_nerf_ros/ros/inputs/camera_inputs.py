@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, Point
 
 from instant_nerf_ros.ros.inputs.posed_images import PosedImages
 from instant_nerf_ros.ros.params.node_config import NodeConfig
-from instant_nerf_ros.ros.qos import SENSOR, subscription
+from instant_nerf_ros.ros.qos import LATE, SENSOR, SubscriptionEventCallbacks, subscription
 from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 
 Callback = Callable[[Any], None]  # of a subscription, with a message
@@ -74,17 +74,30 @@ def subscribe_camera(
     enabled() applies to images and depth images. with_poll(callback) returns a callback that also
     schedules a poll of the PosedImages.
     """
+    def subscribe_info(topic: str, callback: Callback) -> list[Subscription]:
+        # Some drivers publish it once, which only a transient-local subscription receives. That
+        # does not match other publishers, and their messages arrive on the usual one.
+        def late(message: CameraInfo) -> None:
+            if not statistics.messages().get(topic):  # later ones are counted already
+                statistics.count(topic)
+            callback(message)
+
+        return [
+            node.create_subscription(
+                CameraInfo, topic, with_poll(late), LATE,
+                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False)),
+            subscribe(node, CameraInfo, topic, callback, statistics)]
+
     def type_of(transport: str) -> type:
         return Image if transport == 'raw' else CompressedImage
 
     subscriptions = [
         subscribe(node, type_of(config.image_transport), topics.image,
                   with_poll(images.add_image), statistics, enabled),
-        subscribe(node, CameraInfo, topics.camera_info, images.add_camera_info, statistics)]
+        *subscribe_info(topics.camera_info, images.add_camera_info)]
     if config.use_depth:
         subscriptions += [
             subscribe(node, type_of(config.depth_transport), topics.depth, images.add_depth,
                       statistics, enabled),
-            subscribe(node, CameraInfo, topics.depth_camera_info, images.add_depth_camera_info,
-                      statistics)]
+            *subscribe_info(topics.depth_camera_info, images.add_depth_camera_info)]
     return subscriptions

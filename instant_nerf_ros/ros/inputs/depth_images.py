@@ -4,14 +4,19 @@ import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Image
 from tf2_ros import Buffer
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.inputs.calibration import Calibration
+from instant_nerf_ros.ros.inputs.camera_history import CameraHistory
 from instant_nerf_ros.ros.inputs.encodings import ImageMessage, decode_depth, reason
 from instant_nerf_ros.ros.inputs.registration import register
-from instant_nerf_ros.ros.inputs.tf_lookup import NotYetError, UnusableError, lookup_pose
+from instant_nerf_ros.ros.inputs.tf_lookup import (
+    NotYetError,
+    UnusableError,
+    frame_name,
+    lookup_pose,
+)
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
 
@@ -29,19 +34,23 @@ class PosedDepth:
     """The depth message that belongs to an image."""
 
     message: ImageMessage
-    other_camera: OtherCamera | None = None  # None: it has the pixels of the image
+    # None: it has the pixels of the image. One in the same frame holds only for another size.
+    other_camera: OtherCamera | None = None
 
 
 class DepthImages:
     """Finds the depth of each image. An image whose depth is unusable is used without depth."""
 
     def __init__(
-        self, buffer: Buffer, config: NodeConfig, image_topic: str, dropped: DroppedMessages,
+        self, buffer: Buffer, config: NodeConfig, depth_topic: str, dropped: DroppedMessages,
     ) -> None:  # fmt: skip
         """Use the settings of a NodeConfig that do not change while running."""
         self._buffer, self._map_frame, self._dropped = buffer, config.map_frame, dropped
         self._unit, self._tolerance = config.depth_unit, config.sync_tolerance
-        self._calibration = Calibration(config.rectification, image_topic)
+        self._max_depth = config.max_depth
+        # Whether the images of the color camera are rectified says nothing about depth.
+        self._calibrations = CameraHistory(
+            'auto', depth_topic, lambda sentence: dropped.warn('suspicious camera_info', sentence))
         self._messages: collections.deque[ImageMessage] = collections.deque(
             maxlen=config.queue_size)
         self._expected = False  # until the first one has arrived: not every camera has depth
@@ -52,26 +61,36 @@ class DepthImages:
         self._expected = True
 
     def add_camera_info(self, message: CameraInfo) -> None:
-        """Update the calibration of a depth camera that is not registered to the image."""
-        self._calibration.update(message)
+        """Add a calibration of a depth camera that is not registered to the image."""
+        self._calibrations.add(message)
 
     def clear(self) -> None:
         """Remove all depth images."""
         self._messages.clear()
+        self._calibrations.clear()
 
     def find(
-        self, image_message: ImageMessage, frame_id: str, T_map_camera: NDArray[np.float64],
-        expired: bool,
+        self, image_message: ImageMessage, camera: Camera, frame_id: str,
+        T_map_camera: NDArray[np.float64], expired: bool,
     ) -> PosedDepth | None:  # fmt: skip
-        """Return the depth of an image in a frame, at a pose (4, 4); None if it has none.
+        """Return the depth of an image of a Camera, at a pose (4, 4); None if it has none.
 
         Raises NotYetError if the depth or its pose may still arrive, unless the wait has expired.
         """
         message = self._nearest(image_message, expired)
-        if message is None or message.header.frame_id == frame_id:
-            return message and PosedDepth(message)
+        if message is None:
+            return None
+        same_frame = frame_name(message.header.frame_id) == frame_id
+        if same_frame and (
+                not self._calibrations or (isinstance(message, Image) and (
+                    message.height, message.width) == (camera.height, camera.width))):
+            return PosedDepth(message)
         try:
-            camera = self._calibration.camera()
+            calibration, settled = self._calibrations.at(
+                stamp(message), message.header.frame_id, expired)
+            other_camera = calibration.usable_camera()
+            if not settled:
+                raise NotYetError('depth unlike image', 'its camera_info has not arrived')
             # At its own stamp: the robot moves between the two.
             T_map_depth = lookup_pose(
                 self._buffer, self._map_frame, message.header.frame_id, stamp(message))
@@ -80,10 +99,11 @@ class DepthImages:
                     error, NotYetError):
                 raise
             self._drop(message, 'depth unlike image', (
-                f"it is not in the frame '{frame_id}' of the image, and cannot be registered to "
-                f'it: {error}'))
+                f"it does not have the pixels of the image of '{frame_id}', and cannot be "
+                f'registered to it: {error}'))
             return None
-        return PosedDepth(message, OtherCamera(camera, np.linalg.inv(T_map_camera) @ T_map_depth))
+        return PosedDepth(
+            message, OtherCamera(other_camera, np.linalg.inv(T_map_camera) @ T_map_depth))
 
     def decode(
         self, depth: PosedDepth | None, camera: Camera, frame_id: str,
@@ -96,10 +116,13 @@ class DepthImages:
             return None
         message, other = depth.message, depth.other_camera
         try:
-            metres = decode_depth(message, self._unit)
+            metres = decode_depth(message, self._unit, self._max_depth)
         except ValueError as error:
             self._drop(message, reason(error, 'depth'), str(error))
             return None
+        if frame_name(message.header.frame_id) == frame_id and metres.shape == (
+                camera.height, camera.width):
+            other = None
         own = other.camera if other else camera
         if metres.shape != (own.height, own.width):
             self._drop(message, 'depth unlike image', (

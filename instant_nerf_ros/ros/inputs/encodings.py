@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from instant_nerf_ros.ros.inputs.rvl import decode_rvl
+from instant_nerf_ros.ros.inputs.bit_depth import dark_warning, to_8_bits
+from instant_nerf_ros.ros.inputs.compressed_depth import (
+    decode_compressed_depth,
+    imdecode,
+    metres,
+)
+from instant_nerf_ros.ros.inputs.semi_planar import (
+    SEMI_PLANAR,
+    check_semi_planar,
+    decode_semi_planar,
+)
 
 # encoding: (dtype of a channel, channels in memory, OpenCV's conversion to RGB).
 # OpenCV names a Bayer pattern by its second row, hence BG for rggb.
@@ -22,6 +32,8 @@ _COLOR: dict[str, tuple[type[np.generic], int, int | None]] = {
     'bgr16': (np.uint16, 3, cv2.COLOR_BGR2RGB),
     '8UC3': (np.uint8, 3, cv2.COLOR_BGR2RGB),
     'bgra8': (np.uint8, 4, cv2.COLOR_BGRA2RGB),
+    'rgba16': (np.uint16, 4, cv2.COLOR_RGBA2RGB),
+    'bgra16': (np.uint16, 4, cv2.COLOR_BGRA2RGB),
     '8UC4': (np.uint8, 4, cv2.COLOR_BGRA2RGB),
     'mono8': (np.uint8, 1, cv2.COLOR_GRAY2RGB),
     '8UC1': (np.uint8, 1, cv2.COLOR_GRAY2RGB),
@@ -41,7 +53,6 @@ _COLOR: dict[str, tuple[type[np.generic], int, int | None]] = {
     'yuyv': (np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
 }
 ImageMessage: TypeAlias = Image | CompressedImage
-MAX_SIZE = 4096  # width or height of a depth image; more is a malformed message
 _DEPTH: dict[str, type[np.generic]] = {
     '32FC1': np.float32, '16UC1': np.uint16, 'mono16': np.uint16}
 
@@ -59,48 +70,60 @@ def check_color(message: ImageMessage) -> None:
     """Raise ValueError if it is clear without decoding that decode_color would raise it."""
     if isinstance(message, CompressedImage):
         return
-    if message.encoding in _COLOR:
+    if message.encoding in SEMI_PLANAR:
+        check_semi_planar(message)
+    elif message.encoding in _COLOR:
         _pixels(message, *_COLOR[message.encoding][:2])
     else:
         _cv_bridge(message.encoding)
 
 
-def decode_color(message: ImageMessage) -> NDArray[np.uint8]:
-    """Return the (H, W, 3) RGB image of a message; of rgb8 it is a view, not a copy."""
+def decode_color(message: ImageMessage, bits: int = 16) -> NDArray[np.uint8]:
+    """Return the (H, W, 3) RGB image of a message; of rgb8 it is a view, not a copy.
+
+    bits: how many of its 16 bits a 16-bit image uses, the lower ones.
+    """
     if isinstance(message, CompressedImage):
-        return _decode_compressed_color(message)
+        return _decode_compressed_color(message, bits)
+    if message.encoding in SEMI_PLANAR:
+        return decode_semi_planar(message)
     if message.encoding not in _COLOR:
         return _decode_with_cv_bridge(message)
     dtype, channels, conversion = _COLOR[message.encoding]
-    image = _pixels(message, dtype, channels)
-    if dtype is np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if conversion is None:
-        return image
-    try:
-        return cv2.cvtColor(np.ascontiguousarray(image), conversion)
-    except cv2.error as error:  # e.g. a Bayer pattern of odd width
-        raise ValueError(
-            f'{message.width} x {message.height} {message.encoding} cannot be converted to RGB: '
-            f'{error.err}; choose another encoding in the driver') from error
+    image = to_8_bits(_pixels(message, dtype, channels), bits)
+    return _to_rgb(image, conversion, message.encoding)
 
 
-def decode_depth(message: ImageMessage, unit: float = 0.001) -> NDArray[np.float32]:
+def bits_warning(message: ImageMessage, bits: int) -> str:
+    """Return a sentence if a raw image of 16 bits, which are all in use, is dark; else ''."""
+    if isinstance(message, CompressedImage) or message.encoding not in _COLOR:
+        return ''
+    dtype, channels, _ = _COLOR[message.encoding]
+    return dark_warning(_pixels(message, dtype, channels), bits) if dtype is np.uint16 else ''
+
+
+def decode_depth(
+    message: ImageMessage, unit: float = 0.001, limit: float = 0.0,
+) -> NDArray[np.float32]:  # fmt: skip
     """Return the (H, W) depth of a message, metres along the optical axis.
 
-    unit: metres per count of a 16-bit image, millimetres by REP-118. A 32FC1 image is a view into
-    the message, not a copy.
+    unit: metres per count of a 16-bit image, millimetres by REP-118; the largest count, 65535, is
+    no measurement. limit: depths from this one on are none, either; 0 for no limit. What is no
+    measurement is NaN, or a value of the message that is not positive. A 32FC1 image is a view
+    into the message, not a copy.
     """
     if isinstance(message, CompressedImage):
-        return _decode_compressed_depth(message, unit)
-    if message.encoding not in _DEPTH:
+        depth = decode_compressed_depth(message, unit)
+    elif message.encoding not in _DEPTH:
         raise UnknownEncodingError(
             f"'{message.encoding}' is not an encoding of depth; "
             f"remap to a topic with one of: {', '.join(_DEPTH)}")
-    depth = _pixels(message, _DEPTH[message.encoding], 1)
-    if depth.dtype.kind == 'u':
-        return depth.astype(np.float32) * np.float32(unit)
-    return depth.astype(np.float32, copy=False)
+    else:
+        depth = metres(_pixels(message, _DEPTH[message.encoding], 1), unit)
+    if limit > 0:
+        with np.errstate(invalid='ignore'):
+            depth = np.where(depth > np.float32(limit * (1 - 1e-6)), np.float32(np.nan), depth)
+    return depth
 
 
 def _pixels(message: Image, kind: type[np.generic], channels: int) -> NDArray:
@@ -130,7 +153,7 @@ def _cv_bridge(encoding: str) -> Any:  # CvBridge
     except (ImportError, AttributeError) as error:
         raise UnknownEncodingError(
             f"unknown encoding '{encoding}'; install cv_bridge, or choose one of: "
-            f"{', '.join(_COLOR)}") from error
+            f"{', '.join((*_COLOR, *SEMI_PLANAR))}") from error
     bridge = CvBridge()
     try:
         bridge.encoding_to_dtype_with_channels(encoding)
@@ -149,50 +172,27 @@ def _decode_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
             f"cv_bridge cannot decode '{encoding}': {error}; set another in the driver") from error
 
 
-def _decode_compressed_color(message: CompressedImage) -> NDArray[np.uint8]:
-    # The orientation of a JPEG is ignored, because the calibration ignores it.
-    image = _imdecode(message, 0, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+def _decode_compressed_color(message: CompressedImage, bits: int) -> NDArray[np.uint8]:
     # 'rgb8; jpeg compressed bgr8': the original encoding, the codec, and the encoded channels.
-    in_rgb = message.format.partition('compressed')[2].strip().startswith('rgb')
-    return image if in_rgb else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    original, _, rest = message.format.partition(';')
+    channels = rest.partition('compressed')[2].strip()
+    if original.startswith('bayer_') and original in _COLOR and channels in ('', original):
+        mosaic = imdecode(message, 0, cv2.IMREAD_UNCHANGED)
+        if mosaic.ndim == 2:
+            return _to_rgb(to_8_bits(mosaic, bits), _COLOR[original][2], message.format)
+    # The orientation of a JPEG is ignored, because the calibration ignores it.
+    image = to_8_bits(imdecode(message, 0, (
+        cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)), bits)
+    return image if channels.startswith('rgb') else _to_rgb(
+        image, cv2.COLOR_BGR2RGB, message.format)
 
 
-def _decode_compressed_depth(message: CompressedImage, unit: float) -> NDArray[np.float32]:
-    # The header of compressed_depth_image_transport: int32 format, float32 A and B.
-    offset = 12 if 'compressedDepth' in message.format else 0
-    if 'rvl' in message.format:
-        counts = _decode_rvl_image(message, offset)
-    else:
-        counts = _imdecode(message, offset, cv2.IMREAD_UNCHANGED)
-    if counts.dtype != np.uint16 or counts.ndim != 2:
-        raise ValueError(f"'{message.format}' is not 16-bit depth: check depth_transport")
-    if not message.format.startswith('32FC1'):
-        return counts.astype(np.float32) * np.float32(unit)
-    a, b = np.frombuffer(message.data, np.float32, count=2, offset=4)
-    with np.errstate(divide='ignore'):
-        depth = a / (counts.astype(np.float32) - b)
-    depth[counts == 0] = np.nan
-    return depth
-
-
-def _decode_rvl_image(message: CompressedImage, offset: int) -> NDArray[np.uint16]:
-    data = np.frombuffer(message.data, np.uint8)[offset:]
-    if len(data) < 8:
-        raise ValueError(f"'{message.format}' is truncated: {len(data)} bytes; check the driver")
-    width, height = (int(number) for number in data[:8].view(np.uint32))
-    if not 0 < width <= MAX_SIZE or not 0 < height <= MAX_SIZE:
-        raise ValueError(f'{width} x {height} is not the size of an image: check the driver')
-    return decode_rvl(data[8:], width, height)
-
-
-def _imdecode(message: CompressedImage, offset: int, flags: int) -> NDArray:
-    data = np.frombuffer(message.data, np.uint8)[offset:]
+def _to_rgb(image: NDArray[np.uint8], conversion: int | None, name: str) -> NDArray[np.uint8]:
+    if conversion is None:
+        return image
     try:
-        image = cv2.imdecode(data, flags) if len(data) else None
-    except cv2.error:
-        image = None
-    if image is None:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), conversion), np.uint8)
+    except cv2.error as error:  # e.g. a Bayer pattern of odd width
         raise ValueError(
-            f"{len(message.data)} bytes of '{message.format}' cannot be decoded: "
-            'truncated, or a codec that OpenCV does not have; check the driver')
-    return image
+            f'{image.shape[1]} x {image.shape[0]} {name} cannot be converted to RGB: '
+            f'{error.err}; choose another encoding in the driver') from error

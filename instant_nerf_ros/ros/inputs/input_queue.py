@@ -26,9 +26,14 @@ class InputQueue:
 
     def __init__(
         self, size: int, thresholds: 'Callable[[], KeyframeConfig]', dropped: DroppedMessages,
+        activity: Callable[[], str] = str,
     ) -> None:  # fmt: skip
-        """Queue at most `size` inputs of each sensor; thresholds() returns the current ones."""
+        """Queue at most `size` inputs of each sensor; thresholds() returns the current ones.
+
+        activity() returns what keeps the engine from taking inputs, '' if nothing does.
+        """
         self._size, self._thresholds, self._dropped = size, thresholds, dropped
+        self._activity = activity
         self._changed = threading.Condition()
         self._inputs: collections.deque[PosedImage | PosedScan] = collections.deque()
 
@@ -66,9 +71,12 @@ class InputQueue:
         removed = of_sensor[nearest + 1]
         self._inputs = collections.deque(
             other for other in self._inputs if other is not removed)
-        if exceeds(distances[nearest], self._thresholds()):
+        if not exceeds(distances[nearest], self._thresholds()):
+            self._dropped.count(REDUNDANT)
+        elif activity := self._activity():
+            self._dropped.add(activity, (
+                f"{label(removed.message, 'message')}: the queue is full until this has ended"))
+        else:
             self._dropped.add('engine busy', (
                 f"{label(removed.message, 'message')}: messages arrive faster than the engine "
                 "uses them: lower their rate, or increase 'keyframes.min_translation'"))
-        else:
-            self._dropped.count(REDUNDANT)

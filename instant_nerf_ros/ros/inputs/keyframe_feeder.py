@@ -92,7 +92,10 @@ class KeyframeFeeder:
         T_new_old = self._loop_closures.T_new_old(posed.stamp_ns)
         origins, points = (
             positions @ T_new_old[:3, :3].T + T_new_old[:3, 3] for positions in rays)
-        scan_id = mapper.add_ranges(origins, points)
+        free_ends = posed.source.decode_free(posed)
+        if free_ends is not None:
+            free_ends = free_ends @ T_new_old[:3, :3].T + T_new_old[:3, 3]
+        scan_id = mapper.add_ranges(origins, points, free_ends)
         self._viewpoints.add(posed.source, posed.T_map_sensor)
         if scan_id is not None:
             self._loop_closures.note(scan_id, posed.stamp_ns)

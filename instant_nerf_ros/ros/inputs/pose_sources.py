@@ -7,6 +7,7 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, TransformListener
 
 from instant_nerf_ros.ros.conversions import matrix_from_pose, transform_message
+from instant_nerf_ros.ros.inputs.tf_lookup import frame_name
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.qos import subscription
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
@@ -50,10 +51,10 @@ class PoseTopic:
 
     def _add(self, message: Odometry | PoseStamped) -> None:
         if isinstance(message, Odometry):
-            pose, child = message.pose.pose, message.child_frame_id
+            pose, child = message.pose.pose, frame_name(message.child_frame_id)
         else:
             pose, child = message.pose, self._config.pose_frame
-        parent = message.header.frame_id
+        parent = frame_name(message.header.frame_id)
         try:
             T_parent_child = matrix_from_pose(pose)
             if not parent or not child or parent == child:

@@ -16,10 +16,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from tf2_ros import Buffer
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.inputs.calibration import Calibration
+from instant_nerf_ros.ros.inputs.camera_history import CameraHistory
 from instant_nerf_ros.ros.inputs.depth_images import DepthImages, PosedDepth
 from instant_nerf_ros.ros.inputs.encodings import (
     ImageMessage,
+    bits_warning,
     check_color,
     decode_color,
     reason,
@@ -27,6 +28,7 @@ from instant_nerf_ros.ros.inputs.encodings import (
 from instant_nerf_ros.ros.inputs.pending_messages import PendingMessages
 from instant_nerf_ros.ros.inputs.tf_lookup import (
     NO_STAMP,
+    NotYetError,
     UnusableError,
     lookup_pose,
 )
@@ -65,17 +67,19 @@ class PosedImages:
     def __init__(
         self, buffer: Buffer, config: NodeConfig, image_topic: str, dropped: DroppedMessages,
         statistics: TopicStatistics, queue: 'InputQueue',
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, depth_topic: str = '',
     ) -> None:  # fmt: skip
         """Append the posed images to a queue; clock() is in seconds."""
         self.config = config
         self._buffer, self._dropped, self._statistics = buffer, dropped, statistics
         self._queue = queue
-        self._calibration = Calibration(config.rectification, image_topic)
+        self._calibrations = CameraHistory(
+            config.rectification, image_topic,
+            lambda sentence: dropped.warn('suspicious camera_info', sentence))
         self._lock = threading.RLock()
         self._pending: PendingMessages[ImageMessage] = PendingMessages(
             clock, lambda message, error: self._drop(message, error.reason, str(error)))
-        self._depths = DepthImages(buffer, config, image_topic, dropped)
+        self._depths = DepthImages(buffer, config, depth_topic, dropped)
         self._newest_ns = 0  # stamp of the newest image that was queued
 
     def set_config(self, config: NodeConfig) -> None:
@@ -102,21 +106,15 @@ class PosedImages:
             self._depths.add_camera_info(message)
 
     def add_camera_info(self, message: CameraInfo) -> None:
-        """Update the calibration, which holds for images from now on."""
+        """Add a calibration, which belongs to the image of its stamp."""
         with self._lock:
-            before = self._calibration.frame_id
-            if not self._calibration.update(message):
-                return
-            # Images from before the change may belong to either calibration.
-            count = self._pending.filter(lambda image: stamp(image) >= stamp(message))
-            self._drop(message, 'camera_info changed', (
-                f"it replaces that of '{before}', and {count} waiting images are dropped: if two "
-                'cameras publish on this topic, remap one of them'), 'camera_info')
+            self._calibrations.add(message)
 
     def clear(self) -> None:
         """Remove all messages but the calibration, as after a jump back in time."""
         with self._lock:
             self._pending.clear()
+            self._calibrations.clear()
             self._depths.clear()
             self._newest_ns = 0
 
@@ -138,7 +136,9 @@ class PosedImages:
         The depth is None if there is none. Returns None for an image that cannot be decoded.
         """
         try:
-            image = decode_color(posed.message)
+            image = decode_color(posed.message, self.config.image_bits)
+            if sentence := bits_warning(posed.message, self.config.image_bits):
+                self._dropped.warn('dark image', f"{label(posed.message, 'image')}: {sentence}")
             _check_size(image.shape[:2], posed.camera)
         except UnusableError as error:
             self._drop(posed.message, error.reason, str(error))
@@ -162,7 +162,9 @@ class PosedImages:
             raise UnusableError('out of order', (
                 f'an image of {self._newest_ns * 1e-9:.9f} came before; '
                 'to play a bag again, set use_sim_time'))
-        camera, frame_id = self._calibration.camera(), self._calibration.frame_id
+        calibration, settled = self._calibrations.at(
+            stamp_ns, message.header.frame_id, expired)
+        camera, frame_id = calibration.usable_camera(), calibration.frame_id
         if not isinstance(message, CompressedImage):
             _check_size((message.height, message.width), camera)
         try:
@@ -170,13 +172,13 @@ class PosedImages:
         except ValueError as error:
             raise UnusableError(reason(error, 'image'), str(error)) from error
         T_map_camera = lookup_pose(self._buffer, self.config.map_frame, frame_id, stamp_ns)
-        depth = self._depths.find(message, frame_id, T_map_camera, expired)
+        if not settled:
+            raise NotYetError('no camera_info', 'the one with its stamp has not arrived')
+        depth = self._depths.find(message, camera, frame_id, T_map_camera, expired)
         return PosedImage(stamp_ns, frame_id, camera, T_map_camera, message, depth, self)
 
-    def _drop(
-        self, message: ImageMessage | CameraInfo, why: str, sentence: str, kind: str = 'image',
-    ) -> None:  # fmt: skip
-        self._dropped.add(why, f'{label(message, kind)}: {sentence}')
+    def _drop(self, message: ImageMessage, why: str, sentence: str) -> None:
+        self._dropped.add(why, f"{label(message, 'image')}: {sentence}")
 
 
 def _check_size(shape: tuple[int, ...], camera: Camera) -> None:

@@ -14,11 +14,33 @@ _DTYPES = {PointField.FLOAT32: 'f4', PointField.FLOAT64: 'f8'}
 MAX_DURATION = 1.0  # seconds of a scan; more is a malformed message
 
 
-def points_from(message: RangeMessage) -> NDArray[np.float64]:
-    """Return the points (N, 3) [m] of a message in the frame of its sensor."""
+def points_from(message: RangeMessage, limit: float = 0.0) -> NDArray[np.float64]:
+    """Return the points (N, 3) [m] of a message in the frame of its sensor.
+
+    limit: points from this distance [m] on are no measurement; 0 for no limit. Intensities do
+    not matter: what they mean depends on the device.
+    """
     if isinstance(message, LaserScan):
-        return _points_of_scan(message)
-    return _points_of_cloud(message)
+        points = _points_of_scan(message)
+    else:
+        points = _points_of_cloud(message)
+        points[(points == 0).all(axis=-1)] = np.nan  # of drivers that keep beams without an echo
+    if limit > 0:
+        with np.errstate(invalid='ignore', over='ignore'):
+            points[np.linalg.norm(points, axis=-1) >= limit] = np.nan
+    return points
+
+
+def free_rays_of(message: RangeMessage) -> NDArray[np.float64]:
+    """Return the ends (N, 3) [m] of rays that met nothing, NaN for all others.
+
+    By REP 117, a range of +inf in a LaserScan says that nothing is nearer than range_max.
+    """
+    points = points_from(message)
+    if not isinstance(message, LaserScan) or not math.isfinite(message.range_max):
+        return np.full_like(points, np.nan)
+    ranges = np.where(np.isposinf(np.array(message.ranges)), message.range_max, np.nan)
+    return _fan(message, ranges)
 
 
 def duration_of(message: RangeMessage) -> float:
@@ -39,8 +61,14 @@ def _points_of_scan(scan: LaserScan) -> NDArray[np.float64]:
         raise ValueError(
             f'angle_min = {scan.angle_min} and angle_increment = {scan.angle_increment} '
             'must be finite: set them in the driver')
-    # A range outside its limits is not a distance: too near, no echo, or an error code.
-    ranges[~((ranges >= scan.range_min) & (ranges <= scan.range_max))] = np.nan
+    # A range outside its limits is not a distance: too near, no echo, or an error code. Many
+    # drivers give range_max itself where there is no echo. It has 32 bits, as ranges have.
+    ranges[~((ranges >= scan.range_min) & (ranges < np.float32(scan.range_max)))] = np.nan
+    return _fan(scan, ranges)
+
+
+def _fan(scan: LaserScan, ranges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the points (N, 3) at ranges (N,) [m] in the plane of a scan."""
     angles = scan.angle_min + scan.angle_increment * np.arange(len(ranges))
     return np.stack(
         [ranges * np.cos(angles), ranges * np.sin(angles), 0.0 * ranges], axis=-1)
@@ -48,6 +76,8 @@ def _points_of_scan(scan: LaserScan) -> NDArray[np.float64]:
 
 def _points_of_cloud(cloud: PointCloud2) -> NDArray[np.float64]:
     width, height, step, row = cloud.width, cloud.height, cloud.point_step, cloud.row_step
+    if len(cloud.data) == width * height * step:
+        row = width * step  # without padding, whatever row_step says: some drivers leave it 0
     needed = (height - 1) * row + width * step
     if not width or not height:
         return np.empty((0, 3))

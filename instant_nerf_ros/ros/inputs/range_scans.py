@@ -11,7 +11,12 @@ from sensor_msgs.msg import LaserScan
 from tf2_ros import Buffer
 
 from instant_nerf_ros.ros.inputs.pending_messages import PendingMessages
-from instant_nerf_ros.ros.inputs.range_messages import RangeMessage, duration_of, points_from
+from instant_nerf_ros.ros.inputs.range_messages import (
+    RangeMessage,
+    duration_of,
+    free_rays_of,
+    points_from,
+)
 from instant_nerf_ros.ros.inputs.tf_lookup import NO_STAMP, UnusableError, lookup_pose
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
@@ -88,26 +93,49 @@ class RangeScans:
         """
         message = posed.message
         try:
-            points = points_from(message)
-            segments = []
-            for rays in np.array_split(np.arange(len(points)), SEGMENTS):
-                if len(rays):
-                    T_map_sensor = self._pose(message, rays.mean() / max(len(points) - 1, 1))
-                    segments.append((
-                        np.broadcast_to(T_map_sensor[:3, 3], (len(rays), 3)),
-                        points[rays] @ T_map_sensor[:3, :3].T + T_map_sensor[:3, 3]))
+            points = points_from(message, self.config.max_range)
+            empty = not np.isfinite(points).all(axis=-1).any() and self._free_rays(posed) is None
+            origins, points = self._in_map(message, points)
         except UnusableError as error:
             self._drop(message, error.reason, str(error))
             return None
         except ValueError as error:
             self._drop(message, f'unreadable {_kind(message)}', str(error))
             return None
-        if not np.isfinite(points).all(axis=-1).any():
+        if empty:
             self._drop(message, f'empty {_kind(message)}', (
                 'it holds no measurement: check the sensor, and the limits of its range'))
             return None
-        origins, points = (np.concatenate(arrays) for arrays in zip(*segments))
         return origins, points
+
+    def decode_free(self, posed: PosedScan) -> NDArray[np.float64] | None:
+        """Return the ends (N, 3) [m] in the map frame of rays that met nothing; NaN for others.
+
+        Their origins are those of `decode`, which must have accepted the scan. Returns None if
+        there are none, or if NodeConfig.inf_is_valid is false.
+        """
+        ends = self._free_rays(posed)
+        return None if ends is None else self._in_map(posed.message, ends)[1]
+
+    def _free_rays(self, posed: PosedScan) -> NDArray[np.float64] | None:
+        if not self.config.inf_is_valid:
+            return None
+        ends = free_rays_of(posed.message)
+        return ends if np.isfinite(ends).any() else None
+
+    def _in_map(
+        self, message: RangeMessage, points: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Return the origins and ends (N, 3) in the map frame of rays to points (N, 3)."""
+        segments = [(points[:0], points[:0])]
+        for rays in np.array_split(np.arange(len(points)), SEGMENTS):
+            if len(rays):
+                T_map_sensor = self._pose(message, rays.mean() / max(len(points) - 1, 1))
+                segments.append((
+                    np.broadcast_to(T_map_sensor[:3, 3], (len(rays), 3)),
+                    points[rays] @ T_map_sensor[:3, :3].T + T_map_sensor[:3, 3]))
+        origins, ends = (np.concatenate(arrays) for arrays in zip(*segments))
+        return origins, ends
 
     def _posed(self, message: RangeMessage) -> PosedScan:
         if stamp(message) == 0:

@@ -1,12 +1,11 @@
 """Registration: the depth image of another camera is projected into the color camera."""
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.camera import Camera
 
 MAX_FOOTPRINT = 4  # width, in pixels of the image, that one pixel of depth may cover
-MARGIN = 0.02  # of the image plane at z = 1, around the field of view
+MIN_DISTANCE = 1e-3  # metres from the camera
 
 
 def register(
@@ -21,11 +20,15 @@ def register(
     """
     depths = depth.ravel()
     measured = np.isfinite(depths) & (depths > 0)
+    measured &= depth_camera.has_rays()
     rays = depth_camera.directions()[measured].astype(np.float64)
-    points = rays * (depths[measured] / rays[:, 2])[:, None]
+    # Beside and behind a fisheye camera, a depth is the distance along the ray.
+    points = rays * (depths[measured] / np.where(rays[:, 2] > 0, rays[:, 2], 1.0))[:, None]
     points = points @ T_camera_depth[:3, :3].T + T_camera_depth[:3, 3]
-    points = points[points[:, 2] > 1e-3]
-    pixels = project(points, camera)
+    points = points[np.linalg.norm(points, axis=-1) > MIN_DISTANCE]
+    pixels = camera.project(points)
+    ahead = points[:, 2] > 0
+    values = np.where(ahead, points[:, 2], np.linalg.norm(points, axis=-1)).astype(np.float32)
     registered = np.full(camera.height * camera.width, np.inf, np.float32)
     footprint = int(np.clip(np.ceil(camera.fx / depth_camera.fx), 1, MAX_FOOTPRINT))
     corner = np.floor(pixels - (footprint - 1) / 2 + 0.5)
@@ -34,30 +37,6 @@ def register(
             u, v = corner[:, 0] + column, corner[:, 1] + row
             inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
             index = v[inside].astype(np.int64) * camera.width + u[inside].astype(np.int64)
-            np.minimum.at(registered, index, points[inside, 2].astype(np.float32))
+            np.minimum.at(registered, index, values[inside])
     registered[np.isinf(registered)] = np.nan
     return registered.reshape(camera.height, camera.width)
-
-
-def project(points: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
-    """Return the pixels (N, 2) of points (N, 3) in the frame of a Camera, z > 0.
-
-    For a camera with distortion, points outside its field of view become NaN: the distortion
-    model does not hold there.
-    """
-    image_plane = points[:, :2] / points[:, 2:]
-    matrix = np.array([[camera.fx, 0.0, camera.cx], [0.0, camera.fy, camera.cy], [0.0, 0.0, 1.0]])
-    if camera.distortion_model == 'none' or not len(points):
-        return image_plane * [camera.fx, camera.fy] + [camera.cx, camera.cy]
-    zero, coefficients = np.zeros(3), np.array(camera.distortion)
-    if camera.distortion_model == 'equidistant':
-        pixels, _ = cv2.fisheye.projectPoints(
-            points[:, None], zero, zero, matrix, coefficients)
-    else:
-        pixels, _ = cv2.projectPoints(points[:, None], zero, zero, matrix, coefficients)
-    # Far outside the image, the polynomials of the models return to it.
-    visible = camera.directions().astype(np.float64)
-    visible = visible[:, :2] / visible[:, 2:]
-    inside = ((image_plane >= visible.min(axis=0) - MARGIN)
-              & (image_plane <= visible.max(axis=0) + MARGIN)).all(axis=1)
-    return np.where(inside[:, None], pixels[:, 0], np.nan)

@@ -22,11 +22,17 @@ class NotYetError(UnusableError):
     """A message cannot be used yet, because something that belongs to it has not arrived."""
 
 
+def frame_name(frame_id: str) -> str:
+    """Return a frame id without the leading slash of ROS 1, as tf2 stores it."""
+    return frame_id.removeprefix('/')
+
+
 def lookup_pose(buffer: Buffer, target: str, source: str, stamp_ns: int) -> NDArray[np.float64]:
     """Return T_target_source (4, 4) at a stamp [ns], interpolated by tf2.
 
     Raises NotYetError if the transform may still arrive, UnusableError if it cannot.
     """
+    target, source = frame_name(target), frame_name(source)
     try:
         stamped = buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
         return matrix_from_transform(stamped.transform)
@@ -53,6 +59,7 @@ def newest_pose(buffer: Buffer, target: str, source: str) -> tuple[NDArray[np.fl
 
     Raises UnusableError without TF.
     """
+    target, source = frame_name(target), frame_name(source)
     try:
         stamped = buffer.lookup_transform(target, source, Time())
         return matrix_from_transform(stamped.transform), nanoseconds(stamped.header.stamp)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from instant_nerf_ros.ros.conversions import matrix_from_pose
+from instant_nerf_ros.ros.inputs.tf_lookup import frame_name
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
 
 MIN_MOTION = 0.05, np.radians(1)  # m, rad: the map is not corrected for less
@@ -122,7 +123,7 @@ class Trajectory:
 
     def _poses(self, message: Path) -> StampedPoses | None:
         """Return the poses of a message, None if it is empty; raises ValueError if unusable."""
-        if message.header.frame_id != self._map_frame:
+        if frame_name(message.header.frame_id) != frame_name(self._map_frame):
             raise ValueError(
                 f"it is in '{message.header.frame_id}', not in '{self._map_frame}': set map_frame "
                 'to the frame of the trajectory')

@@ -1,7 +1,7 @@
 """MapPublisher: the occupancy grid for planners, as a whole, in patches, and as probabilities."""
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from instant_nerf_ros.ros.conversions import occupancy_grid_message, occupancy_patch_message
+from instant_nerf_ros.ros.outputs.late_subscribers import LateSubscribers, gids
 from instant_nerf_ros.ros.qos import LATCHED, RELIABLE
 
 if TYPE_CHECKING:
@@ -25,22 +27,31 @@ MAX_PATCH_TIME = 10.0  # s without a whole map while it changes: late subscriber
 class MapPublisher:
     """Publishes a MapGrid on map, map_updates and ~/map_probability when it has changed.
 
-    A patch replaces the whole map only while every subscriber of map also subscribes to
-    map_updates.
+    A patch replaces the whole map only while map has subscribers, and the node of each of them
+    also subscribes to map_updates.
     """
 
     def __init__(
-        self, create_publisher: Callable[[type, str, QoSProfile], Publisher], map_frame: str,
+        self, create_publisher: Callable[[type, str, QoSProfile], Publisher],
+        subscriptions: Callable[[Publisher], Sequence[TopicEndpointInfo]], map_frame: str,
         logger: RcutilsLogger, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        """Create the topics with create_publisher(type, topic, qos); clock() is in seconds."""
+        """Create the topics with create_publisher(type, topic, qos).
+
+        subscriptions() returns those of the topic of a publisher; clock() is in seconds.
+        """
+        self._subscriptions = subscriptions
         self._map = create_publisher(OccupancyGrid, 'map', LATCHED)
         self._updates = create_publisher(OccupancyGridUpdate, 'map_updates', RELIABLE)
         self._probability = create_publisher(OccupancyGrid, '~/map_probability', LATCHED)
         self._map_frame, self._logger, self._clock = map_frame, logger, clock
         self._published: MapGrid | None = None  # what subscribers have, with all patches
         self._latched: MapGrid | None = None  # the last whole map, which late subscribers get
-        self._latched_at, self._latched_subscribers = 0.0, 0
+        self._latched_at = 0.0
+        self._latched_subscriptions: set[bytes] = set()  # gids at that time
+        self._late_subscribers, self._late_subscribers_of_probability = (
+            LateSubscribers(lambda publisher=publisher: subscriptions(publisher), clock)
+            for publisher in (self._map, self._probability))
         self._probabilities: NDArray[np.int8] | None = None  # as published
         self._floor: tuple[float, bool] | None = None  # (height, found) as logged
         self._invalid = False  # see invalidate
@@ -79,8 +90,9 @@ class MapPublisher:
 
     def _publish_whole(self, grid: 'MapGrid', stamp_ns: int) -> None:
         self._latched_at = self._clock()
-        self._latched_subscribers = self._map.get_subscription_count()
+        self._latched_subscriptions = gids(self._subscriptions(self._map))
         self._map.publish(occupancy_grid_message(grid, stamp_ns, self._map_frame))
+        self._late_subscribers.note_message()
         self._published = self._latched = grid
         self._invalid = False
 
@@ -101,22 +113,24 @@ class MapPublisher:
             return True
         changed = grid.cells[patch].size
         if not changed and np.array_equal(grid.cells, self._latched.cells):
-            return False
-        maps, updates = (
-            publisher.get_subscription_count() for publisher in (self._map, self._updates))
+            return self._late_subscribers.wait()
+        maps, updates = map(self._subscriptions, (self._map, self._updates))
         return (
-            updates == 0 or updates < maps or maps > self._latched_subscribers
+            not maps or not _nodes(maps) <= _nodes(updates)
+            or not gids(maps) <= self._latched_subscriptions
             or changed > MAX_PATCH * grid.cells.size
             or self._clock() - self._latched_at > MAX_PATCH_TIME)
 
     def _publish_probabilities(self, grid: 'MapGrid', stamp_ns: int) -> None:
         if not self._probability.get_subscription_count():
             return
-        if self._invalid or self._probabilities is None or not np.array_equal(
-                grid.probabilities, self._probabilities):
+        if (self._invalid or self._probabilities is None
+                or not np.array_equal(grid.probabilities, self._probabilities)
+                or self._late_subscribers_of_probability.wait()):
             self._probability.publish(occupancy_grid_message(
                 dataclasses.replace(grid, cells=grid.probabilities), stamp_ns, self._map_frame))
             self._probabilities = grid.probabilities
+            self._late_subscribers_of_probability.note_message()
 
     def _log_floor(self, grid: 'MapGrid') -> None:
         floor = round(grid.floor, 3), grid.floor_found
@@ -128,3 +142,8 @@ class MapPublisher:
         else:
             self._logger.warning(
                 'no floor has been found yet: heights are measured from z = 0 of the map frame')
+
+
+def _nodes(endpoints: Sequence[TopicEndpointInfo]) -> set[tuple[str, str]]:
+    """Return (namespace, name) of the nodes of endpoints."""
+    return {(endpoint.node_namespace, endpoint.node_name) for endpoint in endpoints}

@@ -32,14 +32,17 @@ class MapServices:
         """Create the services on a node; state() returns its life-cycle state."""
         self._logger, self._clock = node.get_logger(), node.get_clock()
         self._settings, self._state = settings, state
-        self._pending: collections.deque[tuple[Handler, Any, Future]] = collections.deque()
+        self._pending: collections.deque[tuple[str, Handler, Any, Future]] = collections.deque()
+        self.activity = ''  # of the thread in handle_next, and until it calls that again
         # A suspended callback blocks its group, so it must not be that of the subscriptions.
         group = ReentrantCallbackGroup()
-        for service_type, name, handler in (
-                (Trigger, 'save_map', self._save), (Trigger, 'load_map', self._load),
-                (GetMap, 'get_map', self._get)):
+        for service_type, name, activity, handler in (
+                (Trigger, 'save_map', 'saving the map', self._save),
+                (Trigger, 'load_map', 'loading a map', self._load),
+                (GetMap, 'get_map', 'sending the map', self._get)):
             node.create_service(
-                service_type, f'~/{name}', self._deferred(handler), callback_group=group)
+                service_type, f'~/{name}', self._deferred(activity, handler),
+                callback_group=group)
 
     def handle_next(self, mapper: Mapper, stamp_ns: int) -> tuple[Mapper, int]:
         """Handle one request; to be called by the thread that owns the mapper.
@@ -48,8 +51,9 @@ class MapServices:
         continue with, which are others after a map was loaded.
         """
         try:
-            handler, response, future = self._pending.popleft()
+            self.activity, handler, response, future = self._pending.popleft()
         except IndexError:
+            self.activity = ''
             return mapper, stamp_ns
         try:
             return handler(mapper, stamp_ns, response)
@@ -75,16 +79,16 @@ class MapServices:
         """Answer the requests that wait, as the node is not active any more."""
         while self._pending:
             with contextlib.suppress(IndexError):  # the thread may have taken the last one
-                _, response, future = self._pending.popleft()
+                _, _, response, future = self._pending.popleft()
                 future.set_result(self._rejected(response))
 
-    def _deferred(self, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _deferred(self, activity: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
         """Return a service callback that waits until the training thread has handled it."""
         async def callback(_: Any, response: Any) -> Any:
             if self._state() != 'active':
                 return self._rejected(response)
             future: Future = Future()
-            self._pending.append((handler, response, future))
+            self._pending.append((activity, handler, response, future))
             return await future
         return callback
 

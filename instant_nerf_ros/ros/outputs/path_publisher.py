@@ -14,6 +14,7 @@ from instant_nerf_ros.ros.conversions import (
     pose_message,
     write_pose,
 )
+from instant_nerf_ros.ros.outputs.late_subscribers import LateSubscribers
 from instant_nerf_ros.ros.qos import LATCHED, publisher
 from instant_nerf_ros.ros.reporting.dropped_messages import stamp
 
@@ -29,6 +30,10 @@ class PathPublisher:
         self._node, self._map_frame = node, map_frame
         self._keyframes = publisher(node, PoseArray, '~/keyframes', LATCHED)
         self._path = publisher(node, Path, '~/path', LATCHED)
+        self._late_subscribers = [
+            LateSubscribers(lambda topic=topic.topic_name: (
+                node.get_subscriptions_info_by_topic(topic)))
+            for topic in (self._keyframes, self._path)]
         self._poses: list[PoseStamped] = []  # of all keyframes, even if their pixels are gone
         self._published = 0  # poses; -1 if they have to be published again
 
@@ -61,8 +66,12 @@ class PathPublisher:
         self._published = -1
 
     def publish(self, T_map_cameras: Iterable[NDArray[np.float64]], stamp_ns: int) -> None:
-        """Publish the path, and the poses (K, 4, 4) of the keyframes, if a pose was added."""
-        if len(self._poses) != self._published:
+        """Publish the path, and the poses (K, 4, 4) of the keyframes.
+
+        They are published if a pose was added, or for new volatile subscriptions.
+        """
+        if len(self._poses) != self._published or (
+                self._poses and any(late.wait() for late in self._late_subscribers)):
             self._publish(T_map_cameras, stamp_ns)
 
     def _publish(self, T_map_cameras: Iterable[NDArray[np.float64]], stamp_ns: int) -> None:
@@ -71,3 +80,5 @@ class PathPublisher:
             header=header, poses=[pose_message(T @ T_CAMERA_BODY) for T in T_map_cameras]))
         self._path.publish(Path(header=header, poses=list(self._poses)))
         self._published = len(self._poses)
+        for late in self._late_subscribers:
+            late.note_message()

@@ -1,8 +1,11 @@
 """Publishers: the map, the volumes and the rendered views."""
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instant_nerf_ros.nerf.camera import Camera
@@ -24,8 +27,11 @@ class Publishers:
         """Create the publishers on the node."""
         self._node, self._floor_height = node, floor_height
         self._publishers: list[LifecyclePublisher] = []
-        self._map = MapPublisher(self._create, map_frame, node.get_logger())
-        self._volumes = VolumePublishers(self._create, map_frame, LATCHED)
+        self._map = MapPublisher(
+            self._create, self._subscriptions, map_frame, node.get_logger())
+        self._volumes = VolumePublishers(
+            self._create, self._subscriptions, map_frame, LATCHED,
+            lambda: node.get_clock().now().nanoseconds)
         self._image = self._create(Image, '~/render/image_raw', RELIABLE)
         self._jpeg = self._create(CompressedImage, '~/render/image_raw/compressed', RELIABLE)
         self._depth = self._create(Image, '~/render/depth/image_raw', RELIABLE)
@@ -78,3 +84,6 @@ class Publishers:
     def _create(self, message_type: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
         self._publishers.append(publisher(self._node, message_type, topic, qos))
         return self._publishers[-1]
+
+    def _subscriptions(self, publisher: Publisher) -> Sequence[TopicEndpointInfo]:
+        return self._node.get_subscriptions_info_by_topic(publisher.topic_name)

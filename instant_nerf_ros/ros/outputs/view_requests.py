@@ -13,7 +13,7 @@ from tf2_ros import Buffer
 from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL
 from instant_nerf_ros.ros.conversions import matrix_from_pose
 from instant_nerf_ros.ros.inputs.pending_messages import PendingMessages
-from instant_nerf_ros.ros.inputs.tf_lookup import UnusableError, lookup_pose
+from instant_nerf_ros.ros.inputs.tf_lookup import UnusableError, frame_name, lookup_pose
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
 
@@ -94,12 +94,12 @@ class ViewRequests:
     def _resolve(
         self, message: PoseStamped, T_pose_camera: NDArray[np.float64],
     ) -> ViewRequest:  # fmt: skip
-        stamp_ns, frame_id = stamp(message), message.header.frame_id
+        stamp_ns, frame_id = stamp(message), frame_name(message.header.frame_id)
         try:
             T_frame_camera = matrix_from_pose(message.pose) @ T_pose_camera
         except ValueError as error:
             raise UnusableError('invalid render pose', str(error)) from error
-        if frame_id == self._config.map_frame:  # which TF need not know
+        if frame_id == frame_name(self._config.map_frame):  # which TF need not know
             return ViewRequest(stamp_ns, frame_id, T_frame_camera)
         T_map_frame = lookup_pose(self._buffer, self._config.map_frame, frame_id, stamp_ns)
         return ViewRequest(stamp_ns, frame_id, T_map_frame @ T_frame_camera)

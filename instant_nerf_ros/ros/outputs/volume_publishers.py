@@ -1,11 +1,13 @@
 """VolumePublishers: point cloud, voxels, octree and distance slice."""
 import importlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import PointCloud2
 
 from instant_nerf_ros.ros.outputs.cloud_messages import (
@@ -14,6 +16,7 @@ from instant_nerf_ros.ros.outputs.cloud_messages import (
     octomap_message,
     point_cloud_message,
 )
+from instant_nerf_ros.ros.outputs.late_subscribers import LateSubscribers
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
@@ -33,16 +36,22 @@ def find_message_type(package: str, name: str) -> type | None:
 class VolumePublishers:
     """Publishes ~/points, ~/voxels, ~/octomap and ~/distance_slice.
 
-    Each is computed only while it has a subscriber, and published only if it has changed. Without
-    visualization_msgs there is no ~/voxels, without octomap_msgs no ~/octomap.
+    Each is computed only while it has a subscriber, and published only if it has changed, or for
+    new volatile subscriptions. Without visualization_msgs there is no ~/voxels, without
+    octomap_msgs no ~/octomap.
     """
 
     def __init__(
-        self, create_publisher: Callable[[type, str, QoSProfile], Publisher], map_frame: str,
-        qos: QoSProfile,
+        self, create_publisher: Callable[[type, str, QoSProfile], Publisher],
+        subscriptions: Callable[[Publisher], Sequence[TopicEndpointInfo]], map_frame: str,
+        qos: QoSProfile, now_ns: Callable[[], int], clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        """Create the topics with create_publisher(type, topic, qos)."""
-        self._map_frame = map_frame
+        """Create the topics with create_publisher(type, topic, qos).
+
+        subscriptions() returns those of the topic of a publisher, now_ns() is the ROS time, and
+        clock() is in seconds.
+        """
+        self._map_frame, self._now_ns = map_frame, now_ns
         self._published: dict[str, tuple[Any, ...] | None] = {}  # contents by topic
         topics = {
             '~/points': (PointCloud2, self._points),
@@ -52,6 +61,9 @@ class VolumePublishers:
         self._topics = {
             topic: (create_publisher(message_type, topic, qos), compute)
             for topic, (message_type, compute) in topics.items() if message_type}
+        self._late_subscribers = {
+            topic: LateSubscribers(lambda publisher=publisher: subscriptions(publisher), clock)
+            for topic, (publisher, _) in self._topics.items()}
 
     def publish(self, mapper: 'Mapper', height: float, stamp_ns: int) -> None:
         """Publish what has subscribers and has changed; height [m] above the floor: the slice."""
@@ -78,9 +90,14 @@ class VolumePublishers:
         self, topic: str, contents: tuple[Any, ...], message: Callable[..., Any], stamp_ns: int,
     ) -> None:  # fmt: skip
         published = self._published.get(topic)
-        if published is None or not all(map(np.array_equal, contents, published)):
-            self._topics[topic][0].publish(message(*contents, stamp_ns, self._map_frame))
-            self._published[topic] = contents
+        if published is not None and all(map(np.array_equal, contents, published)):
+            if not self._late_subscribers[topic].wait():
+                return
+            # A subscriber that has just started has no TF of the time of the latest image.
+            stamp_ns = self._now_ns()
+        self._topics[topic][0].publish(message(*contents, stamp_ns, self._map_frame))
+        self._published[topic] = contents
+        self._late_subscribers[topic].note_message()
 
     def _points(self, mapper: 'Mapper', _: float) -> Volume:
         return mapper.points(), point_cloud_message

@@ -32,8 +32,19 @@ class NodeConfig:
         'raw', "'compressedDepth' subscribes to depth/compressedDepth",
         choices=('raw', 'compressedDepth'))
     depth_unit: float = setting(0.001, 'one count of a 16-bit depth image [m]', 1e-6, 1.0)
+    max_depth: float = setting(
+        0.0, 'depth from which a depth image holds no measurement, 0 for no limit [m]',
+        0.0, 1000.0)
+    max_range: float = setting(
+        0.0, 'distance from which scans and clouds hold no measurement, 0 for no limit [m]',
+        0.0, 1000.0, change='live')
+    inf_is_valid: bool = setting(
+        False, 'a range of +inf in a LaserScan is free space up to range_max (REP 117)',
+        change='live')
+    image_bits: int = setting(
+        16, 'bits in use of an image of 16 bits, e.g. 12 of a camera with 12 bits', 8, 16)
     rectification: str = setting(
-        'auto', "'auto': rectified if the topic contains rect, or D is zero",
+        'auto', "color images; 'auto': rectified if the topic contains rect, or only P is filled",
         choices=('auto', 'rectified', 'unrectified'))
     sync_tolerance: float = setting(
         0.02, 'largest difference between the stamps of an image and its depth [s]', 0.0, 1.0)
@@ -91,5 +102,5 @@ class NodeConfig:
 
 # Settings that may differ between cameras: front.use_depth is that of the camera 'front'.
 PER_CAMERA = (
-    'image_transport', 'use_depth', 'depth_transport', 'depth_unit', 'rectification',
-    'sync_tolerance')
+    'image_transport', 'use_depth', 'depth_transport', 'depth_unit', 'max_depth', 'image_bits',
+    'rectification', 'sync_tolerance')

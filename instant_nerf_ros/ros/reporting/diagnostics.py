@@ -58,7 +58,10 @@ class DiagnosticsPublisher:
         speed, self._steps = (progress.steps - first) / duration, progress.steps
         rates = self._checks.rates(duration)
         counts = self._dropped.counts()
-        new = {reason: n - self._counts.get(reason, 0) for reason, n in counts.items()}
+        before = self._counts
+        # Counts that have decreased were reset.
+        new = {reason: n - before.get(reason, 0) if n >= before.get(reason, 0) else n
+               for reason, n in counts.items()}
         self._counts = counts
         errors, warnings = list(incompatible(self._node)), []
         findings = [(ERROR, sentence) for sentence in errors]

@@ -27,13 +27,23 @@ class DroppedMessages:
         self._warn, self._period, self._clock = warn, period, clock
         self._lock = threading.Lock()
         self._counts: collections.Counter[str] = collections.Counter()
+        self._warnings: collections.Counter[str] = collections.Counter()  # without a drop
         self._reported: dict[str, tuple[float, int]] = {}  # (time, count) of the last warning
 
     def add(self, reason: str, sentence: str) -> None:
         """Count a drop and warn; the sentence names the message and what to do about it."""
+        self._count_and_report(self._counts, reason, sentence)
+
+    def warn(self, reason: str, sentence: str) -> None:
+        """Log something about a message that is used, at the rate of the drops of a reason."""
+        self._count_and_report(self._warnings, reason, sentence)
+
+    def _count_and_report(
+        self, counts: collections.Counter[str], reason: str, sentence: str,
+    ) -> None:  # fmt: skip
         with self._lock:
-            self._counts[reason] += 1
-            count, now = self._counts[reason], self._clock()
+            counts[reason] += 1
+            count, now = counts[reason], self._clock()
             reported_at, reported = self._reported.get(reason, (-float('inf'), 0))
             if now - reported_at < self._period:
                 return
@@ -51,6 +61,14 @@ class DroppedMessages:
         """Return the number of drops by reason."""
         with self._lock:
             return dict(self._counts)
+
+    def reset(self) -> None:
+        """Set all counts to 0; the rate of the warnings stays bounded."""
+        with self._lock:
+            self._counts.clear()
+            self._warnings.clear()
+            self._reported = {
+                reason: (reported_at, 0) for reason, (reported_at, _) in self._reported.items()}
 
 
 def stamp(message: Any) -> int:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 # (policy, the requested value, the offered value that does not satisfy it)
 INCOMPATIBLE = (
@@ -22,14 +23,20 @@ def incompatible(node: Node) -> Iterator[str]:
 
     The graph is read at each call, as the other endpoint may be restarted with another QoS.
     """
+    requests: dict[str, list[Subscription]] = {}
     for subscription in node.subscriptions:
-        topic, expected = subscription.topic_name, _type_name(subscription.msg_type)
+        requests.setdefault(subscription.topic_name, []).append(subscription)
+    for topic, (*others, subscription) in requests.items():
+        expected = _type_name(subscription.msg_type)
         for other in node.get_publishers_info_by_topic(topic):
             if other.topic_type != expected:
                 yield (
                     f"on {topic}, '{other.node_name}' publishes {other.topic_type}, but "
                     f'{expected} is expected here'
                     f"{HINTS.get(other.topic_type, ': remap one of the two')}")
+                continue
+            # Another subscription is for publishers that the last one does not match.
+            if any(not any(_mismatches(one.qos_profile, other.qos_profile)) for one in others):
                 continue
             for policy, requested, offered in _mismatches(
                     subscription.qos_profile, other.qos_profile):

@@ -41,8 +41,11 @@ class InputChecks:
         """Yield a sentence for each problem; errors are the sentences of graph_check."""
         for topic, sensor in _required_topics(session):
             mismatched = any(sentence.startswith(f'on {topic},') for sentence in errors)
+            # A calibration that was published once holds.
+            if sensor == CALIBRATION and self._messages.get(topic):
+                continue
             if self._silent.get(topic, 0) >= SILENT_CHECKS and not mismatched:
-                yield self._silence(topic, sensor)
+                yield self._silence(topic, 'camera' if sensor == CALIBRATION else sensor)
         topic = session.trajectory_topic
         if topic and not self._node.count_publishers(topic):
             yield f'nobody publishes {topic}: remap it to the trajectory of the SLAM'
@@ -73,10 +76,13 @@ class InputChecks:
         return f'nothing comes on {topic} ({publishers} publishers): {advice}'
 
 
+CALIBRATION = 'calibration of the camera'  # what a silent camera_info topic lacks
+
+
 def _required_topics(session: 'MappingSession') -> Iterator[tuple[str, str]]:
     """Yield (topic, its sensor) of the topics without which nothing is mapped."""
     for topics in session.topics.values():  # depth is optional
         yield topics.image, 'camera'
-        yield topics.camera_info, 'camera'
+        yield topics.camera_info, CALIBRATION
     for topic in session.range_topics:
         yield topic, 'lidar'

@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from instant_nerf_ros.nerf.backends.cpu.kernels import hash_grid, layers
+from instant_nerf_ros.nerf.backends.cpu.kernels.geometry_network import PackedField, evaluate
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import make_packed
-from instant_nerf_ros.nerf.backends.cpu.kernels.ray_tracing import (
-    PackedField,
-    evaluate,
-    make_chunk,
-)
+from instant_nerf_ros.nerf.backends.cpu.kernels.ray_tracing import make_chunk
 from instant_nerf_ros.nerf.backends.cpu.kernels.train_step import BackwardMatrices
 from instant_nerf_ros.nerf.backends.cpu.step_buffers import StepBuffers
 from instant_nerf_ros.nerf.backends.cpu.threads import on_all_cores, thread_count

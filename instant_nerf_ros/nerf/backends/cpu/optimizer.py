@@ -4,7 +4,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from instant_nerf_ros.nerf.backends.cpu.kernels import train_step as kernels
+from instant_nerf_ros.nerf.backends.cpu.kernels import optimizer as kernels
 from instant_nerf_ros.nerf.backends.cpu.kernels.train_step import Matrices
 from instant_nerf_ros.nerf.backends.cpu.networks import ColorNetwork, GeometryNetwork
 from instant_nerf_ros.nerf.backends.cpu.threads import on_all_cores
@@ -46,7 +46,7 @@ class Adam:
         """Update all parameters from the gradients of the last training step."""
         buffers, rate = self.geometry.step_buffers(0), np.float32(learning_rate)
         settings = (*self.corrections, rate, *self.settings)
-        on_all_cores(lambda thread, counter: kernels.update(
+        on_all_cores(lambda thread, counter: kernels.update_table(
             buffers.results, buffers.counts, self.geometry.scales, self.geometry.lines,
             self.updates, self.entries, settings, counter))
         self._collect(buffers.sum_matrices())

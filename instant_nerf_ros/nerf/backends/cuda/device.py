@@ -10,13 +10,13 @@ from torch import Tensor
 # Triton's own switch: the kernels run in its interpreter, on the processor. For tests.
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
-# a * b + c in one instruction, also in a Triton that does so only where it is asked (3.10).
+# Fused multiply-add, which Triton 3.10 does not use by default.
 os.environ.setdefault('TRITON_DEFAULT_FP_FUSION', '1')
 MIN_CAPABILITY = 8, 0  # compute capability: Triton does not use older matrix units
 
 
 def check() -> None:
-    """Raise ImportError, with what to do, if there is no GPU that the kernels are for."""
+    """Raise ImportError, with instructions, if there is no GPU that the kernels support."""
     if not torch.cuda.is_available():
         raise ImportError(
             f'there is no NVIDIA GPU that torch {torch.__version__} can use: install its driver '
@@ -34,23 +34,23 @@ if not INTERPRETED:
 
 @functools.cache
 def resident(programs: int) -> int:
-    """Return how many programs to start for so many on each multiprocessor."""
+    """Return the number of programs to launch, for so many on each multiprocessor."""
     if DEVICE == 'cpu':
         return 2
     return programs * torch.cuda.get_device_properties(DEVICE).multi_processor_count
 
 
 def upload(array: NDArray[Any]) -> Tensor:
-    """Return a numpy array on the device; the host goes on before it is there."""
+    """Return a NumPy array on the device; the host does not wait for the copy."""
     values = torch.from_numpy(array)
     if DEVICE == 'cpu':
         return values
-    # From other memory than pinned, PyTorch would wait until the GPU has done all before it.
+    # To copy from pageable memory, PyTorch would wait for all earlier work of the GPU.
     return values.pin_memory().to(DEVICE, non_blocking=True)
 
 
 class Report:
-    """A few numbers on their way to the host, which waits for no other work than theirs."""
+    """A transfer of a few numbers to the host, which waits only for the work up to them."""
 
     def __init__(self, numbers: Tensor) -> None:
         pinned = DEVICE == 'cuda'
@@ -58,13 +58,13 @@ class Report:
         self._done = torch.cuda.Event() if pinned else None
 
     def send(self, numbers: Tensor) -> None:
-        """Copy numbers once they are there; returns at once."""
+        """Queue the copy of numbers; returns at once."""
         self._host.copy_(numbers, non_blocking=True)
         if self._done:
             self._done.record()
 
     def read(self) -> Tensor:
-        """Return the tensor that was sent."""
+        """Return the numbers on the host, after the copy is done."""
         if self._done:
             self._done.synchronize()
         return self._host

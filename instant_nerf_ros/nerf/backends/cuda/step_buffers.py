@@ -1,4 +1,4 @@
-"""What a training step on the GPU writes: samples, as many as fit, and counters."""
+"""The buffers of a training step on the GPU: samples up to a capacity, and counters."""
 import torch
 from torch import Tensor
 
@@ -39,5 +39,5 @@ class StepBuffers:
         return cleared
 
     def mark_used(self) -> None:
-        """Note that the optimizer has used the gradients, and set them to zero."""
+        """Record that the optimizer has used the gradients, and has set them to zero."""
         self.gradients_used = True

@@ -1,7 +1,7 @@
 """The GPU backend with tinycudann's hash grid and fully fused networks; see protocol.Backend.
 
-All else is as in cuda, but steps and views are not computed in one go: tinycudann evaluates all
-samples at once, so that they are found first, and PyTorch composites them.
+All else is as in cuda, except for steps and views: tinycudann evaluates all samples at once, so
+they are placed first, by a kernel, and PyTorch composites them.
 """
 import torch
 import triton

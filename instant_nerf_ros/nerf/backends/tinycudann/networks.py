@@ -18,8 +18,9 @@ from instant_nerf_ros.nerf.constants import FEATURES, GEOMETRY, LOSS_TERMS, MAX_
 
 WIDTHS = 16, 32, 64, 128  # of its fused networks
 ALIGNED = 16  # rows and columns of its matrices are a multiple of that
-# Of the gradients of a mean over the rays, so that they fit into half precision, in which
-# tinycudann also adds them up. In place of its own scale, from which it comes back too early.
+# Factor of the gradients of a mean over the rays, so that they fit into half precision, in which
+# tinycudann also sums them. It replaces tinycudann's own scale, which is removed before the
+# gradients leave half precision.
 GAIN = 2.0**12
 
 
@@ -32,7 +33,7 @@ def unsupported(scales: Sequence[float], log2_table: int, hidden: int) -> str | 
     if hidden not in WIDTHS:
         return f'its networks are 16, 32, 64 or 128 wide, not {hidden} (field.hidden)'
     if not math.isclose(scales[0], round(scales[0]), abs_tol=1e-6):
-        return ('it wants a whole number of cells on the coarsest level, not '
+        return ('it needs a whole number of cells on the coarsest level, not '
                 f'{scales[0]:.2f} (field.coarsest_cell)')
     if (math.ceil(min(scales)) + 1) ** 3 <= 2**log2_table:
         return ('it does not hash a level that has no more vertices than entries '
@@ -62,7 +63,7 @@ class _Network:
                     self.values[begin : self._end].view(padded)[:rows, :columns])
         grid = [parameter for parameter in model.parameters() if parameter.ndim == 3]
         if len(self.values) != self._end + sum(parameter.numel() for parameter in grid):
-            raise RuntimeError('this tinycudann lays its parameters out in another way')
+            raise RuntimeError('this version of tinycudann has another layout of parameters')
         if grid:
             table = self.values[self._end :].view(grid[0].shape)
             self._parameters = {'table': table, **self._parameters}
@@ -162,11 +163,11 @@ class ColorNetwork(_Network):
             reference.ColorNetwork(hidden))
 
     def __call__(self, directions: Tensor, ray_indices: Tensor, geometry: Tensor) -> Tensor:
-        """Map geometry (N, GEOMETRY) to colours (N, 3) in [0, 1]."""
+        """Map geometry (N, GEOMETRY) to colors (N, 3) in [0, 1]."""
         if not len(geometry):
             return geometry.new_zeros(0, 3)
-        places = (directions[ray_indices] + 1) / 2  # tinycudann's convention
-        return torch.sigmoid(self.evaluate(torch.cat([places, geometry], -1)))
+        inputs = (directions[ray_indices] + 1) / 2  # tinycudann's convention
+        return torch.sigmoid(self.evaluate(torch.cat([inputs, geometry], -1)))
 
 
 def _fused(hidden: int, layers: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Layers of networks, and the gradients of their matrices, in pairs of bfloat16.
 
-Values stay float32 in memory. They are rounded on the way into a product, block by block: inputs
-to pairs of columns, matrices to pairs of rows, once a step, and for the gradients of a matrix both
-factors to pairs of samples.
+Values are float32 in memory. They are rounded before a product, block by block: inputs to pairs of
+columns, matrices to pairs of rows, once per step, and for the gradients of a matrix both factors
+to pairs of samples.
 """
 import numpy as np
 from llvmlite import ir
@@ -13,9 +13,9 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, jit
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import BLOCK, NO_FLOOR, product
 from instant_nerf_ros.nerf.backends.cpu.kernels.vectors import LONG, WORD, broadcast, pointer
 
-UPPER, NOTHING = np.uint32(0xFFFF0000), np.uint32(0)  # masks of the second of a pair
-WIDEST = 128  # columns of a matrix
-SAMPLES = 64  # whose share in the gradients of a matrix is found together
+KEEP, DROP = np.uint32(0xFFFF0000), np.uint32(0)  # masks of the second of a pair
+MAX_WIDTH = 128  # columns of a matrix
+SAMPLES = 64  # of a product that adds to the gradients of a matrix
 LANES = 16
 WORDS, HALVES = ir.VectorType(WORD, LANES), ir.VectorType(ir.IntType(16), 2 * LANES)
 
@@ -23,12 +23,12 @@ WORDS, HALVES = ir.VectorType(WORD, LANES), ir.VectorType(ir.IntType(16), 2 * LA
 def _rounded(builder, address):
     """Return the bits of the float32 values at an address; the upper half is the bfloat16."""
     bits = builder.load(pointer(builder, address, WORDS), align=4)
-    return builder.add(bits, broadcast(builder, WORD(0x8000), WORDS))  # half of the last place
+    return builder.add(bits, broadcast(builder, WORD(0x8000), WORDS))  # rounds to nearest
 
 
 @intrinsic
 def _pair_rows(context, first, second, mask, result):
-    """Write pairs of values, of each of two rows of LANES; the bits of the second are masked.
+    """Write pairs of the values of two rows of LANES; the bits of the second are masked.
 
     All arguments but the mask, an uint32, are addresses.
     """
@@ -43,7 +43,7 @@ def _pair_rows(context, first, second, mask, result):
 
 @intrinsic
 def _pair_columns(context, row, result):
-    """Write pairs of neighbours, of 2 LANES values in a row; both arguments are addresses."""
+    """Write pairs of adjacent values of a row of 2 LANES; both arguments are addresses."""
     def generate(context, builder, signature, arguments):
         row, result = arguments
         halves = [
@@ -58,52 +58,53 @@ def _pair_columns(context, row, result):
 
 
 def _buffer_factory(words):
-    """Return a function that gives the address of so many words on the stack, for numba."""
+    """Return a function for numba that allocates so many words on the stack, at an address."""
     @intrinsic
-    def buffers(context):
+    def buffer(context):
         def generate(context, builder, signature, arguments):
             memory = cgutils.alloca_once(builder, ir.ArrayType(WORD, words))
             memory.align = 64
             return builder.ptrtoint(memory, LONG)
         return types.uintp(), generate
-    return buffers
+    return buffer
 
 
-_block_buffer, _sample_buffer = _buffer_factory(BLOCK * WIDEST // 2), _buffer_factory(SAMPLES // 2 * WIDEST)
+_block_buffer = _buffer_factory(BLOCK * MAX_WIDTH // 2)
+_sample_buffer = _buffer_factory(SAMPLES // 2 * MAX_WIDTH)
 
 
 @jit
 def _pack(rows, first, last, result):
-    """Write rows from first to last, pair by pair, to an address; an odd one goes with zeros."""
+    """Write rows first to last, in pairs, to an address; an odd last one is paired with zeros."""
     width = rows.shape[1]
     for row in range(first, last, 2):
-        step, mask = (width, UPPER) if row + 1 < last else (0, NOTHING)
+        step, mask = (width, KEEP) if row + 1 < last else (0, DROP)
         for column in range(0, width, LANES):
-            place = np.uintp(rows.ctypes.data + 4 * (row * width + column))
-            _pair_rows(place, place + np.uintp(4 * step), mask, result)
+            address = np.uintp(rows.ctypes.data + 4 * (row * width + column))
+            _pair_rows(address, address + np.uintp(4 * step), mask, result)
             result += np.uintp(4 * LANES)
 
 
 def make_packed(depth, width):
-    """See numba_floats.make_packed: (depth / 2, width) pairs."""
+    """See float32_layers.make_packed: (depth / 2, width) pairs."""
     return aligned_zeros((depth // 2, width), np.int32)
 
 
 @jit
 def pack(matrix, result):
-    """See numba_floats.pack."""
+    """See float32_layers.pack."""
     _pack(matrix, 0, matrix.shape[0], np.uintp(result.ctypes.data))
 
 
 @jit
 def layer(inputs, matrix, results, rows, adds, floor):
-    """See numba_floats.layer; depth is even."""
+    """See float32_layers.layer; depth is even."""
     columns, (depth, width) = inputs.shape[1], matrix.shape
     block = _block_buffer()
     for row in range(0, rows, BLOCK):
-        place = np.uintp(inputs.ctypes.data + 4 * row * columns)
+        address = np.uintp(inputs.ctypes.data + 4 * row * columns)
         for value in range(0, BLOCK * columns, 2 * LANES):
-            _pair_columns(place + np.uintp(4 * value), block + np.uintp(2 * value))
+            _pair_columns(address + np.uintp(4 * value), block + np.uintp(2 * value))
         product(
             block, columns // 2, 1, matrix.ctypes.data, width,
             results.ctypes.data + 4 * row * width, width, BLOCK, width, depth, adds, floor)
@@ -111,7 +112,7 @@ def layer(inputs, matrix, results, rows, adds, floor):
 
 @jit
 def outer(gradients, inputs, results, rows):
-    """See numba_floats.outer."""
+    """See float32_layers.outer."""
     outputs, width = results.shape
     left, right = _sample_buffer(), _sample_buffer()
     for first in range(0, rows, SAMPLES):

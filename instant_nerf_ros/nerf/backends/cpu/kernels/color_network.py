@@ -1,4 +1,4 @@
-"""Numba kernels of the colour network: directions and geometry -> colours."""
+"""Numba kernels of the color network: directions and geometry -> colors."""
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import copy, exp, jit
@@ -10,12 +10,12 @@ COLORS = 3
 
 @jit
 def color_network(first, last, count, rays, field, chunk):
-    """Write the colours of the samples that light comes from, and the layers before them."""
+    """Write the colors of the visible samples of rays first to last, and the hidden layers."""
     for i in range(last - first):
-        _harmonics(rays.directions[first + i], chunk.harmonics[i])
-    layer(chunk.harmonics, field.directions, chunk.directional, last - first, False, NO_FLOOR)
+        _spherical_harmonics(rays.directions[first + i], chunk.harmonics[i])
+    layer(chunk.harmonics, field.directions, chunk.directions_layer, last - first, False, NO_FLOOR)
     for n in range(count):
-        copy(chunk.directional[chunk.ray[n]], chunk.hidden1[n])
+        copy(chunk.directions_layer[chunk.ray_indices[n]], chunk.hidden1[n])
     layer(chunk.geometry, field.features, chunk.hidden1, count, True, RELU)
     layer(chunk.hidden1, field.hidden2, chunk.hidden2, count, False, RELU)
     layer(chunk.hidden2, field.colors, chunk.colors, count, False, NO_FLOOR)
@@ -27,7 +27,7 @@ def color_network(first, last, count, rays, field, chunk):
 
 
 @jit
-def _harmonics(direction, result):
+def _spherical_harmonics(direction, result):
     """Evaluate reference.spherical_harmonics for one direction."""
     x, y, z = direction[0], direction[1], direction[2]
     xx, yy, zz = x * x, y * y, z * z

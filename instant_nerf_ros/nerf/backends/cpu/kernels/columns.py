@@ -57,7 +57,7 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
         for y in range(ny):
             first, last = max(bases[x, y] + low, 0), min(bases[x, y] + high, nz)
             middle = first + (last - first + 1) // 2
-            free, lower, occupied, disputed, most = 0, False, False, False, np.float32(0)
+            free, lower, occupied, disputed, max_share = 0, False, False, False, np.float32(0)
             for k in range(first, last):
                 state = states[x, y, k]
                 if state == FREE:
@@ -70,10 +70,10 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
                     if state == UNKNOWN:
                         disputed = True
                         share = min(max(share, LOW_SHARE), HIGH_SHARE)
-                    most = max(most, share)
+                    max_share = max(max_share, share)
             cells[x, y] = UNKNOWN
             if lower and free >= MIN_FREE_SHARE * (last - first) and not disputed:
                 cells[x, y] = FREE
             if occupied:
                 cells[x, y] = OCCUPIED
-            shares[x, y] = most if disputed or cells[x, y] != UNKNOWN else -1
+            shares[x, y] = max_share if disputed or cells[x, y] != UNKNOWN else -1

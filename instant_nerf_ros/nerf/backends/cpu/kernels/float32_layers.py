@@ -4,13 +4,13 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.products import BLOCK, NO_FLOOR,
 
 
 def make_packed(depth, width):
-    """Return room for a matrix (depth, width) as `layer` wants it."""
+    """Return an array for a matrix (depth, width) in the layout that `layer` reads."""
     return aligned_zeros((depth, width))
 
 
 @jit
 def pack(matrix, result):
-    """Write a matrix into what make_packed has returned."""
+    """Write a matrix to an array of make_packed."""
     result[:] = matrix
 
 
@@ -18,8 +18,8 @@ def pack(matrix, result):
 def layer(inputs, matrix, results, rows, adds, floor):
     """Write results = max(floor, inputs @ matrix) for the first rows, adding results if adds.
 
-    inputs (S, depth or more), matrix (depth, width), packed, results (S, width), contiguous; as
-    many rows are written as fill whole blocks.
+    inputs (S, depth or more), matrix (depth, width), packed, results (S, width), contiguous; the
+    number of rows that are written is rounded up to whole blocks.
     """
     depth, width = matrix.shape
     product(

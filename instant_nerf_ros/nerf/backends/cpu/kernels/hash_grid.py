@@ -1,7 +1,7 @@
 """Numba kernels of the hash grid: interpolation, its gradient, Adam.
 
-All that belongs to an entry lies in one cache line, `lines[level, entry]`: value, gradient, first
-and second moment, FEATURES each. Hashing makes every access a cache miss, so their number counts.
+All data of an entry are in one cache line, `lines[level, entry]`: value, gradient, first and
+second moment, FEATURES each. As hashing makes every access a cache miss, their number matters.
 """
 from collections import namedtuple
 
@@ -10,14 +10,14 @@ import numpy as np
 from instant_nerf_ros.nerf.backends.cpu.kernels.hash_cells import (
     CORNERS,
     LINE,
+    add_gradient,
     find_corners,
     interpolate,
-    spread,
 )
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, jit, prefetch
 from instant_nerf_ros.nerf.constants import FEATURES
 
-AHEAD = 16  # samples, or entries, whose lines are asked for before they are needed
+AHEAD = 16  # samples or entries whose lines are prefetched
 
 # Entries (AHEAD, CORNERS) and weights of the corners of the cells of the next positions.
 Cells = namedtuple('Cells', 'indices weights')
@@ -30,7 +30,7 @@ def aligned_lines(levels, entries):
 
 @jit
 def encode(positions, lines, scales, encoded):
-    """Write hash_encode of reference.py into the first columns of encoded (N, >= 4 levels)."""
+    """Write reference.hash_encode to the first columns of encoded (N, >= 4 levels)."""
     cells = _make_cells()
     for level in range(lines.shape[0]):
         for n in range(-AHEAD, len(positions)):
@@ -40,28 +40,27 @@ def encode(positions, lines, scales, encoded):
                     lines[level].ctypes.data, cells.indices[n % AHEAD].ctypes.data,
                     cells.weights[n % AHEAD].ctypes.data, result.ctypes.data)
             if n + AHEAD < len(positions):
-                _find(positions[n + AHEAD], scales[level], lines[level], cells, n % AHEAD)
+                _prefetch(positions[n + AHEAD], scales[level], lines[level], cells, n % AHEAD)
 
 
 @jit
 def encode_backward(positions, gradients, scale, column, lines, entries, count):
     """Add the gradient of `encode` on one level to its lines (entries, LINE).
 
-    gradients (N, >= 4 levels), of which those from column on are the level's. Entries whose
-    gradient was zero are appended to entries[:count], which has room for one more than there
-    are; returns the new count. What had cancelled to zero is listed again: Adam finds nothing
-    the second time.
+    gradients (N, >= 4 levels), from a column on those of the level. Entries whose gradient was
+    zero are appended to entries[:count], an array for one more than the level has; returns the
+    new count. An entry whose gradients cancel to zero is listed again: Adam skips it then.
     """
-    cells, most = _make_cells(), len(entries) - 1
+    cells, last = _make_cells(), len(entries) - 1
     for n in range(-AHEAD, len(positions)):
         if n >= 0:
             gradient = gradients[n, column:]
-            count = spread(
+            count = add_gradient(
                 lines.ctypes.data, cells.indices[n % AHEAD].ctypes.data,
                 cells.weights[n % AHEAD].ctypes.data, gradient.ctypes.data,
-                entries.ctypes.data, count, most)
+                entries.ctypes.data, count, last)
         if n + AHEAD < len(positions):
-            _find(positions[n + AHEAD], scale, lines, cells, n % AHEAD)
+            _prefetch(positions[n + AHEAD], scale, lines, cells, n % AHEAD)
     return count
 
 
@@ -72,21 +71,21 @@ def _make_cells():
 
 
 @jit
-def _find(position, scale, lines, cells, place):
-    """Write the corners of a position's cell, and ask for their lines, which are far away."""
+def _prefetch(position, scale, lines, cells, slot):
+    """Write the corners of the cell of a position to a slot of cells, and prefetch their lines."""
     find_corners(
         position.ctypes.data, scale, np.uint32(len(lines) - 1),
-        cells.indices[place].ctypes.data, cells.weights[place].ctypes.data)
+        cells.indices[slot].ctypes.data, cells.weights[slot].ctypes.data)
     for corner in range(CORNERS):
-        prefetch(lines.ctypes.data + 4 * LINE * np.uintp(cells.indices[place, corner]))
+        prefetch(lines.ctypes.data + 4 * LINE * np.uintp(cells.indices[slot, corner]))
 
 
 @jit
 def adam(lines, steps, entries, corrections1, corrections2, rate, beta1, beta2, epsilon):
-    """Take the Adam step of reference.py for some entries of a level; forget their gradients.
+    """Take the step of reference.Adam for some entries of a level, and clear their gradients.
 
-    steps (entries of the level,) uint16 counts the updates of an entry; corrections[s] =
-    1 - beta**s, the last of them, nearly 1, holds from then on.
+    steps (entries of the level,) uint16 counts the updates of each entry; corrections[s] =
+    1 - beta**s, of which the last, nearly 1, is used from then on.
     """
     rest1, rest2, one = np.float32(1) - beta1, np.float32(1) - beta2, np.float32(1)
     last = len(corrections1) - 1
@@ -97,7 +96,7 @@ def adam(lines, steps, entries, corrections1, corrections2, rate, beta1, beta2, 
             prefetch(steps.ctypes.data + 2 * following)
         index = np.uint32(entries[position])
         line = lines[index]
-        # Written out, four alike make one vector instruction.
+        # LLVM joins four equal operations to one vector instruction.
         g0, g1, g2, g3 = line[4], line[5], line[6], line[7]
         if g0 == 0 and g1 == 0 and g2 == 0 and g3 == 0:
             continue

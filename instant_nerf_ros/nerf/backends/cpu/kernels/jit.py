@@ -1,7 +1,7 @@
-"""How the kernels are compiled, and what they need of LLVM that numba does not offer.
+"""The compiler of the kernels, and instructions of LLVM that numba does not have.
 
-A loop over the columns of a matrix becomes vector instructions only if its row is taken out
-before: numba lets an index be negative, and with two of them LLVM cannot tell what comes next.
+A loop over the columns of a matrix becomes vector instructions only if its row is a variable of
+its own: indices may be negative, and LLVM cannot prove that accesses with two are contiguous.
 """
 import contextlib
 from pathlib import Path
@@ -17,20 +17,20 @@ numba.config.SLP_VECTORIZE = 1
 jit = numba.njit(cache=True, fastmath={'contract'}, error_model='numpy', nogil=True)
 
 
-def forget_outdated(sources, kept):
-    """Delete the kernels kept in a folder that are older than any source in another one.
+def forget_outdated(sources, cache):
+    """Delete the kernels in a cache folder that are older than any source in another one.
 
-    numba compares a kernel with the file it stands in alone, not with those it calls.
+    numba compares a kernel only with the file that defines it, not with those it calls.
     """
     newest = max(source.stat().st_mtime for source in sources.glob('*.py'))
-    for kernel in kept.glob('*.nb[ci]'):
-        with contextlib.suppress(OSError):  # another process was faster, or it is not ours
+    for kernel in cache.glob('*.nb[ci]'):
+        with contextlib.suppress(OSError):  # another process has deleted it, or it is not ours
             if kernel.stat().st_mtime < newest:
                 kernel.unlink()
 
 
 def aligned_zeros(shape, kind=np.float32):
-    """Return zeros of a kind of four bytes, of which the first begins a cache line."""
+    """Return zeros of a type of four bytes; the first one is at the beginning of a cache line."""
     size = int(np.prod(shape))
     memory = np.zeros(size + 16, dtype=kind)
     first = -(memory.ctypes.data // 4) % 16
@@ -39,7 +39,7 @@ def aligned_zeros(shape, kind=np.float32):
 
 @intrinsic
 def prefetch(context, address):
-    """Ask for the cache line at an address, which will be read soon."""
+    """Prefetch the cache line at an address."""
     def generate(context, builder, signature, arguments):
         flag, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
         function = cgutils.get_or_insert_function(
@@ -71,10 +71,10 @@ def _float_of_bits(context, bits):
 
 @jit
 def exp(x):
-    """Return e to the power of a float32, within two units of its last place.
+    """Return e to the power of a float32, with an error of at most two units in the last place.
 
-    The polynomial of Cephes' expf, in a form that LLVM turns into vectors. Beyond float32's range
-    the result is the largest or smallest power of two times a bit; NaN stays NaN.
+    The polynomial of expf in the Cephes library, in a form that LLVM vectorizes. x is bounded to
+    [-87, 88], so that the result is finite and positive; NaN stays NaN.
     """
     low, high = np.float32(-87.0), np.float32(88.0)
     bounded = low if x < low else high if x > high else x
@@ -96,10 +96,10 @@ def exp(x):
 
 @jit
 def copy(row, result):
-    """Write a row of a matrix into another, as a loop of vector instructions."""
+    """Copy a row of a matrix to another row, in vector instructions."""
     for column in range(len(result)):
         result[column] = row[column]
 
 
-# Beside the sources, or where NUMBA_CACHE_DIR says; all kernels of a folder are kept in one.
+# The cache is beside the sources, or in NUMBA_CACHE_DIR: one for all kernels of a folder.
 forget_outdated(Path(__file__).parent, Path(exp._cache.cache_path))

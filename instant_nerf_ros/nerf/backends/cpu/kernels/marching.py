@@ -1,4 +1,4 @@
-"""Numba kernels that place samples on rays, a few at a time."""
+"""Numba kernels of ray marching: samples along rays, a few at a time."""
 from collections import namedtuple
 
 import numpy as np
@@ -9,14 +9,14 @@ from instant_nerf_ros.nerf.constants import MAX_SAMPLES, SOLID, UNVISITED
 # R rays: origins and unit directions (R, 3), float32; jitter (R,) in [0, 1); surfaces (R,), the
 # measured distances, 0 = none.
 Rays = namedtuple('Rays', 'origins directions jitter surfaces')
-# Where samples go: see reference.march for all of these.
+# Where samples are placed: see reference.march for all of these.
 Space = namedtuple('Space', [
-    'density_state', 'corner', 'voxel_size', 'near', 'far', 'min_step', 'cone', 'band', 'band_samples',
-    'visited_only',
+    'density_state', 'corner', 'voxel_size', 'near', 'far', 'min_step', 'cone', 'band',
+    'band_samples', 'visited_only',
 ])  # fmt: skip
-# How far a few rays are: next interval (t), its end (end), samples so far before the surface
-# (count) and around it (around).
-Places = namedtuple('Places', 't end count around')
+# Of a few rays: start of the next interval, end of the intervals in front of the band around the
+# surface, samples so far in front of the band and in it.
+MarchState = namedtuple('MarchState', 't end front_count band_count')
 
 
 @jit
@@ -36,28 +36,31 @@ def clip(origin, direction, space):
 
 
 @jit
-def begin(place, ray, near, far, rays, space, places):
-    """Put a ray at its first interval."""
+def begin(i, ray, near, far, rays, space, state):
+    """Set the state of ray i of a few to its first interval."""
     surface = rays.surfaces[ray]
-    places.end[place] = min(far, surface - space.band) if surface > 0 else far
-    places.t[place] = near + rays.jitter[ray] * max(space.min_step, space.cone * near)
-    places.count[place] = places.around[place] = 0
+    state.end[i] = min(far, surface - space.band) if surface > 0 else far
+    state.t[i] = near + rays.jitter[ray] * max(space.min_step, space.cone * near)
+    state.front_count[i] = state.band_count[i] = 0
 
 
 @jit
-def advance(place, ray, rays, space, places, t_starts, t_ends):
-    """Write up to len(t_starts) further samples of a ray: return how many, and if more follow."""
+def advance(i, ray, rays, space, state, t_starts, t_ends):
+    """Write the next samples of ray i of a few, at most len(t_starts).
+
+    Returns the number of samples, and whether there may be more.
+    """
     half, scale = np.float32(0.5), np.float32(1) / space.voxel_size
-    room, count = len(t_starts), 0
-    t, end = places.t[place], places.end[place]
+    capacity, count = len(t_starts), 0
+    t, end = state.t[i], state.end[i]
     if t < end:
-        before = places.count[place]
+        before = state.front_count[i]
         origin, direction = rays.origins[ray], rays.directions[ray]
         x0, dx = (origin[0] - space.corner[0]) * scale, direction[0] * scale
         y0, dy = (origin[1] - space.corner[1]) * scale, direction[1] * scale
         z0, dz = (origin[2] - space.corner[2]) * scale, direction[2] * scale
         nx, ny, nz = space.density_state.shape
-        while t < end and count < room and before + count < MAX_SAMPLES:
+        while t < end and count < capacity and before + count < MAX_SAMPLES:
             following = t + max(space.min_step, space.cone * t)
             stop = min(following, end)
             middle = (t + stop) * half
@@ -69,20 +72,20 @@ def advance(place, ray, rays, space, places, t_starts, t_ends):
                     t_ends[count] = stop
                     count += 1
             t = following
-        places.t[place] = t
-        places.count[place] = before + count
-        if count == room:
+        state.t[i] = t
+        state.front_count[i] = before + count
+        if count == capacity:
             return count, True
     surface = rays.surfaces[ray]
     if not surface > 0:
         return count, False
     length = np.float32(2) * space.band / np.float32(space.band_samples)
-    around = places.around[place]
-    while count < room and around < space.band_samples:
-        start = surface - space.band + np.float32(around) * length
+    band_count = state.band_count[i]
+    while count < capacity and band_count < space.band_samples:
+        start = surface - space.band + np.float32(band_count) * length
         t_starts[count] = max(start, np.float32(0))
         t_ends[count] = max(start + length, np.float32(0))
         count += 1
-        around += 1
-    places.around[place] = around
-    return count, around < space.band_samples
+        band_count += 1
+    state.band_count[i] = band_count
+    return count, band_count < space.band_samples

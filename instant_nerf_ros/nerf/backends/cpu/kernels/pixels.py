@@ -1,4 +1,4 @@
-"""Numba kernels that make pixels of samples, compare them, and take the difference back."""
+"""Numba kernels that composite samples to pixels, and compute the loss and its gradients."""
 import dataclasses
 from collections import namedtuple
 
@@ -10,20 +10,20 @@ from instant_nerf_ros.nerf.config import LossConfig
 
 COLOR, DISTORTION, OPACITY, DEPTH, FREE_SPACE = range(len(constants.LOSS_TERMS))
 VISIBLE_SAMPLES = len(constants.LOSS_TERMS)
-COUNTS = VISIBLE_SAMPLES + 1  # terms of the loss, in the order of constants.LOSS_TERMS, and visible samples
+COUNTS = VISIBLE_SAMPLES + 1  # terms in the order of constants.LOSS_TERMS, and visible samples
 MIN_OPACITY = np.float32(constants.MIN_OPACITY)
 
-# What the rays should show: pixels (R, 3) in [0, 1], negative without colour; background (R, 3).
+# Of rays: pixels (R, 3) in [0, 1], negative without a color; background (R, 3).
 Targets = namedtuple('Targets', 'pixels background')
-# Weights of the loss, see loss.terms.
+# Weights of the loss, see loss.loss_terms.
 Loss = namedtuple('Loss', [field.name for field in dataclasses.fields(LossConfig)])
-# What the rays show, (R, ...): colours, distances, opacities, median distances.
+# Rendered values of rays, (R, ...): colors, distances, opacities, median distances.
 Rendered = namedtuple('Rendered', 'colors distances opacities medians')
 
 
 @jit
 def composite(ray, order, chunk, rendered):
-    """Write what a ray shows: see reference.composite and reference.median_distance."""
+    """Write the rendered values of a ray: see composite.composite and median_distances."""
     half = np.float32(0.5)
     red = green = blue = distance = opacity = median = np.float32(0)
     for n in order:
@@ -37,7 +37,8 @@ def composite(ray, order, chunk, rendered):
             median = chunk.t_starts[n] + share * (chunk.t_ends[n] - chunk.t_starts[n])
         opacity += weight
     rendered.colors[ray, 0], rendered.colors[ray, 1], rendered.colors[ray, 2] = red, green, blue
-    rendered.distances[ray], rendered.opacities[ray], rendered.medians[ray] = distance, opacity, median
+    rendered.distances[ray], rendered.opacities[ray] = distance, opacity
+    rendered.medians[ray] = median
 
 
 @jit
@@ -50,68 +51,78 @@ def _huber(error, delta):
 
 
 @jit
-def _place(chunk, n):
-    """Return where a sample is in the distortion, see loss.terms."""
+def _normalized_distance(chunk, n):
+    """Return s = t / (1 + t) at the middle t of a sample, see loss.loss_terms."""
     middle = (chunk.t_starts[n] + chunk.t_ends[n]) * np.float32(0.5)
     return middle / (np.float32(1) + middle)
 
 
 @jit
 def loss_and_gradients(ray, order, rays, targets, loss, band, rendered, chunk, work, counts):
-    """Add a ray's terms of the loss, and write the gradients of its samples."""
+    """Add the terms of the loss of a ray to counts, and write the gradients of its samples.
+
+    work.colors and work.densities are those of the colors before the sigmoid and of the log
+    densities. grad_x is the derivative of the loss by x.
+    """
     one, zero = np.float32(1), np.float32(0)
     share = one / np.float32(len(rays.origins))
-    by_color, by_opacity, by_distance = work.ray, zero, zero
+    grad_color, grad_opacity, grad_distance = work.ray, zero, zero
     for channel in range(3):
-        light = targets.background[ray, channel]
-        color = rendered.colors[ray, channel] + (one - rendered.opacities[ray]) * light
+        background = targets.background[ray, channel]
+        color = rendered.colors[ray, channel] + (one - rendered.opacities[ray]) * background
         pixel = targets.pixels[ray, channel]
-        term, slope = _huber(color - pixel if pixel >= 0 else zero, loss.huber_delta)
+        term, derivative = _huber(color - pixel if pixel >= 0 else zero, loss.huber_delta)
         counts[COLOR] += term * share / np.float32(3)
-        by_color[channel] = slope * share / np.float32(3)
-        by_opacity -= by_color[channel] * light
+        grad_color[channel] = derivative * share / np.float32(3)
+        grad_opacity -= grad_color[channel] * background
     surface = rays.surfaces[ray]
     if surface > 0:
-        term, slope = _huber(rendered.distances[ray] - surface, loss.huber_delta)
+        term, derivative = _huber(rendered.distances[ray] - surface, loss.huber_delta)
         counts[DEPTH] += loss.depth_weight * share * term
-        by_distance = loss.depth_weight * share * slope
+        grad_distance = loss.depth_weight * share * derivative
     opacity = rendered.opacities[ray]
     if opacity > MIN_OPACITY:
         logarithm = np.log(opacity)
         counts[OPACITY] -= loss.opacity_weight * share * opacity * logarithm
-        by_opacity -= loss.opacity_weight * share * (logarithm + one)
+        grad_opacity -= loss.opacity_weight * share * (logarithm + one)
     else:
         counts[OPACITY] -= loss.opacity_weight * share * MIN_OPACITY * np.log(MIN_OPACITY)
-    free, spread = loss.free_space_weight * share, loss.distortion_weight * share
-    places = zero  # sum of weight * place of all samples
+    free_space_weight = loss.free_space_weight * share
+    distortion_weight = loss.distortion_weight * share
+    s_sum = zero  # sum of weight * s over all samples
     for n in order:
-        places += chunk.weights[n] * _place(chunk, n)
-    behind = spreads = before = places_before = zero
+        s_sum += chunk.weights[n] * _normalized_distance(chunk, n)
+    # Sums over the samples up to the current one: weight * grad_weight, distortion, weight,
+    # weight * s; then the first one over the samples behind it.
+    grad_behind = distortion = weight_before = s_before = zero
     for n in order:
-        weight, place = chunk.weights[n], _place(chunk, n)
-        width = (chunk.t_ends[n] - chunk.t_starts[n]) * (one - place) * (one - place)
-        by_weight = by_opacity + by_distance * (
+        weight, s = chunk.weights[n], _normalized_distance(chunk, n)
+        width = (chunk.t_ends[n] - chunk.t_starts[n]) * (one - s) * (one - s)
+        grad_weight = grad_opacity + grad_distance * (
             (chunk.t_starts[n] + chunk.t_ends[n]) * np.float32(0.5))
         for channel in range(3):
             color = chunk.colors[n, channel]
-            by_weight += by_color[channel] * color
-            work.colors[n, channel] = weight * by_color[channel] * color * (one - color)
+            grad_weight += grad_color[channel] * color
+            work.colors[n, channel] = weight * grad_color[channel] * color * (one - color)
         if chunk.t_ends[n] < surface - band:
-            counts[FREE_SPACE] += free * weight * weight
-            by_weight += np.float32(2) * free * weight
-        nearer = place * before - places_before
-        spreads += weight * (np.float32(2) * nearer + weight * width / np.float32(3))
-        before += weight
-        places_before += weight * place
-        further = (places - places_before) - place * (opacity - before)
-        by_weight += np.float32(2) * spread * (nearer + further + weight * width / np.float32(3))
-        work.densities[n] = by_weight
-        behind += weight * by_weight
-    counts[DISTORTION] += spread * spreads
+            counts[FREE_SPACE] += free_space_weight * weight * weight
+            grad_weight += np.float32(2) * free_space_weight * weight
+        # Sums of weight * |difference of s| over the samples before and behind this one.
+        spread_before = s * weight_before - s_before
+        distortion += weight * (np.float32(2) * spread_before + weight * width / np.float32(3))
+        weight_before += weight
+        s_before += weight * s
+        spread_behind = (s_sum - s_before) - s * (opacity - weight_before)
+        grad_weight += np.float32(2) * distortion_weight * (
+            spread_before + spread_behind + weight * width / np.float32(3))
+        work.densities[n] = grad_weight
+        grad_behind += weight * grad_weight
+    counts[DISTORTION] += distortion_weight * distortion
     for n in order:
-        # dL/ddensity_i = length_i (T_{i+1} dL/dw_i - sum_{j>i} w_j dL/dw_j); and the gradient of
-        # the logarithm is the density times that.
-        by_weight = work.densities[n]
-        behind -= chunk.weights[n] * by_weight
+        # dL/ddensity_i = length_i (T_{i+1} dL/dw_i - sum_{j>i} w_j dL/dw_j); the derivative by the
+        # log density is the density times that.
+        grad_weight = work.densities[n]
+        grad_behind -= chunk.weights[n] * grad_weight
         thickness = chunk.densities[n] * (chunk.t_ends[n] - chunk.t_starts[n])
-        work.densities[n] = thickness * (chunk.through[n] * by_weight - behind)
+        work.densities[n] = thickness * (
+            chunk.transmittances_behind[n] * grad_weight - grad_behind)

@@ -1,11 +1,11 @@
-"""Matrix products for a processor's vector registers, called from numba kernels.
+"""Matrix products in the vector registers of the processor, called from numba kernels.
 
 The matrices here are small (at most 128 wide) and stay in the caches, so a product is as fast as
-its innermost loop. No loop that numba compiles keeps a tile of the result in registers; this one
-is written in LLVM's own vectors.
+its innermost loop. No loop that numba compiles keeps a tile of the result in registers, so this
+one is written in LLVM's vector instructions.
 
-A processor with the instructions for it multiplies pairs of bfloat16, two products at once, and
-sums in float32; any other one multiplies float32. This is decided here, for all of a process.
+A processor with AVX512-BF16 multiplies pairs of bfloat16, two products at once, and sums in
+float32; any other one multiplies float32. This is decided here, for the whole process.
 """
 import llvmlite.binding
 import numba
@@ -27,13 +27,13 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.vectors import (
 )
 
 # A tile of the result takes ROWS x VECTORS registers, of 16 (AVX2) or 32 (AVX-512, NEON).
-# NUMBA_CPU_FEATURES says what to compile for, if not for the processor at hand.
+# NUMBA_CPU_FEATURES sets the features to compile for, if not those of this processor.
 FEATURES = numba.config.CPU_FEATURES
 if FEATURES is None:
     FEATURES = llvmlite.binding.get_host_cpu_features().flatten()
 LANES, ROWS = (16, 8) if '+avx512f' in FEATURES else (8, 4)
 BFLOAT16 = '+avx512f' in FEATURES and '+avx512bf16' in FEATURES
-PAIRED = 2 if BFLOAT16 else 1  # values of a and b that are multiplied at once
+PAIRED = 2 if BFLOAT16 else 1  # values of a and b in an element
 BLOCK = 8  # rows of all matrices are a multiple of it
 NO_FLOOR = np.float32(-np.inf)
 RELU = np.float32(0)
@@ -44,13 +44,13 @@ ELEMENTS = ir.VectorType(ELEMENT, LANES)
 
 
 def _add_product(builder, a, b, sums):
-    if BFLOAT16:  # takes words, whatever later versions of LLVM call a pair: it translates that
+    if BFLOAT16:  # later versions of LLVM have another type for the pairs, but accept words
         return call(builder, 'llvm.x86.avx512bf16.dpbf16ps.512', SUMS, sums, a, b)
     return multiply_add(builder, a, b, sums)
 
 
 def _tile(vectors):
-    """Return the product of ROWS rows and as many vectors of columns, for numba."""
+    """Return the intrinsic that multiplies ROWS rows by so many vectors of columns."""
     @intrinsic
     def tile(context, a, a_row, a_column, b, b_row, c, c_row, depth, adds, floor):
         signature = types.void(
@@ -64,7 +64,7 @@ def _tile(vectors):
             builder, c, FLOAT)
         cells = [(row, vector) for row in range(ROWS) for vector in range(vectors)]
 
-        def place(row, vector):
+        def cell_at(row, vector):
             offset = builder.add(builder.mul(c_row, LONG(row)), LONG(vector * LANES))
             return vector_at(builder, c, offset, SUMS)
 
@@ -72,7 +72,7 @@ def _tile(vectors):
         loop, end = builder.append_basic_block('loop'), builder.append_basic_block('end')
         builder.cbranch(adds, add, loop)
         builder.position_at_end(add)
-        given = [builder.load(place(*cell), align=4) for cell in cells]
+        initial = [builder.load(cell_at(*cell), align=4) for cell in cells]
         builder.branch(loop)
 
         builder.position_at_end(loop)
@@ -80,7 +80,7 @@ def _tile(vectors):
         sums = [builder.phi(SUMS) for _ in cells]
         k.add_incoming(LONG(0), entry)
         k.add_incoming(LONG(0), add)
-        for total, value in zip(sums, given):
+        for total, value in zip(sums, initial):
             total.add_incoming(ir.Constant(SUMS, None), entry)
             total.add_incoming(value, add)
         line = builder.mul(k, b_row)
@@ -101,10 +101,10 @@ def _tile(vectors):
         builder.cbranch(builder.icmp_signed('<', following, depth), loop, end)
 
         builder.position_at_end(end)
-        least = broadcast(builder, floor, SUMS)
+        minimum = broadcast(builder, floor, SUMS)
         for cell, result in zip(cells, results):
-            below = builder.fcmp_ordered('<', result, least)  # false for what is not a number
-            builder.store(builder.select(below, least, result), place(*cell), align=4)
+            below = builder.fcmp_ordered('<', result, minimum)  # false for NaN
+            builder.store(builder.select(below, minimum, result), cell_at(*cell), align=4)
         return context.get_dummy_value()
 
     return tile

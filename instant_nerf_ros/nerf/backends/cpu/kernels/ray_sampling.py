@@ -12,7 +12,9 @@ from instant_nerf_ros.nerf.constants import TILE_ROWS as ROWS
 
 ERROR_FLOOR, NO_ERROR = np.float32(constants.ERROR_FLOOR), np.float32(constants.NO_ERROR)
 MIN_COSINE, MILLIMETRE = np.float32(constants.MIN_COSINE), np.float32(constants.MILLIMETRE)
-RANDOM_NUMBERS = 4  # of a ray: keyframe, tile, place across and down
+MIDDLE = np.float32(255 * constants.EXPOSURE_MIDDLE)
+ROUNDED_MIDDLE = MIDDLE + np.float32(0.5)  # so that conversion to an integer rounds
+RANDOM_NUMBERS = 4  # of a ray: keyframe, tile, horizontal and vertical position
 
 # The arrays of the keyframes, their exposure and error map, see capture/keyframes.py.
 Store = namedtuple('Store', [
@@ -26,9 +28,10 @@ SampledRays = namedtuple(
 
 @jit
 def sample_rays(store, random, by_error, sums, result):
-    """Sample rays, the first ones by error, and count them: see rays.sample_rays.
+    """Sample rays, the first by_error of them by the error map: see rays.sample_rays.
 
-    random (R, RANDOM_NUMBERS) in [0, 1); sums (K,): room for those of the weights of the keyframes.
+    random (R, RANDOM_NUMBERS) in [0, 1); sums (K,): buffer for the cumulative weights of the
+    keyframes. Writes result, and counts the rays in store.
     """
     total = 0.0
     for k in range(len(sums)):
@@ -51,12 +54,12 @@ def sample_rays(store, random, by_error, sums, result):
         prefetch(np.uintp(store.depths.ctypes.data + 2 * (store.first[k] + row)))
         prefetch(np.uintp(store.directions.ctypes.data + 12 * (store.first_direction[k] + row)))
     for ray in range(len(random)):
-        _look_up(ray, store, result)
+        _write_ray(ray, store, result)
 
 
 @jit
 def _sample_tile(errors, random):
-    """Return a tile of an image with the errors (TILES,), likelier where the error is."""
+    """Return a tile of an image, sampled in proportion to the errors (TILES,)."""
     total = np.float32(0)
     for error in errors:
         total += error
@@ -71,8 +74,8 @@ def _sample_tile(errors, random):
 
 
 @jit
-def _look_up(ray, store, result):
-    """Write what is known of the pixel of a ray."""
+def _write_ray(ray, store, result):
+    """Write the ray of a sampled pixel."""
     k, row = result.keyframes[ray], result.rows[ray]
     pose, direction = store.T_world_camera[k], store.directions[store.first_direction[k] + row]
     for axis in range(3):
@@ -82,25 +85,29 @@ def _look_up(ray, store, result):
             along += np.float32(pose[axis, other]) * direction[other]
         result.directions[ray, axis] = along
     row += store.first[k]
-    # Depth is along the optical axis, the ray is longer; beside the camera it says nothing.
+    # Depth is measured along the optical axis, so it is unreliable beside the camera.
     cosine, depth = direction[2], np.float32(store.depths[row]) * MILLIMETRE
-    result.surfaces[ray] = depth / cosine if cosine > MIN_COSINE else np.float32(0)
-    middle = np.float32(127.5)
+    # Behind the camera, where only a fisheye lens has rays, depth is the distance along the ray.
+    if cosine > MIN_COSINE:
+        depth /= cosine
+    elif cosine > 0:
+        depth = np.float32(0)
+    result.surfaces[ray] = depth
     for channel in range(3):
         color = store.colors[row, channel]
         result.recorded[ray, channel] = color
         gain, offset = store.gains[k, channel], store.offsets[k, channel]
-        corrected = (color - middle) * gain + np.float32(255) * offset + np.float32(128)
+        corrected = (color - MIDDLE) * gain + np.float32(255) * offset + ROUNDED_MIDDLE
         result.pixels[ray, channel] = np.uint8(
             min(max(corrected, np.float32(0)), np.float32(255)))
 
 
 @jit
 def update_error_map(keyframes, tiles, pixels, colors, errors, sums, counts):
-    """Take in the errors of rays: see Keyframes.update_error_map and ErrorMap.update.
+    """Update errors with those of rays: see Keyframes.update_error_map and ErrorMap.update.
 
     keyframes, tiles (R,); pixels (R, 3) uint8; colors (R, 3) in [0, 1]; errors, sums, counts
-    (K, TILES), of which the last two are zero, before and after.
+    (K, TILES): the last two are buffers, zero before and after.
     """
     for ray in range(len(keyframes)):
         error = np.float32(0)

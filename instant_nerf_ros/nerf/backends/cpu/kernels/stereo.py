@@ -34,18 +34,18 @@ def _plane_costs(image, others, affine, shift, inverse_depths, before):
             sums[:], counts[:] = 0, 0
             for k in range(count):
                 side = 0 if k < before else 1
-                _place(affine[k], shift[k], np.float32(column), np.float32(row), inverse_depths,
+                _project(affine[k], shift[k], np.float32(column), np.float32(row), inverse_depths,
                        size, places)
-                _compare(own, flat[k], places, sums[side], counts[side])
-            _join(sums, counts, result[row, column])
+                _add_dissimilarity(own, flat[k], places, sums[side], counts[side])
+            _combine_sides(sums, counts, result[row, column])
     return result
 
 
 @jit
-def _place(affine, shift, column, row, inverse_depths, size, places):
-    """Write which pixel of an image of a size shows a pixel in each plane, -1 for none.
+def _project(affine, shift, column, row, inverse_depths, size, places):
+    """Write the index of the pixel in another image to which each plane projects a pixel, or -1.
 
-    That can be done for several planes at once, as what is found there cannot.
+    This is a loop of its own, as LLVM can vectorize it, unlike the loads from these pixels.
     """
     half = np.float32(0.5)
     height, width = size
@@ -61,19 +61,19 @@ def _place(affine, shift, column, row, inverse_depths, size, places):
 
 
 @jit
-def _compare(own, other, places, unlike, counts):
-    """Add how unlike a pixel is what another image (H * W,) shows where it would be."""
-    worst = np.float32(MAX_COST)
+def _add_dissimilarity(own, other, places, sums, counts):
+    """Add the differences of a pixel from another image (H * W,) where it projects, and count."""
+    maximum = np.float32(MAX_COST)
     for d in range(len(places)):
         if places[d] >= 0:
             difference = abs(other[np.uint32(places[d])] - own)
-            unlike[d] += difference if difference < worst else worst
+            sums[d] += difference if difference < maximum else maximum
             counts[d] += np.float32(1)
 
 
 @jit
-def _join(sums, counts, cost):
-    """Take the better side of each plane, and the mean of all where there is none."""
+def _combine_sides(sums, counts, cost):
+    """Write the lower cost of the two sides of each plane, or the mean of all without any."""
     total, known = np.float32(0), np.float32(0)
     for d in range(len(cost)):
         cost[d] = FAR
@@ -108,69 +108,71 @@ def _smooth_costs(costs, gray, step, jump, edge):
 
 @jit
 def _sweep(costs, gray, step, jump, edge, down, right, total):
+    """Add the costs along the paths of one direction: from above, below, left or right."""
     height, width, planes = costs.shape
-    # Paths of this row and the one before, with a wall at both ends of the planes.
-    here, before = np.empty((2, width, planes + 2), np.float32)
-    for some in (here, before):
-        some[:, 0], some[:, planes + 1] = FAR, FAR
-    least = np.empty((2, width), np.float32)
+    # Path costs of this row and the previous one, with an infinite plane at both ends.
+    current, previous = np.empty((2, width, planes + 2), np.float32)
+    for costs_of_row in (current, previous):
+        costs_of_row[:, 0], costs_of_row[:, planes + 1] = FAR, FAR
+    minima = np.empty((2, width), np.float32)
     for line in range(height):
         row = line if down >= 0 else height - 1 - line
-        here, before = before, here
-        for place in range(width):
-            column = place if right >= 0 else width - 1 - place
-            new, cost, result = here[column], costs[row, column], total[row, column]
-            if (line if down else place) == 0:
+        current, previous = previous, current
+        for position in range(width):
+            column = position if right >= 0 else width - 1 - position
+            new, cost, result = current[column], costs[row, column], total[row, column]
+            if (line if down else position) == 0:
                 for d in range(planes):
                     new[d + 1] = cost[d]
                     result[d] += cost[d]
             else:
-                old = before[column] if down else here[column - right]
-                lowest = least[0, column] if down else least[0, column - right]
+                old = previous[column] if down else current[column - right]
+                lowest = minima[0, column] if down else minima[0, column - right]
                 change = np.float32(gray[row, column]) - np.float32(
                     gray[row - down, column - right])
-                leap = lowest + max(jump * edge / (edge + abs(change)), step)
+                jump_cost = lowest + max(jump * edge / (edge + abs(change)), step)
                 for d in range(planes):
                     a, b = old[d] + step, old[d + 2] + step
                     a = b if b < a else a
                     a = old[d + 1] if old[d + 1] < a else a
-                    a = leap if leap < a else a
+                    a = jump_cost if jump_cost < a else a
                     a = cost[d] + a - lowest
                     new[d + 1] = a
                     result[d] += a
             smallest = FAR
             for d in range(planes):
                 smallest = new[d + 1] if new[d + 1] < smallest else smallest
-            least[0, column] = smallest
+            minima[0, column] = smallest
 
 
 def best_planes(
     total: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
     """See reference.stereo.best_planes."""
-    place, margin = _best_planes(total)
-    return place, margin
+    plane, margin = _best_planes(total)
+    return plane, margin
 
 
 @jit
 def _best_planes(total):
-    """Find the least of the costs."""
+    """Find the plane of least cost of one pixel after another."""
     height, width, planes = total.shape
-    places, margins = np.zeros((2, height, width), np.float32)
+    result, margins = np.zeros((2, height, width), np.float32)
     for row in range(height):
         for column in range(width):
             cost = total[row, column]
-            place = 0
+            plane = 0
             for d in range(planes):
-                place = d if cost[d] < cost[place] else place
-            if place == 0 or place == planes - 1:
-                places[row, column] = place
+                plane = d if cost[d] < cost[plane] else plane
+            if plane == 0 or plane == planes - 1:
+                result[row, column] = plane
                 continue
             second = FAR
             for d in range(planes):
-                second = cost[d] if abs(d - place) > 2 and cost[d] < second else second
-            margins[row, column] = (second - cost[place]) / second
-            bend = cost[place - 1] - 2 * cost[place] + cost[place + 1]
-            offset = (cost[place - 1] - cost[place + 1]) / (2 * bend) if bend > 0 else 0.0
-            places[row, column] = place + offset
-    return places, margins
+                second = cost[d] if abs(d - plane) > 2 and cost[d] < second else second
+            margins[row, column] = (second - cost[plane]) / second
+            curvature = cost[plane - 1] - 2 * cost[plane] + cost[plane + 1]
+            difference = cost[plane - 1] - cost[plane + 1]
+            offset = difference / (2 * curvature) if curvature > 0 else 0.0
+            result[row, column] = plane + offset
+    return result, margins

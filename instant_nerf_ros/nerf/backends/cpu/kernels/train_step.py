@@ -4,7 +4,6 @@ from collections import namedtuple
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.color_network import color_network
-from instant_nerf_ros.nerf.backends.cpu.kernels.hash_grid import adam, encode_backward
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, fetch_add, jit
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer, outer
 from instant_nerf_ros.nerf.backends.cpu.kernels.pixels import (
@@ -20,23 +19,25 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.ray_tracing import (
     order_of,
     trace,
 )
-from instant_nerf_ros.nerf.constants import FEATURES, GEOMETRY, HARMONICS
+from instant_nerf_ros.nerf.constants import GEOMETRY, HARMONICS
 
-PART = 64  # samples that go back through all layers together
+PART = 64  # samples of a backward pass
 
-# What a thread has learnt: samples that light comes from, with their densities and the gradients
-# of their encodings; the gradients of the matrices, all in one vector, and each.
+# The results of a thread: visible samples, with their densities and the gradients of their
+# encodings (in encoded); the gradients of the matrices, as one vector and as the Matrices in it.
 ThreadResults = namedtuple('ThreadResults', 'positions densities encoded gradients matrices')
-# Gradients of the matrices, which lie like those of numba_light.Field but not transposed.
+# Gradients of the matrices: those of ray_tracing.PackedField, but (outputs, inputs).
 Matrices = namedtuple('Matrices', 'hidden geometry directions features hidden2 colors')
-# The matrices as reference.py has them, (outputs, inputs), for the way back.
+# The matrices for the backward pass, (outputs, inputs) as in the reference.
 BackwardMatrices = namedtuple('BackwardMatrices', 'hidden geometry features hidden2 colors')
-# Gradients on their way back: of samples, of a part of the samples, of rays.
-BackwardWork = namedtuple('BackwardWork', 'ray densities colors hidden1 hidden2 geometry hidden directional')
+# Gradients in the backward pass: of the color of a ray; of the log densities and the colors of all
+# samples; of the layers of a part of the samples; of the directions_layer of all rays.
+BackwardWork = namedtuple(
+    'BackwardWork', 'ray densities colors hidden1 hidden2 geometry hidden directions_layer')
 
 
 def make_backward_work(hidden):
-    """Return the Work for hidden layers of a width."""
+    """Return the BackwardWork for hidden layers of a width."""
     shapes = (
         (3,), (ROWS,), (ROWS, LINE), (PART, hidden), (PART, hidden), (PART, GEOMETRY),
         (PART, hidden), (RAYS, hidden))
@@ -44,13 +45,13 @@ def make_backward_work(hidden):
 
 
 def make_results(samples, encoded, hidden):
-    """Return the Learnt with room for so many samples of so many encoded features."""
+    """Return the ThreadResults for so many samples with so many encoded features."""
     shapes = (samples, 3), (samples,), (samples + BLOCK, encoded)
     return ThreadResults(*map(aligned_zeros, shapes), *make_gradients(encoded, hidden))
 
 
 def make_gradients(encoded, hidden):
-    """Return room for the gradients of the matrices: one vector, and the Matrices that it is."""
+    """Return arrays for the gradients of the matrices: one vector, and the Matrices in it."""
     shapes = (
         (hidden, encoded), (GEOMETRY, hidden), (hidden, HARMONICS), (hidden, GEOMETRY),
         (hidden, hidden), (BLOCK, hidden))
@@ -62,12 +63,14 @@ def make_gradients(encoded, hidden):
 
 @jit
 def train_step(
-    rays, targets, space, loss, field, extent, back, rendered, chunk, work, results, counts, counter,
+    rays, targets, space, loss, field, extent, backward, rendered, chunk, work, results, counts,
+    counter,
 ):  # fmt: skip
-    """Take rays forward and back, chunk by chunk, until none is left; threads share the counter (1,).
+    """Write rendered values, loss and gradients of rays, chunk by chunk.
 
-    Adds to counts (COUNTS,): terms of the loss, samples lit. Rays that find no room
-    in learnt are left out.
+    All threads call this, and share the counter (1,). Adds the terms of the loss and the number of
+    visible samples to counts (COUNTS,). Rays whose samples exceed the capacity of results are left
+    out.
     """
     while True:
         first, last = _take_rays(rays, counter)
@@ -78,21 +81,21 @@ def train_step(
             if counts[VISIBLE_SAMPLES] + count <= len(results.densities):
                 color_network(first, stop, count, rays, field, chunk)
                 _loss_and_backward(
-                    first, stop, count, rays, targets, loss, space.band, back, rendered, chunk, work,
-                    results, counts)
+                    first, stop, count, rays, targets, loss, space.band, backward, rendered,
+                    chunk, work, results, counts)
             first = stop
 
 
 @jit
 def _take_rays(rays, counter):
-    """Take the next chunk of rays for a thread: return its first one and its end."""
+    """Return the first and the last ray (exclusive) of the next chunk that no thread has taken."""
     first = fetch_add(counter.ctypes.data) * RAYS
     return first, min(first + RAYS, len(rays.origins))
 
 
 @jit
 def _trace(first, last, rays, space, field, extent, chunk):
-    """Trace as many rays as the chunk has room for: return their end, and their samples."""
+    """Trace as many rays as fit into the chunk: return the last one (exclusive), and samples."""
     stop = last
     count = trace(first, stop, rays, space, field, extent, chunk)
     while count < 0:
@@ -102,52 +105,60 @@ def _trace(first, last, rays, space, field, extent, chunk):
 
 
 @jit
-def _loss_and_backward(first, last, count, rays, targets, loss, band, back, rendered, chunk, work, results, counts):
-    """Compare what rays show with what they should, and take the difference back."""
+def _loss_and_backward(
+    first, last, count, rays, targets, loss, band, backward, rendered, chunk, work, results,
+    counts,
+):  # fmt: skip
+    """Composite the samples of a chunk, and write the loss and all gradients."""
     done = int(counts[VISIBLE_SAMPLES])
     for i in range(last - first):
         order = order_of(i, chunk)
         composite(first + i, order, chunk, rendered)
-        loss_and_gradients(first + i, order, rays, targets, loss, band, rendered, chunk, work, counts)
-    work.directional[:] = 0
+        loss_and_gradients(
+            first + i, order, rays, targets, loss, band, rendered, chunk, work, counts)
+    work.directions_layer[:] = 0
     for start in range(0, count, PART):
         stop = min(start + PART, count)
-        _backward(start, stop, back, chunk, work, results.matrices, results.encoded[done + start :])
-    outer(work.directional, chunk.harmonics, results.matrices.directions, RAYS)
+        _backward(
+            start, stop, backward, chunk, work, results.matrices, results.encoded[done + start :])
+    outer(work.directions_layer, chunk.harmonics, results.matrices.directions, RAYS)
     results.positions[done : done + count] = chunk.positions[:count]
     results.densities[done : done + count] = chunk.densities[:count]
     counts[VISIBLE_SAMPLES] += count
 
 
 @jit
-def _backward(start, stop, back, chunk, work, found, encoded):
-    """Take the gradients of a part of the samples back through all layers."""
+def _backward(start, stop, backward, chunk, work, matrices, encoded):
+    """Propagate the gradients of samples start to stop backward through all layers.
+
+    Adds the gradients of the matrices, and writes those of the encodings to encoded.
+    """
     count = stop - start
     colors = work.colors[start:]
-    outer(colors, chunk.hidden2[start:], found.colors, count)
-    layer(colors, back.colors, work.hidden2, count, False, NO_FLOOR)
-    _cut(chunk.hidden2[start:stop], work.hidden2)
-    outer(work.hidden2, chunk.hidden1[start:], found.hidden2, count)
-    layer(work.hidden2, back.hidden2, work.hidden1, count, False, NO_FLOOR)
-    _cut(chunk.hidden1[start:stop], work.hidden1)
-    outer(work.hidden1, chunk.geometry[start:], found.features, count)
+    outer(colors, chunk.hidden2[start:], matrices.colors, count)
+    layer(colors, backward.colors, work.hidden2, count, False, NO_FLOOR)
+    _relu_backward(chunk.hidden2[start:stop], work.hidden2)
+    outer(work.hidden2, chunk.hidden1[start:], matrices.hidden2, count)
+    layer(work.hidden2, backward.hidden2, work.hidden1, count, False, NO_FLOOR)
+    _relu_backward(chunk.hidden1[start:stop], work.hidden1)
+    outer(work.hidden1, chunk.geometry[start:], matrices.features, count)
     for n in range(count):
-        gradients, sums = work.hidden1[n], work.directional[chunk.ray[start + n]]
+        gradients, sums = work.hidden1[n], work.directions_layer[chunk.ray_indices[start + n]]
         for column in range(len(sums)):
             sums[column] += gradients[column]
-    layer(work.hidden1, back.features, work.geometry, count, False, NO_FLOOR)
+    layer(work.hidden1, backward.features, work.geometry, count, False, NO_FLOOR)
     for n in range(count):
         work.geometry[n, 0] += work.densities[start + n]
-    outer(work.geometry, chunk.hidden[start:], found.geometry, count)
-    layer(work.geometry, back.geometry, work.hidden, count, False, NO_FLOOR)
-    _cut(chunk.hidden[start:stop], work.hidden)
-    outer(work.hidden, chunk.encoded[start:], found.hidden, count)
-    layer(work.hidden, back.hidden, encoded, count, False, NO_FLOOR)
+    outer(work.geometry, chunk.hidden[start:], matrices.geometry, count)
+    layer(work.geometry, backward.geometry, work.hidden, count, False, NO_FLOOR)
+    _relu_backward(chunk.hidden[start:stop], work.hidden)
+    outer(work.hidden, chunk.encoded[start:], matrices.hidden, count)
+    layer(work.hidden, backward.hidden, encoded, count, False, NO_FLOOR)
 
 
 @jit
-def _cut(activated, gradients):
-    """Zero gradients where a ReLU lets nothing through."""
+def _relu_backward(activated, gradients):
+    """Set gradients to zero where a ReLU is not active."""
     for n in range(len(activated)):
         values, row = activated[n], gradients[n]
         for column in range(len(row)):
@@ -155,43 +166,11 @@ def _cut(activated, gradients):
 
 
 @jit
-def update(results, counts, scales, lines, steps, entries, settings, counter):
-    """Take the gradients of the encodings into the grid, level by level, and Adam's step.
-
-    A level is one thread's, so there is no race; learnt and counts are those of all threads, and
-    threads share the counter (1,). entries (levels, entries of a level) is room for lists.
-    """
-    while True:
-        level = len(scales) - 1 - fetch_add(counter.ctypes.data)  # the costly ones first
-        if level < 0:
-            return
-        count = 0
-        for part in range(len(results)):
-            visible_samples = int(counts[part, VISIBLE_SAMPLES])
-            count = encode_backward(
-                results[part].positions[:visible_samples], results[part].encoded[:visible_samples], scales[level],
-                level * FEATURES, lines[level], entries[level], count)
-        adam(lines[level], steps[level], entries[level, :count], *settings)
-
-
-@jit
-def update_matrices(
-    values, gradients, firsts, seconds, decay, correction1, correction2, rate, beta1, beta2,
-    epsilon,
-):  # fmt: skip
-    """Take the Adam step of reference.py for all matrices, each argument one vector of them."""
-    one = np.float32(1)
-    for n in range(len(values)):
-        gradient = gradients[n] + decay * values[n]
-        firsts[n] += (one - beta1) * (gradient - firsts[n])
-        seconds[n] += (one - beta2) * (gradient * gradient - seconds[n])
-        root = np.sqrt(seconds[n] / correction2) + epsilon
-        values[n] -= rate / correction1 * firsts[n] / root
-
-
-@jit
 def render_rays(rays, space, field, extent, rendered, chunk, counter):
-    """Write what rays show, chunk by chunk, until none is left; threads share the counter (1,)."""
+    """Write the rendered values of rays, chunk by chunk.
+
+    All threads call this, and share the counter (1,).
+    """
     while True:
         first, last = _take_rays(rays, counter)
         if first >= last:

@@ -1,6 +1,6 @@
-"""Vectors of LLVM, which numba does not offer: it splits them where a processor's are shorter.
+"""Functions that build LLVM's vector instructions, for intrinsics: numba has none.
 
-Functions of a builder of LLVM's instructions, for the code of intrinsics.
+LLVM splits a vector where those of the processor are shorter.
 """
 from llvmlite import ir
 from numba.core import cgutils
@@ -10,10 +10,10 @@ FLOAT, WORD, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 def broadcast(builder, value, kind):
     """Return a vector whose elements are all the same value."""
-    nothing = ir.Constant(kind, ir.Undefined)
-    single = builder.insert_element(nothing, value, WORD(0))
+    undefined = ir.Constant(kind, ir.Undefined)
+    single = builder.insert_element(undefined, value, WORD(0))
     zeros = ir.Constant(ir.VectorType(WORD, kind.count), [0] * kind.count)
-    return builder.shuffle_vector(single, nothing, zeros)
+    return builder.shuffle_vector(single, undefined, zeros)
 
 
 def call(builder, name, result, *arguments):
@@ -36,5 +36,5 @@ def pointer(builder, address, kind):
 
 
 def vector_at(builder, base, offset, kind):
-    """Return a pointer to the vector that begins at an element behind a pointer."""
+    """Return a pointer to the vector that begins at an offset from a pointer."""
     return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())

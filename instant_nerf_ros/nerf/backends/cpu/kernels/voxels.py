@@ -17,7 +17,7 @@ from instant_nerf_ros.nerf.constants import (
     UNVISITED,
 )
 
-TOUCH = 1e-6  # voxel edges or less, in which a ray only touches
+TOUCH = 1e-6  # metres: shorter crossings are no miss
 
 
 @jit
@@ -62,6 +62,7 @@ def state(hits, misses):
 
 @jit
 def _vote(counts, hits, misses, last_keyframe, cell, keyframe, measured):
+    """Add a vote of a keyframe to counts, which is hits or misses."""
     if hits[cell] + misses[cell] >= MAX_VOTES:
         hits[cell] //= 2
         misses[cell] //= 2
@@ -75,17 +76,19 @@ def integrate_rays(
     origins, directions, distances, clear_distances, measured, pixels, keyframe,
     hits, misses, last_keyframe, colors, density_state, grid_origin, voxel_size,
 ):  # fmt: skip
-    """Let rays vote, those that end first; serial, since they share voxels."""
+    """Count hits of all rays, then misses; serial, since rays share voxels."""
     for ray in range(len(origins)):
-        _end(origins[ray], directions[ray], distances[ray], measured, pixels[ray], keyframe,
-             hits, misses, last_keyframe, colors, grid_origin, voxel_size)
+        _count_hit(
+            origins[ray], directions[ray], distances[ray], measured, pixels[ray], keyframe,
+            hits, misses, last_keyframe, colors, grid_origin, voxel_size)
     for ray in range(len(origins)):
-        _cross(origins[ray], directions[ray], clear_distances[ray], measured, keyframe,
-               hits, misses, last_keyframe, density_state, grid_origin, voxel_size)
+        _count_misses(
+            origins[ray], directions[ray], clear_distances[ray], measured, keyframe,
+            hits, misses, last_keyframe, density_state, grid_origin, voxel_size)
 
 
 @jit
-def _end(
+def _count_hit(
     origin, direction, distance, measured, pixel, keyframe,
     hits, misses, last_keyframe, colors, grid_origin, voxel_size,
 ):  # fmt: skip
@@ -111,11 +114,11 @@ def _end(
 
 
 @jit
-def _cross(
+def _count_misses(
     origin, direction, clear_distance, measured, keyframe,
     hits, misses, last_keyframe, density_state, grid_origin, voxel_size,
 ):  # fmt: skip
-    """Count misses, walking from voxel to voxel (Amanatides and Woo 1987)."""
+    """Count misses along a ray, from voxel to voxel (Amanatides and Woo 1987)."""
     nx, ny, nz = hits.shape
     sx = (np.float64(origin[0]) - grid_origin[0]) / voxel_size
     sy = (np.float64(origin[1]) - grid_origin[1]) / voxel_size

@@ -2,13 +2,16 @@
 import triton
 import triton.language as tl
 
+from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cuda.kernels.hash_grid import FEATURES
+
+TERMS = tl.constexpr(len(constants.LOSS_TERMS))
 
 
 @triton.jit
 def _loss_is_finite(terms):
     """Return 1 if the loss of the step is finite, else 0: the step then changes nothing."""
-    total = tl.sum(tl.load(terms + tl.arange(0, 8), mask=tl.arange(0, 8) < 5, other=0.0), 0)
+    total = tl.sum(tl.load(terms + tl.arange(0, 8), mask=tl.arange(0, 8) < TERMS, other=0.0), 0)
     return (total - total == 0).to(tl.int32)
 
 

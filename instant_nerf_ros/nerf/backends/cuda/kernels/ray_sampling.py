@@ -63,7 +63,9 @@ def sample_rays(
     address = tl.load(images + k)
     depth = tl.load(address.to(tl.pointer_type(tl.uint16)) + pixel, mask=mask, other=0)
     depth = depth.to(tl.float32) * MILLIMETRE
-    surface = tl.where(z > MIN_COSINE, depth / tl.maximum(z, MIN_COSINE), 0.0)
+    # Behind the camera, where only a fisheye lens has rays, depth is the distance along the ray.
+    surface = tl.where(
+        z > MIN_COSINE, depth / tl.maximum(z, MIN_COSINE), tl.where(z > 0, 0.0, depth))
     tl.store(surfaces + n, surface, mask=mask)
     pose = poses + k * 12
     for axis in tl.static_range(3):
