@@ -67,13 +67,13 @@ def voxel_picture(occupied, size):
     ramp = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
     for axis in range(3):
         side = -1 if ahead[axis] > 0 else 1  # of the face that is turned to the viewer
-        shown = np.argwhere(occupied & ~np.roll(occupied, -side, axis))
+        visible = np.argwhere(occupied & ~np.roll(occupied, -side, axis))
         others = [other for other in range(3) if other != axis]
         square = np.zeros((4, 3))
         square[:, axis] = max(side, 0)
         square[:, others] = [[0, 0], [1, 0], [1, 1], [0, 1]]
-        faces.append(shown[:, None] + square)
-        colors.append(ramp[np.clip(shown[:, 2] - 1, 0, top - 1)] * LIGHT[axis])
+        faces.append(visible[:, None] + square)
+        colors.append(ramp[np.clip(visible[:, 2] - 1, 0, top - 1)] * LIGHT[axis])
     faces, colors = np.concatenate(faces), np.concatenate(colors)
     points = np.stack([faces @ right - u.min(), faces @ down - v.min()], axis=-1) * zoom
     for index in np.argsort(-(faces.mean(1) @ ahead)):  # the farthest first

@@ -58,8 +58,8 @@ def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -
     """Return the navigation of nav2_bringup, with the map in its costmaps."""
     bringup = get_package_share_directory('nav2_bringup')
     value = {name: LaunchConfiguration(name, default='').perform(context) for name in (
-        'nav2_params_file', 'namespace', 'use_sim_time', 'respawn', 'log_level', 'map_topic',
-        *ZONES.values())}
+        'nav2_params_file', 'namespace', 'use_sim_time', 'bag', 'respawn', 'log_level',
+        'map_topic', *ZONES.values())}
     namespace = value['namespace'].strip('/')
     base = value['nav2_params_file'] or os.path.join(bringup, 'params', 'nav2_params.yaml')
     zones = {name: value[name].lower() == 'true' for name in ZONES.values()}
@@ -78,8 +78,8 @@ def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -
         actions.append(PushRosNamespace(namespace))
     actions.append(IncludeLaunchDescription(navigation, launch_arguments={
         'namespace': namespace, 'params_file': temporary_file(parameters), 'autostart': 'true',
-        'use_sim_time': value['use_sim_time'] or 'false', 'use_respawn': value['respawn'],
-        'log_level': value['log_level']}.items()))
+        'use_sim_time': value['use_sim_time'] or ('true' if value['bag'] else 'false'),
+        'use_respawn': value['respawn'], 'log_level': value['log_level']}.items()))
     return [GroupAction(actions)]
 
 

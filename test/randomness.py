@@ -1,8 +1,8 @@
 """Random inputs; the seed is printed, and pytest shows it with a failure.
 
-They are fresh in every run, which finds what nobody thought of. A build server, which sets CI,
-gives each test the same ones every time, so that a change is judged and not its luck (as
-Hypothesis does there).
+They are new in every run, which finds unexpected failures. On a build server, which sets CI, each
+test always has the same inputs, so that a failure is due to a change and not to chance (as with
+Hypothesis).
 """
 import os
 import secrets

@@ -51,7 +51,7 @@ def view(camera, T_world_camera):
 
 
 def poses(count):
-    """Return poses on a round through the room, which look all around it."""
+    """Return poses on a loop through the room, with viewing directions all around."""
     angles = np.arange(count) * 2 * np.pi / count
     return [
         look_at([-0.5 + 0.5 * np.cos(angle), 0.5 * np.sin(angle), 1.2 + 0.2 * np.sin(3 * angle)],

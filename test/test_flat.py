@@ -20,7 +20,7 @@ from instant_nerf_ros.simulation.tour import (
 )
 
 CAMERA = Camera(80, 60, 57.0, 57.0, 39.5, 29.5)
-# Of a camera at the world's origin that looks along +x, its picture upright.
+# T_world_camera of a camera at the origin, with its optical axis along +x and its image upright.
 ALONG_X = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -261,7 +261,7 @@ def test_the_robot_drives_as_a_differential_drive_can(tour):
     speed = np.linalg.norm(move, axis=1) / step
     assert speed.max() <= MAX_SPEED * 1.01 and speed.min() > 0
     assert np.abs(np.diff(heading)).max() / step <= MAX_TURN_RATE * 1.01
-    # It moves where it looks, never sideways.
+    # It moves forward, never sideways.
     sideways = move[:, 1] * np.cos(heading[:-1]) - move[:, 0] * np.sin(heading[:-1])
     assert np.abs(sideways).max() / step < 0.02
     # The path is a polygon with steps of 2 mm, which second differences feel.

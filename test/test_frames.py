@@ -1,4 +1,4 @@
-"""Folders of posed images: the conventions of the layouts agree, and bad folders say why."""
+"""Folders of posed images: the layouts agree in their conventions; errors name the reason."""
 import csv
 import json
 import math
@@ -105,9 +105,9 @@ def test_missing_and_repeated_images_are_left_out_with_one_warning(folder):
     write_transforms(folder, [
         ('1.png', pose(0.0, 1.0), {}), ('lost.png', np.eye(4), {}), ('2.png', np.eye(4), {}),
         ('1.png', pose(0.0, 9.0), {}), ('gone.png', np.eye(4), {})])
-    with pytest.warns(UserWarning, match='5 frames: 2 without an image file and 1 named') as told:
+    with pytest.warns(UserWarning, match='5 frames: 2 without an image file and 1 named') as found:
         frames = load_folder(folder)
-    assert len(told) == 1 and len(frames) == 2
+    assert len(found) == 1 and len(frames) == 2
     assert frames[0].T_world_camera[0, 3] == 1.0  # the first of the two
 
 

@@ -108,6 +108,11 @@ def test_arguments_of_the_mapper_do_not_change_those_of_nav2(nav2_bringup, monke
             'use_sim_time': 'true', 'graph': '/mine'}
 
 
+def test_nav2_has_the_time_of_the_bag_as_the_mapper_has(nav2_bringup, monkeypatch, tmp_path):
+    _, received = navigation(monkeypatch, bag=str(tmp_path))
+    assert received['use_sim_time'] == 'true'
+
+
 @pytest.mark.parametrize('namespace', ['', 'robot1', '/robot1', 'fleet/robot1'])
 def test_all_nodes_are_in_the_namespace_once(nav2_bringup, monkeypatch, namespace):
     names = {name for name, _ in launched_nodes(

@@ -159,12 +159,14 @@ def test_a_volatile_subscriber_that_starts_while_mapping_is_paused_receives_poin
         time.sleep(1.0)
         now = robot.node.get_clock().now().nanoseconds
         late = robot.collect(PointCloud2, 'awaited/points', 10)
+        late_paths = robot.collect(Path, 'awaited/path', 10)
         wait_until(lambda: late, 10.0, process.text)
         # A costmap that has just started has no TF of the time of the latest image.
         assert late[-1].width > 10 and nanoseconds(late[-1].header.stamp) >= now
         wait_until(lambda: len(late) == REPETITIONS, 20.0)
         time.sleep(2.0 * REPEAT_PERIOD)
         assert len(late) == REPETITIONS
+        wait_until(lambda: late_paths and late_paths[-1].poses, 20.0)
 
 
 def test_transitions_are_logged_and_cleanup_resets_the_counts_of_drops(robot):

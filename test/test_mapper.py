@@ -11,7 +11,7 @@ import torch
 from randomness import generator
 from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, look_at, poses, view
 
-from instant_nerf_ros.nerf import Config, Mapper, backends, replace, schedule
+from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace, schedule
 
 VOXEL = 0.1
 CONFIG = replace(Config(), {
@@ -435,3 +435,17 @@ def test_live_settings_hold_from_the_next_call_on():
     assert mapper.is_new_viewpoint(near)
     assert mapper.step()['distortion'] == 0.0
     assert (mapper.map().cells == -1).all()
+
+
+def test_pixels_without_a_ray_are_left_out():
+    """The image of a fisheye lens is a circle; its black corners are no rays of the scene."""
+    circle = Camera(61, 61, 9.0, 9.0, 30.0, 30.0, 'equidistant', (0.0,) * 4)
+    has_rays = circle.has_rays()
+    image = np.where(has_rays[:, None], 200, 0).astype(np.uint8).reshape(61, 61, 1)
+    mapper = Mapper(TINY)
+    mapper.add(np.repeat(image, 3, axis=2), circle, ROUND[0])
+    assert not has_rays.all() and (mapper.keyframes.image(0)[1] == 200).all()
+    view = mapper.render(circle, ROUND[0])
+    assert (view.opacity.ravel()[~has_rays] == 0).all()
+    assert np.isnan(view.depth.ravel()[~has_rays]).all()
+    assert (view.color.reshape(-1, 3)[~has_rays] == 0).all()

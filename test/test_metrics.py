@@ -1,4 +1,4 @@
-"""The figures by which maps are judged, at inputs whose answer is known."""
+"""The metrics of views and maps, on inputs whose result is known."""
 import math
 
 import numpy as np

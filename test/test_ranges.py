@@ -108,3 +108,15 @@ def test_a_lidar_tells_how_far_walls_without_texture_are():
         occupied[lidar] = (mapper.voxels().states == OCCUPIED).sum()
     assert errors[True] < 0.06 and errors[True] < errors[False] / 2
     assert occupied[True] > occupied[False]
+
+
+def test_the_space_of_rays_that_met_nothing_becomes_free():
+    mapper = Mapper(CONFIG)
+    ends = np.array([[1.5, 0.05 * k, 0.5] for k in range(-10, 11)])
+    nothing = np.full_like(ends, np.nan)
+    for k in range(8):
+        assert mapper.add_ranges([0.0, 0.02 * k, 0.5], nothing, ends) is None
+    state = mapper.voxels()
+    column = np.floor((np.array([1.0, 0.0, 0.5]) - state.origin) / state.voxel_size).astype(int)
+    assert state.states[tuple(column)] == FREE
+    assert not (state.states == OCCUPIED).any()

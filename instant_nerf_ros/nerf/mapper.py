@@ -134,12 +134,10 @@ class Mapper:
     ) -> int | None:  # fmt: skip
         """Add points (N, 3) that a range sensor measured from origins, (3,) or (N, 3), world.
 
-        free_ends (N, 3): ends of rays that met nothing, not finite for others; not kept. Returns
-        the id of the scan, None if no point is a measurement (finite, not at its origin).
-        Raises ValueError for arrays of other shapes.
+        free_ends (N, 3): the ends of rays that met nothing, not finite for others. Returns the id
+        of the scan, None without a measurement. Raises ValueError for arrays of other shapes.
         """
-        scan_id = self.measurements.add_ranges(origins, points, free_ends)
-        if scan_id is not None:
+        if (scan_id := self.measurements.add_ranges(origins, points, free_ends)) is not None:
             self.trainer.data_added()
         return scan_id
 

@@ -26,8 +26,8 @@ class LateSubscribers:
         self._published_at = -float('inf')
         self._messages: dict[bytes, int] = {}  # since the subscription was found
 
-    def wait(self) -> bool:
-        """Return whether a new subscription waits for the message, and it is time to repeat it."""
+    def are_waiting(self) -> bool:
+        """Return whether new subscriptions wait for the message, and it is time to repeat it."""
         if self._clock() - self._published_at < REPEAT_PERIOD:
             return False
         return any(self._messages.get(gid, 0) < REPETITIONS for gid in self._volatile())

@@ -113,7 +113,7 @@ class MapPublisher:
             return True
         changed = grid.cells[patch].size
         if not changed and np.array_equal(grid.cells, self._latched.cells):
-            return self._late_subscribers.wait()
+            return self._late_subscribers.are_waiting()
         maps, updates = map(self._subscriptions, (self._map, self._updates))
         return (
             not maps or not _nodes(maps) <= _nodes(updates)
@@ -126,7 +126,7 @@ class MapPublisher:
             return
         if (self._invalid or self._probabilities is None
                 or not np.array_equal(grid.probabilities, self._probabilities)
-                or self._late_subscribers_of_probability.wait()):
+                or self._late_subscribers_of_probability.are_waiting()):
             self._probability.publish(occupancy_grid_message(
                 dataclasses.replace(grid, cells=grid.probabilities), stamp_ns, self._map_frame))
             self._probabilities = grid.probabilities

@@ -71,7 +71,7 @@ class PathPublisher:
         They are published if a pose was added, or for new volatile subscriptions.
         """
         if len(self._poses) != self._published or (
-                self._poses and any(late.wait() for late in self._late_subscribers)):
+                self._poses and any(late.are_waiting() for late in self._late_subscribers)):
             self._publish(T_map_cameras, stamp_ns)
 
     def _publish(self, T_map_cameras: Iterable[NDArray[np.float64]], stamp_ns: int) -> None:

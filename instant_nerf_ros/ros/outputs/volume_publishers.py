@@ -91,7 +91,7 @@ class VolumePublishers:
     ) -> None:  # fmt: skip
         published = self._published.get(topic)
         if published is not None and all(map(np.array_equal, contents, published)):
-            if not self._late_subscribers[topic].wait():
+            if not self._late_subscribers[topic].are_waiting():
                 return
             # A subscriber that has just started has no TF of the time of the latest image.
             stamp_ns = self._now_ns()
