@@ -4,7 +4,8 @@
 #   make demo       map the simulated flat; DATA=path maps recorded frames or a rosbag2,
 #                   DEPTH=no leaves out depth images
 #   make animation  docs/images/mapping.webp: the flat as it is mapped, in two minutes
-#   make test       style and tests
+#   make test       style, types and tests
+#   make check      style, types and the quick tests
 #   make bench      figures of speed and quality
 #   make docs       the documentation as HTML, in build/docs; wants Python 3.11 or newer
 #   make clean      remove all that these made
@@ -22,7 +23,7 @@ export AMENT_PREFIX_PATH := $(VENV)
 export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: setup demo animation test bench docs clean
+.PHONY: setup demo animation test check bench docs clean
 
 setup: $(READY)
 
@@ -46,7 +47,14 @@ test: $(READY)
 	    '$(VENV)/bin/python' -m pip --disable-pip-version-check install -q '$(TRITON)' || \
 	    echo 'Without Triton the tests of the GPU backend do not run.'
 	'$(VENV)/bin/ruff' check .
+	'$(VENV)/bin/mypy'
 	'$(VENV)/bin/python' -m pytest
+
+# What is worth a minute before each commit.
+check: $(READY)
+	'$(VENV)/bin/ruff' check .
+	'$(VENV)/bin/mypy'
+	'$(VENV)/bin/python' -m pytest -q -m 'not slow and not ros and not triton'
 
 bench: $(READY)
 	'$(VENV)/bin/python' benchmarks/run.py

@@ -1,10 +1,11 @@
 """Child processes: nodes that end with their parent, and report why if they end too early."""
+import contextlib
 import ctypes
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 # (signal, seconds until the next one)
@@ -83,6 +84,22 @@ class Children:
 
     def _log(self, name):
         return self._log_folder / f'{name}.log'
+
+
+@contextlib.contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Handle signals after the context: an exception inside rclpy leaves broken objects."""
+    pending = []
+    handlers = {
+        number: signal.signal(number, lambda *arguments: pending.append(arguments))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number, frame in pending:
+        handlers[number](number, frame)
 
 
 def _end_with_parent():

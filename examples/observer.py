@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import rclpy
+from children import signals_deferred
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid
@@ -32,6 +33,7 @@ MAPPER = 'instant_nerf'
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 RETRY_PERIOD = 5.0  # s, after which a view is requested again
 ATTEMPTS = 6
+MAX_WAIT = 0.1  # s, for a message
 MIN_DISTANCE = 0.01  # m, between the recorded positions of the camera
 
 
@@ -71,8 +73,12 @@ class Observer:
         """Receive messages for a duration [s], and record the position of the camera."""
         deadline = time.monotonic() + duration
         while (left := deadline - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
+            self._spin_once(min(left, MAX_WAIT))
         self._record_position()
+
+    def _spin_once(self, timeout: float) -> None:
+        with signals_deferred():
+            self._executor.spin_once(timeout_sec=timeout)
 
     def known_area(self) -> float:
         """Return the area of the map that is free or occupied [m^2]."""
@@ -112,7 +118,7 @@ class Observer:
         while self._cloud is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f'the mapper published no points within {timeout:.0f} s')
-            self.spin(0.1)
+            self.spin(MAX_WAIT)
         return points_from_message(self._cloud)[0]
 
     def _request_view(
@@ -125,7 +131,7 @@ class Observer:
             publisher.publish(request)
             deadline = time.monotonic() + RETRY_PERIOD
             while time.monotonic() < deadline:
-                self._executor.spin_once(timeout_sec=0.1)
+                self._spin_once(MAX_WAIT)
                 view = self._views.get(stamp, {})
                 if len(view) == 2:
                     return view['color'], view['depth']

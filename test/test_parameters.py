@@ -1,5 +1,6 @@
 """Configuration dataclasses as ROS parameters."""
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -119,12 +120,26 @@ def test_the_yaml_file_holds_the_defaults_of_the_dataclasses(start):
     assert [type(overrides[name]) for name in expected] == [type(v) for v in expected.values()]
 
 
-def test_the_yaml_file_describes_every_parameter():
-    lines = [line.strip() for line in YAML.read_text().splitlines()]
+def described():
+    """Return {name: line above it} of the parameters in the YAML file."""
+    found, groups = {}, []
+    lines = YAML.read_text().splitlines()
+    for above, line in zip(lines, lines[1:]):
+        match = re.fullmatch(r'( *)([\w*/]+):( .*)?', line)
+        if not match:
+            continue
+        depth = len(match[1]) // 2
+        groups[depth:] = [match[2]]
+        if match[3]:
+            found['.'.join(groups[2:])] = above.strip()  # without /**: ros__parameters:
+    return found
+
+
+def test_the_yaml_file_describes_every_parameter_above_its_line():
+    expected = {}
     for config in CONFIGS.values():
         for name, field, _ in flatten(config):
-            comment = f"# {field.metadata['description']}"
-            key = f"{name.rpartition('.')[2]}: "
-            assert any(
-                above.startswith(comment) and below.startswith(key)
-                for above, below in zip(lines, lines[1:], strict=False)), name
+            choices = ' | '.join(field.metadata['choices'])
+            suffix = f' ({choices})' if choices else ''
+            expected[name] = f"# {field.metadata['description']}{suffix}"
+    assert described() == expected

@@ -44,6 +44,15 @@ def subscription(
         event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
 
+def fixed_subscription(
+    node: Node, message_type: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile,
+) -> Subscription:  # fmt: skip
+    """Return a subscription whose QoS cannot be overridden, beside one whose QoS can."""
+    return node.create_subscription(
+        message_type, topic, callback, _copied(qos),
+        event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
+
+
 def publisher(
     node: LifecycleNode, message_type: type, topic: str, qos: QoSProfile,
 ) -> LifecyclePublisher:  # fmt: skip

@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, Point
 
 from instant_nerf_ros.ros.inputs.posed_images import PosedImages
 from instant_nerf_ros.ros.params.node_config import NodeConfig
-from instant_nerf_ros.ros.qos import LATE, SENSOR, SubscriptionEventCallbacks, subscription
+from instant_nerf_ros.ros.qos import LATE, SENSOR, fixed_subscription, subscription
 from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 
 Callback = Callable[[Any], None]  # of a subscription, with a message
@@ -83,9 +83,7 @@ def subscribe_camera(
             callback(message)
 
         return [
-            node.create_subscription(
-                CameraInfo, topic, with_poll(late), LATE,
-                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False)),
+            fixed_subscription(node, CameraInfo, topic, with_poll(late), LATE),
             subscribe(node, CameraInfo, topic, callback, statistics)]
 
     def type_of(transport: str) -> type:

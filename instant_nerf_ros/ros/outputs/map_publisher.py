@@ -1,5 +1,6 @@
 """MapPublisher: the occupancy grid for planners, as a whole, in patches, and as probabilities."""
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class MapPublisher:
         self._latched_at = 0.0
         self._latched_subscriptions: set[bytes] = set()  # gids at that time
         self._late_subscribers, self._late_subscribers_of_probability = (
-            LateSubscribers(lambda publisher=publisher: subscriptions(publisher), clock)
+            LateSubscribers(functools.partial(subscriptions, publisher), clock)
             for publisher in (self._map, self._probability))
         self._probabilities: NDArray[np.int8] | None = None  # as published
         self._floor: tuple[float, bool] | None = None  # (height, found) as logged

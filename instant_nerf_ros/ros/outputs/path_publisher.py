@@ -1,4 +1,5 @@
 """PathPublisher: the poses of the keyframes, and the path of the camera."""
+import functools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -31,8 +32,8 @@ class PathPublisher:
         self._keyframes = publisher(node, PoseArray, '~/keyframes', LATCHED)
         self._path = publisher(node, Path, '~/path', LATCHED)
         self._late_subscribers = [
-            LateSubscribers(lambda topic=topic.topic_name: (
-                node.get_subscriptions_info_by_topic(topic)))
+            LateSubscribers(functools.partial(
+                node.get_subscriptions_info_by_topic, topic.topic_name))
             for topic in (self._keyframes, self._path)]
         self._poses: list[PoseStamped] = []  # of all keyframes, even if their pixels are gone
         self._published = 0  # poses; -1 if they have to be published again

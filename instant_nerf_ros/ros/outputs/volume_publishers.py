@@ -1,4 +1,5 @@
 """VolumePublishers: point cloud, voxels, octree and distance slice."""
+import functools
 import importlib
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ class VolumePublishers:
             topic: (create_publisher(message_type, topic, qos), compute)
             for topic, (message_type, compute) in topics.items() if message_type}
         self._late_subscribers = {
-            topic: LateSubscribers(lambda publisher=publisher: subscriptions(publisher), clock)
+            topic: LateSubscribers(functools.partial(subscriptions, publisher), clock)
             for topic, (publisher, _) in self._topics.items()}
 
     def publish(self, mapper: 'Mapper', height: float, stamp_ns: int) -> None:

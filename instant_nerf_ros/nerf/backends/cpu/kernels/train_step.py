@@ -26,7 +26,7 @@ PART = 64  # samples of a backward pass
 # The results of a thread: visible samples, with their densities and the gradients of their
 # encodings (in encoded); the gradients of the matrices, as one vector and as the Matrices in it.
 ThreadResults = namedtuple('ThreadResults', 'positions densities encoded gradients matrices')
-# Gradients of the matrices: those of ray_tracing.PackedField, but (outputs, inputs).
+# Gradients of the matrices: those of geometry_network.PackedField, but (outputs, inputs).
 Matrices = namedtuple('Matrices', 'hidden geometry directions features hidden2 colors')
 # The matrices for the backward pass, (outputs, inputs) as in the reference.
 BackwardMatrices = namedtuple('BackwardMatrices', 'hidden geometry features hidden2 colors')
