@@ -178,7 +178,7 @@ class LifecycleClient:
         assert client.wait_for_service(30.0)
         begin = time.monotonic()
         answer = client.call_async(service_type.Request(**request))
-        wait_until(answer.done, 10.0, lambda: f'{self._name}/{service} does not answer')
+        wait_until(answer.done, 30.0, lambda: f'{self._name}/{service} does not answer')
         return answer.result(), time.monotonic() - begin
 
     def change(self, transition):

@@ -1,6 +1,6 @@
 """The map services, called while the node maps."""
+import functools
 import resource
-import time
 import types
 
 import numpy as np
@@ -11,12 +11,11 @@ pytest.importorskip('tf2_ros')
 
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.srv import GetMap
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from ros_helpers import Robot, mapper, wait_until
+from ros_helpers import LifecycleClient, Robot, drive_until, mapper, wait_until
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -40,30 +39,23 @@ def robot():
     robot.close()
 
 
-def call(robot, name, kind, service, request=None):
-    """Return the response of a service of the node with a name.
+@functools.cache
+def client_of(robot, name):
+    """Return the client of the node with a name; each test has a node of another name."""
+    return LifecycleClient(robot, name)
 
-    The names differ between tests, as a killed node stays in the graph for some seconds.
-    """
-    client = robot.node.create_client(kind, f'{name}/{service}')
-    try:
-        assert client.wait_for_service(10.0)
-        time.sleep(0.5)  # until the server has discovered the client, responses are lost
-        future = client.call_async(kind.Request() if request is None else request)
-        wait_until(future.done, 20.0)
-        return future.result()
-    finally:
-        robot.node.destroy_client(client)
+
+def call(robot, name, kind, service, **request):
+    """Return the response of a service of the node with a name."""
+    response, _ = client_of(robot, name).call(kind, service, **request)
+    return response
 
 
 def drive(robot, process, name):
     """Drive until the map has an occupied cell."""
     grids = robot.collect(OccupancyGrid, f'{name}/map', LATCHED)
     robot.wait_for_listener()
-    end = time.monotonic() + 20.0
-    while not (grids and 100 in cells_from_message(grids[-1])):
-        assert time.monotonic() < end, process.text()
-        robot.drive(5)
+    drive_until(robot, lambda: grids and 100 in cells_from_message(grids[-1]), process.text)
 
 
 def test_a_saved_map_is_loaded_by_another_node(robot, tmp_path):
@@ -186,8 +178,7 @@ def test_while_the_node_is_not_active_requests_are_rejected(robot, tmp_path):
         assert call(robot, 'idle', GetMap, 'get_map').map.info.width == 0
 
     def change(transition):
-        request = ChangeState.Request(transition=Transition(id=transition))
-        assert call(robot, 'idle', ChangeState, 'change_state', request).success
+        assert client_of(robot, 'idle').change(transition)[0]
 
     with mapper(f'map_folder:={tmp_path / "map"}', 'autostart:=false', name='idle') as process:
         answers_say('unconfigured')
@@ -212,9 +203,7 @@ def test_pending_requests_are_rejected_when_the_node_is_deactivated(robot, tmp_p
         client = robot.node.create_client(Trigger, 'leaving/save_map')
         assert client.wait_for_service(10.0)  # the engine is starting
         answers = [client.call_async(Trigger.Request()) for _ in range(3)]
-        request = ChangeState.Request(
-            transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
-        assert call(robot, 'leaving', ChangeState, 'change_state', request).success
+        assert client_of(robot, 'leaving').change(Transition.TRANSITION_DEACTIVATE)[0]
         wait_until(lambda: all(answer.done() for answer in answers), 10.0, process.text)
         assert not any(answer.result().success for answer in answers)
         assert all(answer.result().message for answer in answers)
@@ -230,8 +219,8 @@ def test_a_loaded_map_follows_live_parameters_and_is_discarded_by_reset(robot, t
         for height, occupied in ((1.3, False), (0.1, True)):  # no ray reaches that height
             parameter = Parameter(name='map.min_height', value=ParameterValue(
                 type=ParameterType.PARAMETER_DOUBLE, double_value=height))
-            request = SetParameters.Request(parameters=[parameter])
-            (result,) = call(robot, 'tuned_map', SetParameters, 'set_parameters', request).results
+            (result,) = call(robot, 'tuned_map', SetParameters, 'set_parameters',
+                             parameters=[parameter]).results
             assert result.successful, result.reason
             wait_until(
                 lambda expected=occupied: grids and expected == (

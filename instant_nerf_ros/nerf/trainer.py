@@ -36,7 +36,7 @@ class Trainer:
         self.keyframes, self.ranges, self.pseudo_depth = keyframes, ranges, pseudo_depth
         self.random = random
         self.generator = torch.Generator(backend.DEVICE).manual_seed(config.seed)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=()):
             torch.manual_seed(config.seed)
             self.field = RadianceField(config.field, backend)
         optimizer = config.optimizer

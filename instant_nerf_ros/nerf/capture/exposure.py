@@ -8,9 +8,10 @@ difference. Pixels are counted from MIDDLE, so that gain and offset are nearly i
 import numpy as np
 from numpy.typing import NDArray
 
+from instant_nerf_ros.nerf.constants import EXPOSURE_MIDDLE as MIDDLE
+
 PRIOR = 300.0  # rays that the prior is worth
 MEMORY = 3000.0  # rays after which older ones fade: the field was another
-MIDDLE = 0.5  # of the range of pixels
 SUMS = 5  # of rays, pixels, their squares, differences, differences times pixels
 
 
