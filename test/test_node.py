@@ -1,5 +1,6 @@
 """The mapper node in a process of its own, with a simulated robot."""
 import array
+import dataclasses
 import math
 import re
 import signal
@@ -175,10 +176,20 @@ def test_malformed_messages_are_counted_and_mapping_continues(robot, running):
         robot.send_image(0)
         robot.send_image(10**18)
         time.sleep(0.01)
-    bad = camera_info_message(CAMERA, now, 'camera')
-    bad.k = np.zeros(9)
-    robot.send_info(bad)
-    robot.send_image(now + 100)
+    begin_ns = robot.node.get_clock().now().nanoseconds
+    bad = camera_info_message(CAMERA, begin_ns, 'camera')
+    bad.k, bad.p = np.zeros(9), np.zeros(12)
+    zoomed = dataclasses.replace(CAMERA, fx=60.0)
+    infos = (
+        bad, camera_info_message(zoomed, begin_ns + 10_000_000, 'camera'), None,
+        camera_info_message(CAMERA, begin_ns + 30_000_000, 'camera'))
+    for index, info in enumerate(infos):  # the third image has no camera_info of its own
+        stamp_ns = begin_ns + 10_000_000 * index
+        robot.send_tf(stamp_ns)
+        if info:
+            robot.send_info(info)
+        robot.send_image(stamp_ns)
+        time.sleep(0.01)
     time.sleep(0.2)
     statuses = robot.collect(DiagnosticArray, '/diagnostics', 10)
 

@@ -87,6 +87,7 @@ def test_a_map_of_depth_is_the_one_of_the_true_poses():
 def test_the_next_rays_are_those_of_the_corrected_poses(device):
     config = replace(TINY, {'device': device, 'field.levels': 2, 'sampling.min_step': 0.3})
     mapper = mapped(config, drift, with_depth=False)
+    mapper.trainer.schedule.restore(rays=64, stride=8.0, age=0)
     mapper.step()
     mapper.correct_poses(corrections())
     true = np.array([pose[:3, 3] for pose in ROUND[::2]])
@@ -134,12 +135,13 @@ def test_a_mapper_moves_its_held_out_images():
         mapper.measurements.held_out.T_world_camera, [ROUND[::2][k - 1] for k in held], atol=1e-12)
 
 
-@pytest.mark.parametrize(('with_depth', 'steps', 'share'), [(True, 150, 0.75), (False, 300, 0.6)])
+@pytest.mark.parametrize(('with_depth', 'steps', 'share'), [(True, 150, 0.75), (False, 200, 0.6)])
 def test_views_get_back_what_wrong_poses_cost(with_depth, steps, share):
     views = ROUND[1::16]
 
     def quality(drift, correct):
-        mapper = mapped(CONFIG, drift, with_depth)
+        config = replace(CONFIG, {'sampling.samples_per_step': 2048})
+        mapper = mapped(config, drift, with_depth)
         for _ in range(steps):
             mapper.step()
         if correct:

@@ -55,6 +55,15 @@ def backend(library):
     return importlib.import_module('instant_nerf_ros.nerf.backends.tinycudann')
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Leave out the self check of Triton, which takes seconds in its interpreter."""
+    check = self_check.check
+    monkeypatch.setattr(
+        self_check, 'check',
+        lambda backend, field: None if backend.NAME == 'cuda' else check(backend, field))
+
+
 def test_it_is_used_where_it_passes_the_self_check(library, monkeypatch):
     for limit in ('MAX_ERROR', 'MAX_CHANGE_ERROR'):
         monkeypatch.setattr(self_check, limit, getattr(self_check, limit) / 3)
@@ -223,14 +232,16 @@ def test_a_view_is_that_of_the_reference(backend):
         assert (error > 2e-2).sum() <= 3
 
 
-def test_a_mapper_trains_and_its_field_renders_the_same_on_every_backend(backend, tmp_path):
+def test_a_mapper_trains_and_its_field_renders_the_same_on_every_backend(
+        backend, monkeypatch, tmp_path):
+    monkeypatch.setattr(self_check, 'check', lambda *_: None)
     mapper = Mapper(replace(CONFIG, {
         'loss.distortion_weight': 0.1, 'loss.opacity_weight': 0.001}))  # fmt: skip
     for pose in poses(2):
         image, depth = view(SMALL, pose)
         mapper.add(image, SMALL, pose, depth)
     mapper.trainer.schedule.restore(rays=32, stride=8.0, age=0)
-    losses = [mapper.step()['color'] for _ in range(8)]
+    losses = [mapper.step()['color'] for _ in range(4)]
     assert mapper.backend_name == 'tinycudann' and mapper.discarded == 0
     assert np.isfinite(losses).all()
     assert mapper.field.state()['geometry.table'].abs().max() > 1e-3
@@ -252,7 +263,7 @@ def test_a_mapper_trains_and_its_field_renders_the_same_on_every_backend(backend
     ({'field.coarsest_cell': 64.0, 'field.log2_table': 12}, 'does not hash'),
 ])  # fmt: skip
 def test_what_it_cannot_represent_is_left_to_triton_with_the_reason(
-        library, changes, reason, caplog):
+        library, unchecked, changes, reason, caplog):
     caplog.set_level('INFO')
     assert Mapper(replace(CONFIG, changes)).backend_name == 'cuda'
     [line] = [record.getMessage() for record in caplog.records]
@@ -262,7 +273,8 @@ def test_what_it_cannot_represent_is_left_to_triton_with_the_reason(
 @pytest.mark.parametrize('error', [
     RuntimeError('no kernel image is available'), torch.cuda.OutOfMemoryError('out of memory'),
     OSError('Could not find compatible tinycudann extension')])  # fmt: skip
-def test_what_does_not_work_is_left_to_triton_with_the_reason(library, error, monkeypatch, caplog):
+def test_what_does_not_work_is_left_to_triton_with_the_reason(
+        library, unchecked, error, monkeypatch, caplog):
     def fail(*_):
         raise error
     monkeypatch.setattr(library.NetworkWithInputEncoding, 'forward', fail)
@@ -272,7 +284,7 @@ def test_what_does_not_work_is_left_to_triton_with_the_reason(library, error, mo
     assert 'with Triton alone' in line and str(error) in line
 
 
-def test_what_is_not_installed_is_not_needed(library, monkeypatch, caplog):
+def test_what_is_not_installed_is_not_needed(library, unchecked, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, 'tinycudann', None)
     caplog.set_level('INFO')
     assert backends.select('cuda', CONFIG.field).NAME == 'cuda'
@@ -280,7 +292,7 @@ def test_what_is_not_installed_is_not_needed(library, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize('broken', ['order', 'hash'])
-def test_another_layout_is_not_trusted(library, broken, monkeypatch, caplog):
+def test_another_layout_is_not_trusted(library, unchecked, broken, monkeypatch, caplog):
     if torch.cuda.is_available():
         pytest.skip('breaks the stand-in')
     if broken == 'hash':

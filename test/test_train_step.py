@@ -23,7 +23,7 @@ RENDERED = 'colors', 'distances', 'opacities', 'medians'
 # Tolerances of rendered values; and of gradients and of the first steps of Adam, which depend on
 # signs more than on sizes, relative to their norm. A bfloat16 has two to three digits, and these
 # fields are rougher than trained ones.
-VALUES, GRADIENTS, MATRICES = (0.04, 0.15, 0.2) if BFLOAT16 else (1e-3, 0.02, 0.05)
+VALUES, GRADIENTS, MATRICES = (0.04, 0.3, 0.2) if BFLOAT16 else (1e-3, 0.02, 0.05)
 RARE = 0.1 if BFLOAT16 else 0.03  # share of rays that end elsewhere, being half opaque
 
 
@@ -158,14 +158,13 @@ PROCESSORS = {
 @pytest.mark.slow
 @pytest.mark.skipif(OTHER in os.environ, reason='this is the other processor')
 @pytest.mark.parametrize('name', PROCESSORS)
-def test_kernels_for_another_processor_compute_the_same(name, tmp_path):
+def test_kernels_for_another_processor_compute_the_same(name):
     own = llvmlite.binding.get_host_cpu_features()
     processor, features = PROCESSORS[name]
     if not all(own.get(feature[1:]) for feature in features.split(',')):
         pytest.skip(f'this processor cannot stand in for {processor}')
     environment = {
-        **os.environ, 'NUMBA_CPU_NAME': processor, 'NUMBA_CPU_FEATURES': features,
-        'NUMBA_CACHE_DIR': str(tmp_path), OTHER: name}
+        **os.environ, 'NUMBA_CPU_NAME': processor, 'NUMBA_CPU_FEATURES': features, OTHER: name}
     names = 'cpu_step or cpu_view or table_updates or products or float32'
     files = [str(Path(__file__).with_name(f'test_{file}.py')) for file in ('train_step', 'layers')]
     result = subprocess.run(

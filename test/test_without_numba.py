@@ -17,14 +17,14 @@ config = replace(Config(), {
     'sampling.samples_per_step': 1024, 'keyframes.budget_mb': 16})
 mapper = Mapper(config)
 assert mapper.backend_name == 'reference'
-for T_world_camera in poses(24):
+for T_world_camera in poses(12):
     image, depth = view(CAMERA, T_world_camera)
     # Some without depth, which need alignment, stereo and rendered votes.
     mapper.add(image, CAMERA, T_world_camera, None if mapper.keyframe_count % 2 else depth)
 losses = [mapper.step()['loss'] for _ in range(60)]
 assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
 assert {-1, 0, 100} <= set(np.unique(mapper.map().cells).tolist())
-assert mapper.render(CAMERA, poses(24)[3]).color.any()
+assert mapper.render(CAMERA, poses(12)[3]).color.any()
 mapper.save(sys.argv[2])
 assert Mapper.load(sys.argv[2]).keyframe_count == mapper.keyframe_count
 assert not [name for name in sys.modules if name.startswith('numba.')]
