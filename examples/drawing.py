@@ -33,6 +33,8 @@ def draw_map(
 ) -> Picture:  # fmt: skip
     """Return a picture of a map: cells (ny, nx), origin (2,) [m], and a path (N, 2 or 3) [m]."""
     known = np.argwhere(cells >= 0)
+    if not len(known):  # the whole map
+        known = np.argwhere(cells < 0)
     edge = round(CROP_MARGIN / resolution)
     low = (known.min(axis=0) - edge).clip(0)
     high = np.minimum(known.max(axis=0) + edge + 1, cells.shape)

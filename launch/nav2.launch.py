@@ -29,13 +29,30 @@ def read(path: str) -> dict[str, Any]:
         return yaml.safe_load(file)
 
 
-def check_nav2(_: LaunchContext) -> None:
-    """Raise RuntimeError if Nav2 is not installed, before anything is started."""
+def base_parameters(context: LaunchContext) -> dict[str, Any]:
+    """Return the parameters of Nav2 without ours. Raises RuntimeError if there are none."""
     try:
-        get_package_share_directory('nav2_bringup')
+        bringup = get_package_share_directory('nav2_bringup')
     except PackageNotFoundError as error:
         raise RuntimeError(
             'Nav2 is not installed: apt install ros-$ROS_DISTRO-nav2-bringup') from error
+    path = (LaunchConfiguration('nav2_params_file').perform(context)
+            or os.path.join(bringup, 'params', 'nav2_params.yaml'))
+    try:
+        parameters = read(path)
+    except (OSError, yaml.YAMLError) as error:
+        raise RuntimeError(f'nav2_params_file: {error}') from error
+    if not isinstance(parameters, dict):
+        raise RuntimeError(f"nav2_params_file: '{path}' contains no parameters of nodes")
+    return parameters
+
+
+def check_nav2(context: LaunchContext) -> None:
+    """Raise RuntimeError if Nav2 cannot be started.
+
+    An error after the mapper was included would end launch, but not the mapper.
+    """
+    base_parameters(context)
 
 
 def pushes_namespace(entity: LaunchDescriptionEntity) -> bool:
@@ -58,13 +75,12 @@ def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -
     """Return the navigation of nav2_bringup, with the map in its costmaps."""
     bringup = get_package_share_directory('nav2_bringup')
     value = {name: LaunchConfiguration(name, default='').perform(context) for name in (
-        'nav2_params_file', 'namespace', 'use_sim_time', 'bag', 'respawn', 'log_level',
-        'map_topic', *ZONES.values())}
+        'namespace', 'use_sim_time', 'bag', 'respawn', 'log_level', 'map_topic',
+        *ZONES.values())}
     namespace = value['namespace'].strip('/')
-    base = value['nav2_params_file'] or os.path.join(bringup, 'params', 'nav2_params.yaml')
     zones = {name: value[name].lower() == 'true' for name in ZONES.values()}
     parameters = nav2_parameters(
-        fill_placeholders(read(base), zones, namespace),
+        fill_placeholders(base_parameters(context), zones, namespace),
         read(os.path.join(SHARE, 'config', 'nav2.yaml')), namespace, value['map_topic'])
     navigation = PythonLaunchDescriptionSource(
         os.path.join(bringup, 'launch', 'navigation_launch.py'))

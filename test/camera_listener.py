@@ -50,6 +50,12 @@ class Listener:
         self._node.destroy_node()
         self._context.shutdown()
 
+    def collect(self, message_type, topic, qos):
+        """Subscribe; return the list that fills with messages."""
+        messages = []
+        self._node.create_subscription(message_type, topic, messages.append, qos)
+        return messages
+
     def listen(self, until, timeout=40.0):
         """Receive until a condition holds; AssertionError after the timeout [s]."""
         deadline = time.monotonic() + timeout

@@ -12,6 +12,13 @@ ROOT = Path(__file__).parents[1]
 
 def launched_nodes(monkeypatch, file, **arguments):
     """Return [(name with namespace, {launch configuration: value})] of the nodes of a file."""
+    status, nodes = launched(monkeypatch, file, **arguments)
+    assert status == 0
+    return nodes
+
+
+def launched(monkeypatch, file, **arguments):
+    """Return the exit status of a launch file, and its nodes as launched_nodes() does."""
     nodes = []
 
     def execute(self, context):
@@ -25,8 +32,7 @@ def launched_nodes(monkeypatch, file, **arguments):
         launch_arguments=arguments.items())
     service = LaunchService(noninteractive=True)
     service.include_launch_description(LaunchDescription([description]))
-    assert service.run() == 0
-    return nodes
+    return service.run(), nodes
 
 
 def install(monkeypatch, folder, package, files):

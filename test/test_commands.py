@@ -26,20 +26,32 @@ def test_all_console_scripts_are_commands():
 @pytest.mark.parametrize('command', COMMANDS)
 def test_a_signal_in_the_first_seconds_ends_a_command_without_a_traceback(
         command, delay, number, tmp_path):
-    # As the console script does it; the line is printed when Python itself has started.
+    # As the console script does it.
     script = (
-        "print('started', flush=True)\n"
         f'from instant_nerf_ros.ros.commands import {command} as main\n'
         'import sys\n'
         'sys.exit(main())')
-    arguments = ['--ros-args', '-p', f'path:={tmp_path}']
+    arguments = ['--ros-args', '-p', f'path:={tmp_path}'] if command == 'replay' else []
+    status, output = interrupted(script, arguments, delay, number)
+    assert 'Traceback' not in output
+    if command != 'replay':  # it may have ended before, as the folder is empty
+        assert status == 0, output
+
+
+@pytest.mark.parametrize('delay', [0.0, 1.0, 2.5])
+def test_a_signal_ends_the_module_of_the_mapper_as_cleanly(delay):
+    script = "import runpy; runpy.run_module('instant_nerf_ros.ros.mapper_node', {}, '__main__')"
+    status, output = interrupted(script, [], delay, signal.SIGINT)
+    assert status == 0 and 'Traceback' not in output, output
+
+
+def interrupted(script, arguments, delay, number):
+    """Return the status and output of a script that gets a signal after a delay [s]."""
+    # The line is printed when Python itself has started.
     with subprocess.Popen(
-            [sys.executable, '-c', script, *(arguments if command == 'replay' else [])],
+            [sys.executable, '-c', f"print('started', flush=True)\n{script}", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout.readline() == 'started\n'
         time.sleep(0.2 + delay)
         process.send_signal(number)
-        output = process.communicate(timeout=10.0)[0]
-    assert 'Traceback' not in output
-    if command != 'replay':  # it may have ended before, as the folder is empty
-        assert process.returncode == 0, output
+        return process.wait(10.0), process.stdout.read()

@@ -130,11 +130,11 @@ def test_replay_names_counts_and_leaves_out_a_damaged_frame(tmp_path, damage):
 def test_a_folder_with_a_damaged_frame_is_mapped(tmp_path, damage):
     write_damaged(tmp_path, damage)
     done = subprocess.run(
-        [sys.executable, ROOT / 'examples' / 'map_folder.py', tmp_path, '--seconds', '0.1',
-         '--views', tmp_path / 'views.png', '--set', 'keyframes.min_translation=0'],
+        [sys.executable, '-m', 'instant_nerf_ros.scenes.cli', 'fit', tmp_path,
+         '--out', tmp_path / 'scene', '--seconds', '0.1'],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200)
     assert done.returncode == 0 and 'Traceback' not in done.stdout, done.stdout
-    assert '3.png' in done.stdout and '7 keyframes' in done.stdout
+    assert '3.png' in done.stdout and '7 images trained on' in done.stdout
 
 
 @pytest.mark.parametrize('damaged', [0, 8])
@@ -172,3 +172,27 @@ def test_null_is_as_good_as_a_missing_key(tmp_path, key):
     document = write_folder(tmp_path)
     write_document(tmp_path, {**document, key: None})
     assert load_quietly(tmp_path)[0].camera.width == SIZE[1]
+
+
+@pytest.mark.ros
+def test_replay_logs_a_name_that_is_no_text(tmp_path):
+    document = write_folder(tmp_path, 2)
+    document['frames'][1]['file_path'] = '\ud800.png'
+    write_document(tmp_path, document)
+    with player(
+            'replay', path=tmp_path, frame_rate=100.0, wait_for_subscriber=0.1) as process:
+        status, output = process.wait(), process.text()
+    assert status == 0 and 'Traceback' not in output
+    assert '\\ud800.png is missing' in output
+
+
+def test_an_array_with_a_wrong_size_in_its_header_takes_no_memory(tmp_path):
+    document = write_folder(tmp_path, 2)
+    np.save(tmp_path / 'd.npy', np.zeros(SIZE))
+    data = (tmp_path / 'd.npy').read_bytes()
+    (tmp_path / 'd.npy').write_bytes(
+        data.replace(b'(8, 12), }          ', b'(99999999, 99999), }'))
+    document['frames'][1]['depth_path'] = 'd.npy'
+    write_document(tmp_path, document)
+    with pytest.warns(UserWarning, match='1 of 2 frames cannot be read .*d.npy'):
+        assert len(list(load_folder(tmp_path))) == 1

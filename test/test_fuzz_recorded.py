@@ -19,9 +19,11 @@ NAMES = (
 OTHERS = None, True, False, '', 'text', [], {}, [[]], [None], {'a': 1}
 NUMBER_KEYS = (
     'w', 'h', 'fl_x', 'fl_y', 'cx', 'cy', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6', 'p1', 'p2',
-    'camera_angle_x', 'camera_angle_y', 'integer_depth_scale', 'depth_unit_scale_factor')
+    'camera_angle_x', 'camera_angle_y', 'integer_depth_scale', 'depth_unit_scale_factor', 'skew')
 PATH_KEYS = 'file_path', 'depth_path', 'depth_file_path', 'mask_path'
-OTHER_KEYS = 'is_fisheye', 'enable_depth_loading', 'rolling_shutter', 'unknown'
+OTHER_KEYS = (
+    'is_fisheye', 'enable_depth_loading', 'rolling_shutter', 'unknown', 'latlong',
+    'distortion_params')
 MODELS = 'OPENCV', 'OPENCV_FISHEYE', 'PINHOLE', 'FULL_OPENCV', 'EQUIRECTANGULAR'
 
 
@@ -63,6 +65,9 @@ class Grammar:
         keys.update({key: self.unless(self.of(NAMES), NUMBERS) for key in PATH_KEYS
                      if self.happens(probability)})
         keys.update({key: self.of(OTHERS) for key in OTHER_KEYS if self.happens(probability)})
+        if self.happens(probability):
+            keys['distortion_params'] = [
+                self.unless(self.of(NUMBERS), NUMBERS) for _ in range(self.random.integers(8))]
         if self.happens(probability):
             keys['camera_model'] = self.unless(self.of(MODELS), NUMBERS)
         return keys
@@ -175,6 +180,9 @@ def test_every_damaged_recording_is_messages_or_a_sentence(tmp_path, storage):
     good = {each: each.read_bytes() for each in (file, metadata) if each.is_file()}
     for number in range(COUNT // 20):
         for each, data in good.items():
+            if grammar.happens(0.05):
+                each.unlink(missing_ok=True)
+                continue
             spared = each == metadata and number % 4
             each.write_bytes(data if spared else grammar.damaged(data))
         with warnings.catch_warnings():

@@ -187,3 +187,17 @@ def test_new_keyframes_are_drawn_first_and_all_alike_in_the_end():
         sample_rays(keyframes, 2000, random, 0.5)
     np.testing.assert_allclose(keyframes.sampling_weights(), 0.2, atol=0.02)
     np.testing.assert_allclose(keyframes.ray_counts / keyframes.ray_counts.sum(), 0.2, atol=0.02)
+
+
+def test_a_calibration_for_each_image_takes_no_more_memory_than_the_keyframes_that_are_left():
+    keyframes = Keyframes(KeyframeConfig(budget_mb=16))
+    cameras = [Camera(640, 480, 500.0 + k, 500.0, 319.5, 239.5) for k in range(30)]
+    for number, camera in enumerate(cameras):
+        add(keyframes, camera, number)
+    assert 3 < len(keyframes) < 20
+    assert len(keyframes.directions) <= (len(keyframes) + 1) * 640 * 480
+    for k in range(len(keyframes)):
+        camera, first = keyframes.image(k)[0], keyframes.first_direction[k]
+        assert camera == cameras[numbers(keyframes)[k]]
+        np.testing.assert_array_equal(
+            keyframes.directions[first:first + 640 * 480], camera.directions())

@@ -12,7 +12,7 @@ pytest.importorskip('rclpy')
 pytest.importorskip('launch_ros', reason='needs launch_ros')
 from launch import LaunchContext  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
-from launched_nodes import ROOT, install, launched_nodes  # noqa: E402
+from launched_nodes import ROOT, install, launched, launched_nodes  # noqa: E402
 
 # As in nav2_bringup: up to Kilted the file starts its nodes in the current namespace, since
 # Lyrical it pushes the namespace. The nodes are in a group with a condition.
@@ -161,3 +161,15 @@ def test_the_file_of_parameters_is_removed_at_the_end(nav2_bringup, monkeypatch)
         if str(file) in arguments:
             function(*arguments)
     assert not file.exists()
+
+
+@pytest.mark.parametrize('text', [None, 'planner_server: [', '- planner_server', ''])
+def test_unreadable_parameters_of_nav2_end_the_launch_before_a_node_starts(
+        nav2_bringup, monkeypatch, tmp_path, caplog, text):
+    file = tmp_path / 'mine.yaml'
+    if text is not None:
+        file.write_text(text)
+    status, nodes = launched(
+        monkeypatch, 'nav2.launch.py', rviz='false', nav2_params_file=str(file))
+    assert status == 1 and not nodes
+    assert 'nav2_params_file: ' in caplog.text and 'mine.yaml' in caplog.text

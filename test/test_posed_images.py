@@ -611,3 +611,73 @@ def test_a_dark_image_of_16_bits_is_used_with_a_warning(rig):
         np.full((6, 8), 4000, np.uint16), 'mono16', ns(1.5), 'camera'))
     assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}
     assert "'image_bits' to 12" in rig.warnings[0]
+
+
+@pytest.mark.parametrize('focal', [5.0, 5.001, 2.5])
+def test_depth_of_the_image_size_is_registered_if_its_own_calibration_differs(rig, focal):
+    other = dataclasses.replace(CAMERA, fx=focal, fy=focal)
+    rig.images.add_depth_camera_info(camera_info_message(other, ns(1.0), 'camera'))
+    metres = np.full((6, 8), 2.0, np.float32)
+    metres[:, 7] = 3.0  # beside the image, if the depth camera sees more
+    rig.images.add_depth(image_message(metres, '32FC1', ns(1.5), 'camera'))
+    rig.image(1.5)
+    ((_, _, depth),) = rig.pop_all()
+    assert rig.dropped.counts() == {}
+    if focal == 2.5:
+        assert (depth == 2.0).all()
+    else:
+        np.testing.assert_array_equal(depth, metres)
+
+
+def test_depth_of_floats_in_millimetres_is_not_used_and_said_to_be(rig):
+    rig.depth(1.5, value=1500.0)
+    rig.image(1.5)
+    ((_, _, depth),) = rig.pop_all()
+    assert depth is None and rig.dropped.counts() == {'empty depth': 1}
+    assert 'are they millimetres' in rig.warnings[0]
+
+
+@pytest.mark.parametrize('info_first', [True, False])
+def test_stamps_that_differ_by_rounding_are_the_same(rig, info_first):
+    focal_lengths = 5.0, 6.0, 5.0, 7.0
+    sent = [lambda k=k, f=f: rig.info(
+        1.2 + 0.1 * k + 1e-7, dataclasses.replace(CAMERA, fx=f, fy=f))
+            for k, f in enumerate(focal_lengths)]
+    images = [lambda k=k: rig.image(1.2 + 0.1 * k) for k in range(4)]
+    for send in (*sent, *images) if info_first else (*images, *sent):
+        send()
+    assert [posed.camera.fx for posed, *_ in rig.pop_all()] == list(focal_lengths)
+    assert rig.dropped.counts() == {} and rig.warnings == []
+
+
+def test_a_camera_info_without_a_frame_holds_for_that_of_the_image():
+    rig = Rig()
+    rig.tf(1.0)
+    rig.tf(2.0)
+    rig.info(frame='')
+    rig.image(1.5)
+    ((posed, *_),) = rig.pop_all()
+    assert posed.frame_id == 'camera' and rig.warnings == []
+
+
+def test_a_camera_info_of_another_frame_is_warned_of_once(rig):
+    rig.tf(1.0, child='other')
+    rig.tf(2.0, child='other')
+    rig.images.clear()
+    rig.info(frame='other')
+    for _ in range(200):
+        rig.info(frame='other', seconds=1.1)
+        rig.info(frame='other', seconds=1.2)
+    for seconds in (1.3, 1.4, 1.5):
+        rig.image(seconds)
+        rig.pass_time(10.0)
+    assert [posed.frame_id for posed, *_ in rig.pop_all()] == ['other'] * 3
+    (warning,) = rig.warnings
+    assert "the image is in 'camera', its camera_info in 'other'" in warning
+
+
+def test_frames_in_parameters_have_no_leading_slash():
+    config = NodeConfig(
+        map_frame='/map', base_frame='/base', pose_frame='/body', render_frame='/eye')
+    assert (config.map_frame, config.base_frame, config.pose_frame, config.render_frame) == (
+        'map', 'base', 'body', 'eye')

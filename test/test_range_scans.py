@@ -259,3 +259,14 @@ def test_infinite_ranges_are_free_up_to_range_max_if_they_are_valid():
         np.testing.assert_allclose(free[0], [1.0, -20.0, 0.0], atol=1e-5)
     rig.scans.add(scan_message([math.inf] * 5, 1.6))
     assert len(rig.pop_all()) == 1 and rig.dropped.counts() == {}  # it is not empty
+
+
+@pytest.mark.parametrize('frame', ['map', '/map'])
+def test_a_cloud_in_the_map_frame_has_no_origin_and_is_dropped(frame):
+    rig = Rig()
+    message = broken()
+    message.header.frame_id = frame
+    rig.scans.add(message)
+    assert rig.pop_all() == []
+    assert rig.dropped.counts() == {'not in the frame of a sensor': 1}
+    assert 'nobody knows where its rays begin' in rig.warnings[0]

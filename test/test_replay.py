@@ -207,3 +207,36 @@ def test_a_signal_ends_it_at_once(folder):
             listener.listen(lambda: listener.topics['image'])
         status, output = process.end(), process.text()
     assert status == 0 and 'stopped by a signal' in output
+
+
+def test_camera_info_reaches_those_who_ask_for_what_was_sent_before(bag, folder):
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import CameraInfo
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    for path in (bag[0], folder):
+        with player('replay', path=path) as process:
+            with Listener() as listener:
+                infos = listener.collect(CameraInfo, 'camera/color/camera_info', latched)
+                listener.listen(lambda: not process.running())  # noqa: B023
+            process.wait()
+            output = process.text()
+        assert len(infos) == len(listener.topics['info']) > 0
+        assert 'incompatible QoS' not in output
+
+
+def test_a_message_with_a_wrong_time_does_not_stop_a_bag(tmp_path):
+    pytest.importorskip('rosbags', reason='needs rosbags')
+    from recordings import drive, write_bag
+    messages = drive(count=4)
+    topic, _, message = messages[0]
+    path = write_bag(tmp_path / 'bag', [(topic, 1, message), *messages])
+    with player('replay', path=path, wait_for_subscriber=0.1) as process:
+        status, output = process.wait(), process.text()
+    assert status == 0 and 'nothing is recorded for 17' in output
+    assert 'replay finished' in output
+
+
+def test_the_home_folder_may_be_written_as_a_tilde():
+    with player('replay', path='~/nowhere/at/all') as process:
+        status, output = process.wait(), process.text()
+    assert status == 1 and 'nowhere/at/all does not exist' in output and '~' not in output

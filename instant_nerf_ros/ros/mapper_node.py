@@ -1,7 +1,12 @@
 """MapperNode: the managed node, its services, and its process."""
-import functools
 import os
 import signal
+
+if __name__ == '__main__':  # imports take seconds, and there is nothing to clean up yet
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+
+import functools
 import sys
 import threading
 import traceback

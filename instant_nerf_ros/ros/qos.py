@@ -23,7 +23,7 @@ LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # A reliable publisher serves reliable and best-effort subscribers.
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-# What a publisher has sent once, before this node started; matches transient local ones only.
+# What may be sent once, before a subscriber comes. As a request, it matches only such publishers.
 LATE = QoSProfile(
     depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # REP-2003: subscribers to sensors are best effort.

@@ -1,14 +1,21 @@
 """The Camera of a CameraInfo: which of its numbers hold, and what is suspicious about them."""
+import math
 import re
 from collections.abc import Iterator
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from instant_nerf_ros.nerf.camera import Camera
 
 FISHEYE = 'equidistant', 'fisheye', 'kannala_brandt4'
+IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]  # of drivers without a calibration
+POLYNOMIAL = 'plumb_bob', 'rational_polynomial'
+UNDISTORTED = '', 'none', 'pinhole', 'perspective'  # names of no distortion, besides D = 0
 MAX_CENTER_OFFSET = 0.2  # of the image size, between principal point and middle
 SAME = 0.01  # relative difference between equal focal lengths
+MAX_ASPECT = 1.2  # of the two focal lengths of a usual camera
+MAX_TURN = 1.0  # degrees, between an image and its rectified one
 
 
 def camera_from_message(message: CameraInfo, rectified: bool) -> Camera:
@@ -58,7 +65,20 @@ def is_rectified(message: CameraInfo, image_topic: str) -> bool:
 def suspicions(message: CameraInfo, rectified: bool, image_topic: str) -> Iterator[str]:
     """Yield a sentence about each number of a usable CameraInfo that is probably wrong."""
     name = 'P' if rectified and message.p[0] != 0.0 else 'K'
-    _, _, cx, cy = _intrinsics(message, rectified)
+    width_focal, height_focal, cx, cy = _intrinsics(message, rectified)
+    skew = (message.p if name == 'P' else message.k)[1]
+    if max(width_focal, height_focal) > MAX_ASPECT * min(width_focal, height_focal):
+        yield (
+            f'the focal lengths in {name} are {width_focal:g} and {height_focal:g}: does the '
+            'camera have pixels that are not square?')
+    if skew != 0.0:
+        yield f'{name}[1] = {skew:g} is a skew, which is not used: calibrate without skew'
+    yield from _suspicious_poses(message, rectified)
+    if not rectified and not any(message.d) and message.distortion_model.lower() not in (
+            *POLYNOMIAL, *UNDISTORTED, *FISHEYE):
+        yield (
+            f"the distortion model '{message.distortion_model}' is not known, and D is zero: it "
+            'is taken for a camera without distortion; rectify the image if it has one')
     for axis, center, size in (('cx', cx, message.width), ('cy', cy, message.height)):
         if _off_center(center, size):
             yield (
@@ -76,6 +96,22 @@ def suspicions(message: CameraInfo, rectified: bool, image_topic: str) -> Iterat
             "set 'rectification' to 'rectified' if the image is rectified")
 
 
+def _suspicious_poses(message: CameraInfo, rectified: bool) -> Iterator[str]:
+    """Yield a sentence if a camera may not be where its frame is."""
+    if rectified:
+        if message.p[0] != 0.0 and message.p[3] != 0.0:
+            yield (
+                f'P[3] says that the camera is {abs(message.p[3] / message.p[0]):g} m beside the '
+                f"first one of a stereo pair: '{message.header.frame_id}' must be its own frame")
+        return
+    cosine = (np.reshape(message.r, (3, 3)).trace() - 1) / 2
+    turn = math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
+    if any(message.r) and not turn <= MAX_TURN:
+        yield (
+            f'R turns the rectified image by {turn:.1f} degrees, which is not used: '
+            f"'{message.header.frame_id}' is taken for the frame of the image as it is")
+
+
 def _is_raw(image_topic: str) -> bool:
     return bool(re.search(r'(?:^|[/_])raw', image_topic))
 
@@ -85,9 +121,10 @@ def _intrinsics(message: CameraInfo, rectified: bool) -> tuple[float, float, flo
     # Many drivers that do not rectify leave P empty.
     matrix, indices = (message.p, (0, 5, 2, 6)) if rectified and message.p[0] != 0.0 else (
         message.k, (0, 4, 2, 5))
-    if matrix[0] == 0.0:
+    if matrix[0] == 0.0 or list(message.k) == IDENTITY:
         raise ValueError(
-            'K[0] is 0: the camera is not calibrated; calibrate it, e.g. with camera_calibration')
+            f'K[0] is {matrix[0]:g}: the camera is not calibrated; calibrate it, e.g. with '
+            'camera_calibration')
     fx, fy, cx, cy = (float(matrix[index]) for index in indices)
     return fx, fy, cx, cy
 
@@ -105,7 +142,7 @@ def _distortion(message: CameraInfo) -> tuple[str, tuple[float, ...]]:
         model, length = 'equidistant', 4  # not a pinhole camera, even if all coefficients are 0
     elif not coefficients:
         return 'none', ()
-    elif message.distortion_model in ('plumb_bob', 'rational_polynomial'):
+    elif message.distortion_model.lower() in POLYNOMIAL:
         # Some drivers name it plumb_bob and have the eight coefficients of rational_polynomial.
         model = 'plumb_bob' if count <= 5 else 'rational_polynomial'
         length = next((known for known in (5, 8, 12, 14) if known >= count), 14)

@@ -16,13 +16,14 @@ from instant_nerf_ros.ros.reporting.dropped_messages import stamp
 
 HISTORY = 200  # CameraInfo messages
 MAX_LEAD_NS = 1_000_000_000  # by which a CameraInfo may come before that of an earlier image
+SAME_STAMP_NS = 1_000_000  # between stamps that differ by rounding only
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
     """What a CameraInfo says about the images of its frame."""
 
-    frame_id: str  # the optical frame
+    frame_id: str  # the optical frame; '' for that of the image
     camera: Camera | None
     error: str = ''  # why there is no camera
 
@@ -36,9 +37,9 @@ class Calibration:
 class CameraHistory:
     """Finds the calibration of each image, in whatever order the messages arrive.
 
-    A driver that publishes a CameraInfo with each image stamps both alike. Then an image waits
-    for its own one, unless those before and after it are the same. Otherwise, a calibration holds
-    from its stamp on.
+    A driver that publishes a CameraInfo with each image stamps both alike, up to SAME_STAMP_NS.
+    Then an image waits for its own one, unless those before and after it are the same. Otherwise,
+    a calibration holds from its stamp on.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class CameraHistory:
             maxlen=HISTORY)
         self._fields: tuple | None = None  # the relevant ones of the latest CameraInfo
         self._latest = Calibration('', None, 'none has arrived')
+        self._foreign = ''  # a frame of camera_info that is not that of the images
         self._stamped_alike = False  # a CameraInfo had exactly the stamp of an image
         self._found: collections.deque[int] = collections.deque(maxlen=HISTORY)  # image stamps
 
@@ -61,12 +63,15 @@ class CameraHistory:
         """Add a CameraInfo."""
         fields = (
             message.header.frame_id, message.width, message.height, message.distortion_model,
-            tuple(message.d), tuple(message.k), tuple(message.p),
+            tuple(message.d), tuple(message.k), tuple(message.p), tuple(message.r),
             message.binning_x, message.binning_y, message.roi)
         if fields != self._fields:
             self._fields, self._latest = fields, self._converted(message)
-        self._infos.append((stamp(message), self._latest))
-        self._stamped_alike |= stamp(message) in self._found
+        info = stamp(message), self._latest
+        if not self._infos or info != self._infos[-1]:  # two subscriptions may both deliver it
+            self._infos.append(info)
+        self._stamped_alike |= any(
+            abs(found_ns - info[0]) <= SAME_STAMP_NS for found_ns in self._found)
 
     def clear(self) -> None:
         """Forget all stamps, as after a jump back in time; the latest calibration holds."""
@@ -86,8 +91,14 @@ class CameraHistory:
         if not self._infos:
             raise NotYetError('no camera_info', (
                 'none has arrived: remap camera_info to the topic of the camera'))
-        infos = [info for info in self._infos if info[1].frame_id == frame_name(frame_id)]
+        frame = frame_name(frame_id)
+        infos = [info for info in self._infos if info[1].frame_id == frame]
         calibration, settled = self._select(infos or list(self._infos), stamp_ns, expired)
+        if frame and calibration.frame_id not in (frame, '', self._foreign):
+            self._foreign = calibration.frame_id
+            self._warn(
+                f"the image is in '{frame}', its camera_info in '{self._foreign}', whose pose is "
+                'used: correct the frame in the driver, or remap camera_info')
         if settled:
             self._found.append(stamp_ns)
         return calibration, settled
@@ -95,10 +106,11 @@ class CameraHistory:
     def _select(
         self, infos: list[tuple[int, Calibration]], stamp_ns: int, expired: bool,
     ) -> tuple[Calibration, bool]:  # fmt: skip
-        for info_ns, calibration in reversed(infos):
-            if info_ns == stamp_ns:
-                self._stamped_alike = True
-                return calibration, True
+        # Of equal distances, the one that came last.
+        nearest = min(reversed(infos), key=lambda info: abs(info[0] - stamp_ns))
+        if abs(nearest[0] - stamp_ns) <= SAME_STAMP_NS:
+            self._stamped_alike = True
+            return nearest[1], True
         before = max((info for info in infos if info[0] < stamp_ns), default=None, key=_stamp_of)
         after = min((info for info in infos if info[0] > stamp_ns), default=None, key=_stamp_of)
         if before is None:

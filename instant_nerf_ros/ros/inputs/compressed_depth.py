@@ -51,6 +51,12 @@ def _decode_rvl_image(message: CompressedImage, offset: int) -> NDArray[np.uint1
     return decode_rvl(data[8:], width, height)
 
 
+def is_png_of_16_bits(message: CompressedImage) -> bool:
+    """Return whether the bytes of a message are a PNG of 16 bits per sample."""
+    header = bytes(message.data[:25])
+    return header.startswith(b'\x89PNG') and header[24:] == b'\x10'
+
+
 def imdecode(message: CompressedImage, offset: int, flags: int) -> NDArray:
     """Return the image in the bytes of a message from an offset on, by flags of OpenCV."""
     data = np.frombuffer(message.data, np.uint8)[offset:]

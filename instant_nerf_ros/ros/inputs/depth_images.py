@@ -1,6 +1,7 @@
 """Depth images, which wait for the image that each belongs to."""
 import collections
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from instant_nerf_ros.ros.inputs.tf_lookup import (
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
 
+MAX_SHIFT = 0.5  # pixels, between images of the same pixels
+FARTHEST = 65.535  # m, that the mapper keeps
+
 
 @dataclasses.dataclass(frozen=True)
 class OtherCamera:
@@ -34,8 +38,7 @@ class PosedDepth:
     """The depth message that belongs to an image."""
 
     message: ImageMessage
-    # None: it has the pixels of the image. One in the same frame holds only for another size.
-    other_camera: OtherCamera | None = None
+    other_camera: OtherCamera | None = None  # None: it has the pixels of the image
 
 
 class DepthImages:
@@ -81,9 +84,7 @@ class DepthImages:
         if message is None:
             return None
         same_frame = frame_name(message.header.frame_id) == frame_id
-        if same_frame and (
-                not self._calibrations or (isinstance(message, Image) and (
-                    message.height, message.width) == (camera.height, camera.width))):
+        if same_frame and not self._calibrations:
             return PosedDepth(message)
         try:
             calibration, settled = self._calibrations.at(
@@ -91,6 +92,8 @@ class DepthImages:
             other_camera = calibration.usable_camera()
             if not settled:
                 raise NotYetError('depth unlike image', 'its camera_info has not arrived')
+            if same_frame and _same_pixels(other_camera, camera):
+                return PosedDepth(message)
             # At its own stamp: the robot moves between the two.
             T_map_depth = lookup_pose(
                 self._buffer, self._map_frame, message.header.frame_id, stamp(message))
@@ -98,6 +101,9 @@ class DepthImages:
             if error.reason != 'no camera_info' and not expired and isinstance(
                     error, NotYetError):
                 raise
+            if same_frame and isinstance(message, Image) and (
+                    message.height, message.width) == (camera.height, camera.width):
+                return PosedDepth(message)
             self._drop(message, 'depth unlike image', (
                 f"it does not have the pixels of the image of '{frame_id}', and cannot be "
                 f'registered to it: {error}'))
@@ -121,8 +127,9 @@ class DepthImages:
             self._drop(message, reason(error, 'depth'), str(error))
             return None
         if frame_name(message.header.frame_id) == frame_id and metres.shape == (
-                camera.height, camera.width):
-            other = None
+                camera.height, camera.width) and other and metres.shape != (
+                other.camera.height, other.camera.width):
+            other = None  # it is the camera_info of another image
         own = other.camera if other else camera
         if metres.shape != (own.height, own.width):
             self._drop(message, 'depth unlike image', (
@@ -131,9 +138,16 @@ class DepthImages:
                 f"{own.width} x {own.height} of '{frame_id}': use the depth topic of the driver "
                 'that is aligned to the image, or remap depth_camera_info'))
             return None
-        if not (np.isfinite(metres) & (metres > 0)).any():
+        measured = metres[np.isfinite(metres) & (metres > 0)]
+        if not len(measured):
             self._drop(message, 'empty depth', (
                 "no pixel holds a measurement: check the camera, or set 'use_depth' to false"))
+            return None
+        if measured.min() >= FARTHEST:
+            self._drop(message, 'empty depth', (
+                f'all pixels are farther than {FARTHEST:.0f} m, the nearest is {measured.min():g} '
+                'm away: are they millimetres? Floats must be metres (REP 118), and depth_unit '
+                'is that of integers'))
             return None
         if other:
             metres = register(metres, other.camera, other.T_camera_depth, camera)
@@ -159,3 +173,12 @@ class DepthImages:
 
     def _drop(self, message: ImageMessage, why: str, sentence: str) -> None:
         self._dropped.add(why, f"{label(message, 'depth')}: {sentence}")
+
+
+@functools.lru_cache(maxsize=8)
+def _same_pixels(one: Camera, other: Camera) -> bool:
+    """Return whether each pixel of a camera has the same ray as that of another camera."""
+    if (one.width, one.height) != (other.width, other.height):
+        return False
+    difference = np.abs(one.directions() - other.directions()).max()
+    return bool(difference * max(one.fx, one.fy) <= MAX_SHIFT)

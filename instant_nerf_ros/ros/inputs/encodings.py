@@ -14,6 +14,7 @@ from instant_nerf_ros.ros.inputs.bit_depth import dark_warning, to_8_bits
 from instant_nerf_ros.ros.inputs.compressed_depth import (
     decode_compressed_depth,
     imdecode,
+    is_png_of_16_bits,
     metres,
 )
 from instant_nerf_ros.ros.inputs.semi_planar import (
@@ -95,8 +96,11 @@ def decode_color(message: ImageMessage, bits: int = 16) -> NDArray[np.uint8]:
 
 
 def bits_warning(message: ImageMessage, bits: int) -> str:
-    """Return a sentence if a raw image of 16 bits, which are all in use, is dark; else ''."""
-    if isinstance(message, CompressedImage) or message.encoding not in _COLOR:
+    """Return a sentence if an image of 16 bits, which are all in use, is dark; else ''."""
+    if isinstance(message, CompressedImage):
+        image = imdecode(message, 0, cv2.IMREAD_UNCHANGED) if is_png_of_16_bits(message) else None
+        return '' if image is None else dark_warning(image, bits)
+    if message.encoding not in _COLOR:
         return ''
     dtype, channels, _ = _COLOR[message.encoding]
     return dark_warning(_pixels(message, dtype, channels), bits) if dtype is np.uint16 else ''

@@ -30,6 +30,7 @@ from instant_nerf_ros.ros.inputs.tf_lookup import (
     NO_STAMP,
     NotYetError,
     UnusableError,
+    frame_name,
     lookup_pose,
 )
 from instant_nerf_ros.ros.params.node_config import NodeConfig
@@ -164,7 +165,8 @@ class PosedImages:
                 'to play a bag again, set use_sim_time'))
         calibration, settled = self._calibrations.at(
             stamp_ns, message.header.frame_id, expired)
-        camera, frame_id = calibration.usable_camera(), calibration.frame_id
+        camera = calibration.usable_camera()
+        frame_id = calibration.frame_id or frame_name(message.header.frame_id)
         if not isinstance(message, CompressedImage):
             _check_size((message.height, message.width), camera)
         try:

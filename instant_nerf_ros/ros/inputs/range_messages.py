@@ -12,12 +12,13 @@ from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 RangeMessage: TypeAlias = LaserScan | PointCloud2
 _DTYPES = {PointField.FLOAT32: 'f4', PointField.FLOAT64: 'f8'}
 MAX_DURATION = 1.0  # seconds of a scan; more is a malformed message
+FARTHEST = 1e4  # metres; a larger number stands for no echo
 
 
 def points_from(message: RangeMessage, limit: float = 0.0) -> NDArray[np.float64]:
     """Return the points (N, 3) [m] of a message in the frame of its sensor.
 
-    limit: points from this distance [m] on are no measurement; 0 for no limit. Intensities do
+    limit: points from this distance [m] on are no measurement; 0 for FARTHEST. Intensities do
     not matter: what they mean depends on the device.
     """
     if isinstance(message, LaserScan):
@@ -25,9 +26,8 @@ def points_from(message: RangeMessage, limit: float = 0.0) -> NDArray[np.float64
     else:
         points = _points_of_cloud(message)
         points[(points == 0).all(axis=-1)] = np.nan  # of drivers that keep beams without an echo
-    if limit > 0:
-        with np.errstate(invalid='ignore', over='ignore'):
-            points[np.linalg.norm(points, axis=-1) >= limit] = np.nan
+    with np.errstate(invalid='ignore', over='ignore'):
+        points[np.linalg.norm(points, axis=-1) >= min(limit or FARTHEST, FARTHEST)] = np.nan
     return points
 
 

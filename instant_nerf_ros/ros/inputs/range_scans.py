@@ -17,7 +17,12 @@ from instant_nerf_ros.ros.inputs.range_messages import (
     free_rays_of,
     points_from,
 )
-from instant_nerf_ros.ros.inputs.tf_lookup import NO_STAMP, UnusableError, lookup_pose
+from instant_nerf_ros.ros.inputs.tf_lookup import (
+    NO_STAMP,
+    UnusableError,
+    frame_name,
+    lookup_pose,
+)
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages, label, stamp
 
@@ -140,6 +145,10 @@ class RangeScans:
     def _posed(self, message: RangeMessage) -> PosedScan:
         if stamp(message) == 0:
             raise UnusableError('no stamp', NO_STAMP)
+        if frame_name(message.header.frame_id) == frame_name(self.config.map_frame):
+            raise UnusableError('not in the frame of a sensor', (
+                f"it is in '{self.config.map_frame}', so that nobody knows where its rays begin: "
+                'remap to the topic of the driver'))
         try:
             duration = duration_of(message)
         except ValueError as error:

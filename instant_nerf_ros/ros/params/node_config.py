@@ -99,6 +99,11 @@ class NodeConfig:
     render_quality: int = setting(
         80, 'quality of the JPEG on ~/render/image_raw/compressed', 1, 100, change='live')
 
+    def __post_init__(self) -> None:
+        """Remove the leading slash of ROS 1 from frames, as tf2 does with those of messages."""
+        for name in ('map_frame', 'base_frame', 'pose_frame', 'render_frame'):
+            object.__setattr__(self, name, getattr(self, name).removeprefix('/'))
+
 
 # Settings that may differ between cameras: front.use_depth is that of the camera 'front'.
 PER_CAMERA = (

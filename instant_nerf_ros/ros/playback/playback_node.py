@@ -27,11 +27,13 @@ from instant_nerf_ros.ros.conversions import (
     transform_message,
 )
 from instant_nerf_ros.ros.params.declaration import declare, misspelt, take_overrides
+from instant_nerf_ros.ros.qos import LATE
 
 OPTICAL_FRAME = 'camera_color_optical_frame'
 # A stamp of 0 means "latest" to TF and "not initialized" to clocks, so time starts later.
 FIRST_STAMP = 1_000_000_000  # ns
 CLOCK_PERIOD = 0.02  # s
+MAX_GAP = 60_000_000_000  # ns, between stamps; a longer one is not waited for
 SETTLE_TIME = 0.5  # s, for the discovery of further subscriptions, and for the last messages
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class PlaybackNode(Node, Generic[PlaybackConfig]):
         self._executor.add_node(self)
         self._clock_publisher = self.create_publisher(Clock, '/clock', 10)
         self._start: tuple[int, float] | None = None  # a stamp [ns] and its wall time [s]
+        self._stamp = 0  # of the last call of advance [ns]
         self.lag = 0.0  # s of wall time by which publishing has fallen behind
 
     def wait_for_subscriber(self, publishers: Sequence[Publisher], timeout: float) -> bool:
@@ -77,11 +80,17 @@ class PlaybackNode(Node, Generic[PlaybackConfig]):
     def advance(self, stamp: int, speed: float) -> None:
         """Wait until a stamp [ns] is due, at `speed` times the wall time, and publish /clock.
 
+        A gap of more than MAX_GAP, as a message with a wrong stamp makes it, is skipped.
         Raises StoppedError on a signal.
         """
         now = time.monotonic()
         if self._start is None:
             self._start = stamp, now
+        elif stamp - self._stamp > MAX_GAP:
+            self.get_logger().warning(
+                f'nothing is recorded for {(stamp - self._stamp) * 1e-9:.0f} s, which are skipped')
+            self._start = stamp, now
+        self._stamp = stamp
         first_stamp, started = self._start
         due = started + (stamp - first_stamp) / 1e9 / speed
         if now - due > SETTLE_TIME:  # too slow for this speed: continue without catching up
@@ -123,10 +132,13 @@ class CameraPublishers:
     """Publishers of a color camera with registered depth, and of TF."""
 
     def __init__(self, node: Node, depth_encoding: str, reliability: str) -> None:
-        """Create the publishers; depth_encoding is '16UC1' [mm], '32FC1' [m] or 'none'."""
+        """Create the publishers; depth_encoding is '16UC1' [mm], '32FC1' [m] or 'none'.
+
+        The reliability is that of the images.
+        """
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[reliability.upper()])
         self.image = node.create_publisher(Image, 'camera/color/image_raw', qos)
-        self.info = node.create_publisher(CameraInfo, 'camera/color/camera_info', qos)
+        self.info = node.create_publisher(CameraInfo, 'camera/color/camera_info', LATE)
         self.depth = node.create_publisher(Image, 'camera/depth/image_raw', qos)
         self._depth_encoding = depth_encoding
         self._tf = TransformBroadcaster(node)
@@ -162,6 +174,11 @@ class CameraPublishers:
             for T_parent_child, parent, child in transforms])
 
 
+def printable(text: str) -> str:
+    """Return a text without what UTF-8 cannot express, as in names of files in other codings."""
+    return text.encode('utf-8', 'backslashreplace').decode()
+
+
 def run(
     make_node: Callable[[threading.Event], Any], name: str, args: list[str] | None,
 ) -> int:  # fmt: skip
@@ -179,7 +196,7 @@ def run(
     except StoppedError:
         get_logger(name).info('stopped by a signal')
     except (ValueError, OSError, ImportError) as error:
-        get_logger(name).fatal(str(error))
+        get_logger(name).fatal(printable(str(error)))
         return 1
     finally:
         rclpy.shutdown()

@@ -7,6 +7,7 @@ cannot be read are named, counted and left out.
 """
 import contextlib
 import dataclasses
+import os.path
 import sys
 import threading
 import time
@@ -28,8 +29,10 @@ from instant_nerf_ros.ros.playback.playback_node import (
     OPTICAL_FRAME,
     CameraPublishers,
     PlaybackNode,
+    printable,
     run,
 )
+from instant_nerf_ros.ros.qos import LATE, RELIABLE
 
 PROGRESS_PERIOD = 5.0  # s between log lines
 STATIC_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -47,7 +50,7 @@ class ReplayConfig:
     hold_out: bool = setting(False, 'leave out the images 0, 8, 16, ... of a folder, for tests')
     with_depth: bool = setting(True, 'publish the depth images of a folder')
     reliability: str = setting(
-        'reliable', 'QoS of the camera topics of a folder', choices=('reliable', 'best_effort'))
+        'reliable', 'QoS of the images of a folder', choices=('reliable', 'best_effort'))
     wait_for_subscriber: float = setting(
         60.0, 'longest wait for a subscriber of the image before the start [s]', 0.0, 3600.0)
 
@@ -63,10 +66,11 @@ class Replay(PlaybackNode[ReplayConfig]):
         self._left_out = 0  # frames that could not be read
         if not self.config.path:
             raise ValueError("the parameter 'path' is missing: give the folder or bag to play")
+        self._path = os.path.expanduser(self.config.path)
 
     def play(self) -> None:
         """Play the recording. Raises ValueError or OSError if it cannot be read."""
-        count, duration = self._play_bag() if is_bag(self.config.path) else self._play_folder()
+        count, duration = self._play_bag() if is_bag(self._path) else self._play_folder()
         self.get_logger().info(
             f'replay finished: {count} frames in {duration:.1f} s{self.lag_text()}'
             + (f', {self._left_out} left out' if self._left_out else ''))
@@ -78,7 +82,7 @@ class Replay(PlaybackNode[ReplayConfig]):
         """
         config = self.config
         with self._log_warnings():
-            frames = load_folder(config.path, config.frame_rate, config.scale)
+            frames = load_folder(self._path, config.frame_rate, config.scale)
         if not config.with_depth:
             frames = frames.without_depth()
         camera = CameraPublishers(
@@ -108,7 +112,7 @@ class Replay(PlaybackNode[ReplayConfig]):
                 return frames[index]
         except (ValueError, OSError) as error:
             self._left_out += 1
-            self.get_logger().warning(f'frame {index} is left out: {error}')
+            self.get_logger().warning(printable(f'frame {index} is left out: {error}'))
             return None
 
     @contextlib.contextmanager
@@ -117,7 +121,7 @@ class Replay(PlaybackNode[ReplayConfig]):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always', UserWarning)
             yield
-        for text in (str(warning.message) for warning in caught):
+        for text in (printable(str(warning.message)) for warning in caught):
             if text not in self._warned:
                 self._warned.add(text)
                 self.get_logger().warning(text)
@@ -126,11 +130,9 @@ class Replay(PlaybackNode[ReplayConfig]):
         """Play a bag; return the number of images and the duration [s]."""
         with contextlib.ExitStack() as stack:
             with self._log_warnings():
-                recording = stack.enter_context(open_recording(self.config.path))
+                recording = stack.enter_context(open_recording(self._path))
             publishers: dict[str, Publisher] = {
-                topic: self.create_publisher(
-                    _message_type(name), topic,
-                    STATIC_QOS if topic.endswith('/tf_static') else QoSProfile(depth=10))
+                topic: self.create_publisher(_message_type(name), topic, _qos(topic, name))
                 for topic, name in recording.types.items()}
             images = {topic for topic, name in recording.types.items() if 'Image' in name}
             try:
@@ -179,6 +181,13 @@ class Replay(PlaybackNode[ReplayConfig]):
         if now - self._logged_at >= PROGRESS_PERIOD:
             self._logged_at = now
             self.get_logger().info(progress)
+
+
+def _qos(topic: str, message_type: str) -> QoSProfile:
+    """Return the QoS of a topic of a bag; late subscribers get what may have been sent once."""
+    if topic.endswith('/tf_static'):
+        return STATIC_QOS
+    return LATE if message_type == 'sensor_msgs/msg/CameraInfo' else RELIABLE
 
 
 def _message_type(name: str) -> type:

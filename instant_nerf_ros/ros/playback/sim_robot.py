@@ -37,7 +37,7 @@ class SimRobotConfig:
         '16UC1', '16UC1 [mm], 32FC1 [m], or none: a camera without depth',
         choices=('16UC1', '32FC1', 'none'))
     reliability: str = setting(
-        'reliable', 'QoS of the camera topics', choices=('reliable', 'best_effort'))
+        'reliable', 'QoS of the images', choices=('reliable', 'best_effort'))
     speed: float = setting(1.0, 'robot seconds per second', 0.01, 100.0)
     laps: float = setting(
         0.0, 'laps through the flat (68 s each) before it ends, 0 to drive on', 0.0, 1e6)

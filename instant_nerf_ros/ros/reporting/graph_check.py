@@ -10,6 +10,7 @@ INCOMPATIBLE = (
     ('reliability', ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT),
     ('durability', DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE),
 )
+TF = '/tf', '/tf_static'
 HINTS = {  # by the type that is published instead of the expected one
     'sensor_msgs/msg/CompressedImage': (
         ": set image_transport to 'compressed' (depth_transport to 'compressedDepth'), and remap "
@@ -40,10 +41,12 @@ def incompatible(node: Node) -> Iterator[str]:
                 continue
             for policy, requested, offered in _mismatches(
                     subscription.qos_profile, other.qos_profile):
+                # The listener of tf2 takes no overrides.
+                remedy = 'publish it like the broadcasters of tf2' if topic.endswith(TF) else (
+                    f"set 'qos_overrides.{topic}.subscription.{policy}' to {offered}")
                 yield (
                     f"on {topic}, '{other.node_name}' offers {policy} {offered}, but {requested} "
-                    f"is requested here: set 'qos_overrides.{topic}.subscription.{policy}' to "
-                    f'{offered}')
+                    f'is requested here: {remedy}')
     for publisher in node.publishers:
         topic, published = publisher.topic_name, _type_name(publisher.msg_type)
         for other in node.get_subscriptions_info_by_topic(topic):
