@@ -1,4 +1,5 @@
 """Drives of a robot: paths planned on a map, and followed among the true obstacles."""
+import copy
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from instant_nerf_ros.data.metrics import FREE
 
 RADIUS = 0.18  # m, of the robot
 PAIRS = 200
+SHORTEN = 0.2  # s, to shorten a path
 SUBCELLS = 20  # along the edge of a cell, for the positions of the robot
 STEP = 0.005  # m, between the positions of a path that are tested for collisions
 TOLERANCE = 1e-3  # m: how much nearer it may come between two positions that the planner checked
@@ -30,8 +32,17 @@ class ConfigurationSpace:
         self.origin = truth.origin[:2] - truth.voxel_size
         # From anywhere in a subcell to anywhere in another, the distance may be a diagonal less
         # than between their centers.
-        distance = ndimage.distance_transform_edt(fine) * self.size - math.sqrt(2) * self.size
-        self.fits = distance >= RADIUS + margin
+        self._clearance = ndimage.distance_transform_edt(fine).astype(np.float32)
+        self._set_margin(margin)
+
+    def with_margin(self, margin: float) -> 'ConfigurationSpace':
+        """Return the positions with another margin beyond RADIUS [m], which takes less time."""
+        other = copy.copy(self)
+        other._set_margin(margin)
+        return other
+
+    def _set_margin(self, margin: float) -> None:
+        self.fits = (self._clearance - math.sqrt(2)) * self.size >= RADIUS + margin
         self._component, _ = ndimage.label(self.fits, np.ones((3, 3)))
 
     def random_positions(self, count: int) -> NDArray[np.float64]:
@@ -39,40 +50,51 @@ class ConfigurationSpace:
         cells, random = np.argwhere(self.fits), np.random.default_rng(0)
         return self.origin + self.size * (cells[random.integers(len(cells), size=count)] + 0.5)
 
-    def plan(self, pairs: NDArray[np.float64], python: Path) -> list[PlannedPath]:
-        """Return a path for each pair of start and goal (P, 2, 2) [m].
-
-        The planner is only called if start and goal are connected: its search would not end.
-        """
+    def connected(self, pairs: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return for which pairs of start and goal (P, 2, 2) [m] there is a way, (P,)."""
         index = np.floor((pairs - self.origin) / self.size).astype(int)
         start, goal = self._component[tuple(np.moveaxis(index, -1, 0))].T
-        connected = np.flatnonzero((start == goal) & (start > 0))
+        return np.asarray((start == goal) & (start > 0))
+
+    def parts(self) -> NDArray[np.float64]:
+        """Return the areas of the parts between which there is no way, the largest first [m^2]."""
+        return np.sort(np.bincount(self._component.ravel())[1:])[::-1] * self.size**2
+
+    def plan(
+        self, pairs: NDArray[np.float64], python: Path, shorten: float = SHORTEN,
+    ) -> list[PlannedPath]:  # fmt: skip
+        """Return a path for each pair of start and goal (P, 2, 2) [m].
+
+        shorten: the time to shorten each path [s]. The planner is only called if start and goal
+        are connected: its search would not end.
+        """
+        connected = np.flatnonzero(self.connected(pairs))
         paths: list[PlannedPath] = [None] * len(pairs)
         for number, path in zip(connected, run_script(python, 'planner.py', {
                 'fits': self.fits, 'origin': self.origin, 'size': self.size,
-                'pairs': pairs[connected]})):
+                'pairs': pairs[connected], 'shorten': shorten})):
             paths[number] = path
         return paths
 
 
 def evaluate(
-    paths: list[PlannedPath], possible: list[PlannedPath], boxes: NDArray[np.float64],
+    paths: list[PlannedPath], possible: list[PlannedPath], truth: GroundTruth,
 ) -> dict[str, float | None]:  # fmt: skip
     """Return the figures of paths on a map, where `possible` are those on the ground truth.
 
     They are how many the ground truth allows, how many of these are planned on the map, how many
-    of those collide with a box (B, 2, 2), and how deep at most; and the successes as a percentage
+    of those collide with an obstacle, and how deep at most; and the successes as a percentage
     of what the ground truth allows.
     """
-    planned = [path for path, true in zip(paths, possible)
+    planned = [truth.among_boxes(path) for path, true in zip(paths, possible)
                if path is not None and true is not None]
-    collisions = sum(collides(path, boxes) for path in planned)
+    clearances = np.array([clearance(path, truth.boxes) for path in planned])
+    collisions = int((clearances < RADIUS - TOLERANCE).sum())
     allowed = sum(path is not None for path in possible)
     return {
         'possible on the truth': allowed, 'planned on the map': len(planned),
         'collisions': collisions,
-        'deepest [cm]': 100 * (RADIUS - min(clearance(path, boxes) for path in planned))
-        if collisions else None,
+        'deepest [cm]': 100 * (RADIUS - clearances.min()) if collisions else None,
         'success [%]': percentage(len(planned) - collisions, allowed)}
 
 

@@ -23,6 +23,7 @@ class GroundTruth:
     origin: NDArray[np.float64]  # (3,) m, the corner of voxel [0, 0, 0]
     voxel_size: float  # m
     boxes: NDArray[np.float64]  # (N, 2, 2) m: lowest and highest (x, y) of the obstacles
+    yaw: float = 0.0  # rad, of the axes of the boxes in the world
 
     @property
     def map(self) -> NDArray[np.int8]:
@@ -46,6 +47,11 @@ class GroundTruth:
         lower = project(free, self.origin, self.voxel_size, BAND[0], sum(BAND) / 2).T
         contested = self._project(np.where(self.contested, OCCUPIED, UNKNOWN))
         return np.where(solid != FREE, solid, np.where(contested == OCCUPIED, UNKNOWN, lower))
+
+    def among_boxes(self, path: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a path (N, 2) [m] of the world along the axes of the boxes."""
+        cosine, sine = np.cos(self.yaw), np.sin(self.yaw)
+        return path @ np.array([[cosine, -sine], [sine, cosine]])
 
     def _project(self, states: NDArray[np.int8]) -> NDArray[np.int8]:
         return project(states, self.origin, self.voxel_size, *BAND).T

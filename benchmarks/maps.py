@@ -33,15 +33,15 @@ class Result:
 
 def measure_kitchen(options):
     """Return the tables of the kitchen."""
-    return _measure('kitchen', draw=not options.dry)
+    return _measure('kitchen', pictured=not options.dry)
 
 
 def measure_flat(options):
     """Return the tables of the simulated flat."""
-    return _measure('flat', draw=not options.dry)
+    return _measure('flat', pictured=not options.dry)
 
 
-def _measure(name, draw):
+def _measure(name, pictured):
     scene = load(name, with_depth=True)
     if scene is None:
         return []
@@ -52,32 +52,33 @@ def _measure(name, draw):
     python, truth = interpreter('.maps-venv', TOOLS), load_ground_truth(name)
     unseen = never_seen(truth, frames)
     results = [result for scene in scenes for result in _online(scene, truth)]
-    results.append(_octomap(frames, truth, python))
-    driven, paths = _drive(results, truth, python)
-    if draw:
-        _draw(name, results, truth, paths)
-    return [*_tables(name, results, truth, unseen), driven]
+    results.append(octomap_result(frames, truth, python))
+    driven, paths = drive_results(results, truth, python)
+    if pictured:
+        draw_maps(name, results, truth, paths)
+    return [*agreement_tables(name, results, truth, unseen), driven]
 
 
 def _online(scene, truth):
     """Yield the maps at the last image and EXTRA_TIME seconds later."""
     dataclasses.replace(scene, train=scene.train[:2]).trained()  # compiles
     mapper, seconds = drive(scene, seed=0)
-    yield _result(f'{scene.title}, last image', mapper, truth, seconds)
+    yield mapped_result(f'{scene.title}, last image', mapper, truth, seconds)
     begin = time.monotonic()
     while time.monotonic() - begin < EXTRA_TIME:
         mapper.step()
-    yield _result(f'{scene.title}, {LATER}', mapper, truth, seconds + EXTRA_TIME)
+    yield mapped_result(f'{scene.title}, {LATER}', mapper, truth, seconds + EXTRA_TIME)
 
 
-def _result(title, mapper, truth, seconds):
+def mapped_result(title, mapper, truth, seconds):
+    """Return the map of a mapper."""
     voxels, grid = mapper.voxels(), mapper.map()
     states = aligned(voxels.states, voxels.origin, (truth.states, truth.origin, truth.voxel_size))
     cells = aligned(grid.cells.T, grid.origin, (truth.map, truth.origin[:2], truth.voxel_size))
     return Result(title, states, cells, seconds, mapper.steps)
 
 
-def _octomap(frames, truth, python):
+def octomap_result(frames, truth, python):
     """Return the map of OctoMap from the depth of the same frames."""
     clouds = []
     for frame in frames:
@@ -93,7 +94,7 @@ def _octomap(frames, truth, python):
                   project(states, truth.origin, truth.voxel_size, *BAND).T, seconds, None)
 
 
-def _tables(name, results, truth, unseen):
+def agreement_tables(name, results, truth, unseen):
     """Return the tables of agreement, with a column for each map."""
     space = [
         agreement(result.states, truth.states)
@@ -115,7 +116,7 @@ def _tables(name, results, truth, unseen):
         for what, columns in tables]
 
 
-def _drive(results, truth, python):
+def drive_results(results, truth, python):
     """Return the table of drives, planned without and with a margin, and the paths without."""
     margins = truth.voxel_size / 2, 0.0
     spaces = [
@@ -127,20 +128,21 @@ def _drive(results, truth, python):
         paths = [
             drives.ConfigurationSpace(result.cells, truth, margin).plan(pairs, python)
             for result in results]
-        columns = [drives.evaluate(planned, possible, truth.boxes) for planned in paths]
+        columns = [drives.evaluate(planned, possible, truth) for planned in paths]
         rows = [[result.title, 100 * margin, *figures.values()]
                 for result, figures in zip(results, columns)] + rows
     table = Table([f'{drives.PAIRS} drives', 'margin [cm]', *columns[0]], rows)
     return table, [possible, *paths]
 
 
-def _draw(name, results, truth, paths):
+def draw_maps(name, results, truth, paths):
     """Draw the maps beside the ground truth, with the drives, and the voxels."""
     maps = [('truth', truth.drivable), *((result.title, result.cells) for result in results)]
     panels = []
     for (title, cells), of_map in zip(maps, paths):
         found = [path for path in of_map if path is not None]
-        collisions = [drives.collides(path, truth.boxes) for path in found]
+        collisions = [
+            drives.collides(truth.among_boxes(path), truth.boxes) for path in found]
         panels.append((title, cells, found, collisions))
     pictures.save(ROOT / 'docs' / 'images' / f'{name}_maps.png', pictures.plans(
         f'The {name} from above', panels, truth.origin[:2], truth.voxel_size))

@@ -6,7 +6,6 @@ import numpy as np
 from ompl import base, geometric, util
 
 SECONDS = 2.0  # to find a path
-SHORTEN = 0.2  # s, to shorten it
 STEP = 0.01  # m, between the positions of a path that are checked
 
 
@@ -14,7 +13,8 @@ def plan(request):
     """Return for each pair a path (N, 2) [m], or None if none was found.
 
     request: fits (nx, ny) bool, where the center of the robot may be; origin (2,), the corner of
-    fits[0, 0] [m]; size of its cells [m]; pairs (P, 2, 2), starts and goals [m].
+    fits[0, 0] [m]; size of its cells [m]; pairs (P, 2, 2), starts and goals [m];
+    shorten: the time to shorten a path [s].
     """
     util.setLogLevel(util.LOG_NONE)
     util.RNG.setSeed(1)
@@ -33,10 +33,10 @@ def plan(request):
     information = setup.getSpaceInformation()
     information.setStateValidityCheckingResolution(STEP / space.getMaximumExtent())
     setup.setPlanner(geometric.RRTConnect(information))
-    return [_path(setup, space, *pair) for pair in request['pairs']]
+    return [_path(setup, space, *pair, request['shorten']) for pair in request['pairs']]
 
 
-def _path(setup, space, start, goal):
+def _path(setup, space, start, goal, shorten):
     """Return the path between two positions, shortened as OMPL does by default."""
     setup.clear()
     ends = space.allocState(), space.allocState()
@@ -46,7 +46,7 @@ def _path(setup, space, start, goal):
     setup.solve(SECONDS)
     if not setup.haveExactSolutionPath():
         return None
-    setup.simplifySolution(SHORTEN)
+    setup.simplifySolution(shorten)
     return np.array([[state[0], state[1]] for state in setup.getSolutionPath().getStates()])
 
 

@@ -10,8 +10,10 @@ import peers
 import quality
 import render
 import report
+import stereo
 import throughput
 import updates
+import yard
 
 BENCHMARKS = {
     'throughput': throughput.measure,
@@ -25,8 +27,10 @@ BENCHMARKS = {
     'intake': intake.measure,
     'rest': intake.measure_rest,
     'updates': updates.measure,
+    'stereo': stereo.measure,
     'maps-kitchen': maps.measure_kitchen,
     'maps-flat': maps.measure_flat,
+    'yard': yard.measure,
 }
 
 

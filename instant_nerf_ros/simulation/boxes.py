@@ -45,6 +45,7 @@ class Box:
     high: Vector  # (x, y, z) metres
     texture: Texture
     texel_size: float = 0.01  # metres
+    reflects: bool = True  # False: no depth sensor gets a return (black, glossy, glass)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,15 +11,18 @@ SURFACE_OFFSET = 0.005  # metres: light is computed this far in front of the fac
 AMBIENT = (0.50, 0.46, 0.58)  # light on faces whose normal is along x, y, z
 LAMP_INTENSITY = 2.6  # of all lamps together
 CONSTANT, QUADRATIC = 0.6, 0.25  # attenuation with the distance [1], [1/m^2]
+REACH = 6.0  # metres; what is left of a lamp's light behind it would not be seen
 
 
 def lightmaps(
     faces: Sequence[Face], boxes: Sequence[Box], lamps: ArrayLike,
+    intensity: float = LAMP_INTENSITY,
 ) -> list[NDArray[np.float32]]:  # fmt: skip
     """Return the lightmap of every face, (rows, columns) float32 each, a factor of the albedo.
 
-    Light is ambient, plus point lights `lamps` (L, 3) [m] by Lambert's cosine law and a softened
-    inverse square. A box between lamp and face casts a shadow; several lamps make it soft.
+    Light is ambient, plus point lights `lamps` (L, 3) [m] of an intensity, all together, by
+    Lambert's cosine law and a softened inverse square. A box between lamp and face casts a
+    shadow; several lamps make it soft.
     """
     lamps = np.asarray(lamps, np.float32).reshape(-1, 3)
     shapes, grids, codes = [], [], []
@@ -41,9 +44,11 @@ def lightmaps(
         to_lamp = lamp[:, None] - points
         distance = np.linalg.norm(to_lamp, axis=0)
         cosine = np.take_along_axis(to_lamp, axis[None], axis=0)[0] * side / distance
-        facing = np.flatnonzero(cosine > 0)
-        facing = facing[~_in_shadow(points[:, facing], to_lamp[:, facing], boxes)]
-        light[facing] += (LAMP_INTENSITY / len(lamps)) * cosine[facing] / (
+        facing = np.flatnonzero((cosine > 0) & (distance < REACH))
+        near = [box for box in boxes if np.linalg.norm(
+            np.clip(lamp, box.low, box.high) - lamp) < REACH]
+        facing = facing[~_in_shadow(points[:, facing], to_lamp[:, facing], near)]
+        light[facing] += (intensity / len(lamps)) * cosine[facing] / (
             CONSTANT + QUADRATIC * distance[facing]**2)
     ends = np.cumsum([rows * columns for rows, columns in shapes])
     return [part.reshape(shape) for part, shape in zip(np.split(light, ends[:-1]), shapes)]
