@@ -78,7 +78,7 @@ def add_keyframe(scene, width, height):
 def sample_rays(scene):
     add_keyframe(scene, 1, 1)  # so that chance has no choice
     rays, sources = scene.backend.sample_rays(scene.keyframes, 20, scene.random, 0.5)
-    return [*rays.tensors(), *vars(sources).values()]
+    return [*rays.tensors(), sources.keyframes, sources.tiles, sources.pixels]
 
 
 def update_error_map(scene):
@@ -155,6 +155,28 @@ def best_planes(scene):
     return scene.backend.best_planes(scene.random.uniform(0, 60, (12, 16, 12)).astype(np.float32))
 
 
+def epipolar_gradients(scene):
+    image, other = scene.random.uniform(0, 255, (2, 12, 16)).astype(np.float32)
+    shift = np.array([2.2, 0.3, 0.0], np.float32)
+    depths = np.full((12, 16), 0.7, np.float32)
+    return scene.backend.epipolar_gradients(
+        image, other, np.eye(3, dtype=np.float32), shift, depths)
+
+
+def agreement(scene):
+    values = scene.random.normal(size=(5, 12, 16)).astype(np.float32)
+    return scene.backend.agreement(values, np.ones_like(values), 1.5)
+
+
+def find_surfaces(scene):
+    directions = Camera(16, 12, 12.0, 12.0, 7.5, 5.5).directions().reshape(12, 16, 3)
+    distances = scene.random.uniform(1.0, 1.1, (12, 16)).astype(np.float32)
+    distances[3:5, 4:7] = 0
+    ends, clear, smooth, found = scene.backend.find_surfaces(
+        distances, directions.astype(np.float32), np.array([9.5, 9.1, 9.8]), 0.25)
+    return [ends, clear, smooth.astype(np.uint8), found.astype(np.uint8)]
+
+
 def run_concurrently(scene):
     scene.backend.synchronize()
     return [np.array(scene.backend.run_concurrently(lambda: 1, lambda: 2))]
@@ -165,4 +187,4 @@ CASES = {
     **{case.__name__: case for case in (
         train_step, render_rays, sample_rays, update_error_map, update_density, integrate_rays,
         states, survey_columns, classify_columns, plane_costs, smooth_costs, best_planes,
-        run_concurrently)}}
+        epipolar_gradients, agreement, find_surfaces, run_concurrently)}}

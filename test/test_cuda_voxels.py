@@ -6,7 +6,7 @@ from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.backends import reference
-from instant_nerf_ros.nerf.constants import EMPTY, SOLID, UNVISITED
+from instant_nerf_ros.nerf.constants import EMPTY, MAX_VOTES, MISS_WEIGHT, SOLID, UNVISITED
 
 pytestmark = pytest.mark.triton
 
@@ -59,7 +59,7 @@ def integrated(backend, *votes):
     for rays, measured, keyframe in votes:
         *lines, pixels = (values.to(backend.DEVICE) for values in rays)
         backend.integrate_rays(
-            *lines, measured, pixels, keyframe, hits, misses, last_keyframe, colors, state,
+            *lines, measured, 3, pixels, keyframe, hits, misses, last_keyframe, colors, state,
             torch.zeros(3, device=backend.DEVICE), VOXEL)
     return [grid.cpu() for grid in (hits, misses, state, last_keyframe, colors)]
 
@@ -95,7 +95,7 @@ def test_one_ray_sets_the_color_of_its_voxel_and_others_move_it(cuda):
     found, expected = (integrated(backend, *votes) for backend in (cuda, reference))
     for ours, theirs in zip(found, expected):
         assert torch.equal(ours, theirs)
-    assert expected[0].max() == 3 and expected[1].max() == 3
+    assert expected[0].max() == 9 and expected[1].max() == 3 * MISS_WEIGHT
 
 
 def test_many_rays_of_a_keyframe_have_one_vote_and_old_votes_fade(cuda):
@@ -105,13 +105,13 @@ def test_many_rays_of_a_keyframe_have_one_vote_and_old_votes_fade(cuda):
         torch.tensor([[1.0, 0.0, 0.0]]).repeat(count, 1), torch.full((count,), 2.0),
         torch.full((count,), 1.0), torch.full((count, 3), 77, dtype=torch.uint8))
     once = integrated(cuda, (rays, True, 9), (rays, True, 9))
-    assert once[0].max() == 1 and once[0].sum() == 1 and once[1].sum() == 3
+    assert once[0].max() == 3 and once[0].sum() == 3 and once[1].sum() == 3 * MISS_WEIGHT
     few = tuple(values[:20] for values in rays)
-    votes = [(few, True, 1 + k % 2) for k in range(20)]  # more than MAX_VOTES
+    votes = [(few, True, 1 + k % 2) for k in range(50)]  # more than MAX_VOTES
     found, expected = (integrated(backend, *votes) for backend in (cuda, reference))
     for ours, theirs in zip(found, expected):
         assert torch.equal(ours, theirs)
-    assert expected[0].max() < 20
+    assert expected[0].max() < MAX_VOTES + 3
 
 
 def test_no_rays_and_rays_without_a_distance_have_no_votes(cuda):

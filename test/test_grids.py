@@ -84,19 +84,19 @@ def test_one_occupied_voxel_outweighs_free_ones_and_these_outweigh_unknown_ones(
         OCCUPIED, FREE, OCCUPIED, UNKNOWN]  # fmt: skip
 
 
-def test_a_column_is_free_only_if_its_lower_half_is_visible_and_nothing_is_disputed():
+def test_a_column_is_free_only_if_its_lower_half_is_visible_and_nothing_is_in_it():
     occupancy = make_occupancy()
     for x, low, high in ((0.02, 0.1, 1.5), (0.22, 0.5, 1.5), (0.42, 0.9, 1.5), (0.62, 0.1, 0.2),
                          (0.82, 0.1, 1.5), (1.02, 0.1, 1.5)):  # fmt: skip
         clear(occupancy, x, 0.02, low, high)
-    for x, hits, misses in ((0.82, 1, 0), (1.02, 1, 100)):  # a voxel that a ray ended in
+    for x, hits, misses in ((0.82, 9, 9), (1.02, 9, 10)):  # a voxel that rays end in and cross
         index = voxel_at(occupancy, x, 0.02, 0.6)
         occupancy.hits[index], occupancy.misses[index] = hits, misses
     grid = grids.project(occupancy, BAND)
     # Free in all layers; from below the middle on; only above the middle; in too few layers;
-    # disputed; with one old hit.
+    # a voxel that is occupied by half of its votes; one that is not, by one of them.
     assert [cell_of(grid, x, 0.02) for x in (0.02, 0.22, 0.42, 0.62, 0.82, 1.02)] == [
-        FREE, FREE, UNKNOWN, UNKNOWN, UNKNOWN, FREE]  # fmt: skip
+        FREE, FREE, UNKNOWN, UNKNOWN, OCCUPIED, FREE]  # fmt: skip
 
 
 @pytest.mark.parametrize('height', np.linspace(0.0, 1.7, 18))

@@ -1,5 +1,6 @@
 """Rays: a pixel, its colour and its depth end up on one line in the world."""
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -192,13 +193,15 @@ def test_rays_of_a_camera_are_its_pixels_row_by_row_and_turn_with_it(camera):
 
 def test_errors_are_taken_in_alike(keyframes):
     random = generator()
-    _, sources = batches.sample_batch(keyframes, (), (), backends.select('cpu'), 800, random, 0.5)
+    rays, sources = batches.sample_batch(
+        keyframes, (), (), backends.select('cpu'), 800, random, 0.5)
     pixels = floats(random.integers(0, 256, (800, 3))).byte()
+    rays = dataclasses.replace(rays, pixels=pixels)
     shown = floats(random.random((800, 3))), floats(random.random(800))
     twin = copy.deepcopy(keyframes)
     for _ in range(2):
         for name, store in (('cpu', keyframes), ('reference', twin)):
-            batches.update_error_map(store, backends.select(name), sources, pixels, *shown)
+            batches.update_error_map(store, backends.select(name), sources, rays, *shown)
     errors = keyframes.error_map.errors
     assert (errors != 1).mean() > 0.5
     np.testing.assert_allclose(errors, twin.error_map.errors, rtol=1e-5)
@@ -236,7 +239,8 @@ def test_a_depth_behind_a_fisheye_camera_is_the_distance_along_the_ray(sample_ra
     measured = (cosines > constants.MIN_COSINE) | (cosines <= 0)
     np.testing.assert_allclose(rays.surfaces[measured], 2.0, atol=0.02)
     assert (rays.surfaces.numpy()[~measured] == 0).all()
-    still = image_rays(coordinates(wide), wide, POSES[0], sphere, 4000, generator())
+    pixels = generator().permutation(wide.width * wide.height)
+    still = image_rays(coordinates(wide), wide, POSES[0], sphere, pixels)
     column, row, _ = still.pixels.numpy().astype(int).T
     behind = z[row, column] < 0
     np.testing.assert_allclose(still.surfaces[behind], 2.0, atol=1e-5)

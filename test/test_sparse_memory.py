@@ -16,14 +16,14 @@ def resident():
 
 
 def test_a_few_columns_of_a_large_grid_take_little_memory():
-    grid = sparse_memory.zeros((10, 10, 256), np.dtype('f4'))
+    grid = sparse_memory.zeros((10, 10, 256), torch.float32)
     sparse_memory.copy_used(grid, grid.clone())  # so that torch has loaded its libraries
     before = resident()
-    grid = sparse_memory.zeros(SHAPE, np.dtype('u1'))
+    grid = sparse_memory.zeros(SHAPE, torch.uint8)
     columns = np.random.default_rng(0).choice(SHAPE[0] * SHAPE[1], 500, replace=False)
     grid.view(-1, SHAPE[2])[torch.from_numpy(columns)] = 7
     assert resident() - before < 8
-    grown = sparse_memory.zeros((SHAPE[0], 2 * SHAPE[1], SHAPE[2]), np.dtype('u1'))
+    grown = sparse_memory.zeros((SHAPE[0], 2 * SHAPE[1], SHAPE[2]), torch.uint8)
     sparse_memory.copy_used(grid, grown[:, SHAPE[1] :])
     assert resident() - before < 16
     assert torch.equal(grown[:, SHAPE[1] :][::7], grid[::7])
@@ -31,8 +31,9 @@ def test_a_few_columns_of_a_large_grid_take_little_memory():
 
 
 def test_grids_of_all_types_are_zero_and_writable():
-    for shape, kind in (((3, 4, 5), 'f4'), ((3, 4, 5, 3), 'u1'), ((0, 4, 5), 'u1')):
-        grid = sparse_memory.zeros(shape, np.dtype(kind))
+    for shape, kind in (((3, 4, 5), torch.float32), ((3, 4, 5, 3), torch.uint8),
+                        ((0, 4, 5), torch.uint8)):  # fmt: skip
+        grid = sparse_memory.zeros(shape, kind)
         assert tuple(grid.shape) == shape and not grid.any()
         grid += 1
         copy = torch.zeros_like(grid)

@@ -23,6 +23,7 @@ MIN_OPACITY = 1e-3  # lower opacities count as this much in the entropy term
 MAX_HALF_GRADIENT = 60000.0  # gradients in half precision, which ends at 65504, are cut there
 
 # Keyframes and their error maps.
+OPAQUE_ALPHA = 255  # alpha of an opaque pixel
 MILLIMETRE = 0.001  # unit of the stored depths [m]
 MIN_COSINE = 0.05  # between a ray with depth and the optical axis
 SAMPLING_PRIOR = 2000.0  # rays that a new keyframe counts as having had, see sampling_weights
@@ -38,6 +39,9 @@ UNVISITED, EMPTY, SOLID = 0, 1, 2
 
 # Occupancy state of a voxel, as in nav_msgs/OccupancyGrid.
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1
-MIN_VOTES = 2  # of keyframes, for a state other than unknown
-OCCUPIED_ODDS, FREE_ODDS = 3, 8  # misses per hit: up to 3 is occupied, more than 8 is free
-MAX_VOTES = 16  # in a voxel; with more, the older ones fade
+MISS_WEIGHT = 2  # of a ray that crosses a voxel: 32 such votes fill MAX_VOTES
+SURFACE_WEIGHT = 3  # of a ray that ends on a smooth surface, whose place is known well
+EDGE_WEIGHT = 8  # of a ray that ends on something thin, beside which most rays of the voxel pass
+MAX_VOTES = 64  # sum of weights in a voxel; with more, the older ones fade
+MAX_MISSES = 12  # in a voxel without hits, so that what appears there is occupied soon
+EMPTY_MISSES, EMPTY_ODDS = 4, 4  # least misses, and misses per hit, of a voxel that is skipped

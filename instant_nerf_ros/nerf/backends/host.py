@@ -6,6 +6,11 @@ try:
         plane_costs,
         smooth_costs,
     )
+    from instant_nerf_ros.nerf.backends.cpu.kernels.stereo_refinement import (
+        agreement,
+        epipolar_gradients,
+    )
+    from instant_nerf_ros.nerf.backends.cpu.kernels.surfaces import find_surfaces
 except ImportError:
     from instant_nerf_ros.nerf.backends.reference.columns import classify_columns, survey_columns
     from instant_nerf_ros.nerf.backends.reference.stereo import (
@@ -13,5 +18,13 @@ except ImportError:
         plane_costs,
         smooth_costs,
     )
+    from instant_nerf_ros.nerf.backends.reference.stereo_refinement import (
+        agreement,
+        epipolar_gradients,
+    )
+    from instant_nerf_ros.nerf.backends.reference.surfaces import find_surfaces
 
-__all__ = ['best_planes', 'classify_columns', 'plane_costs', 'smooth_costs', 'survey_columns']
+__all__ = [
+    'agreement', 'best_planes', 'classify_columns', 'epipolar_gradients', 'find_surfaces',
+    'plane_costs', 'smooth_costs', 'survey_columns',
+]  # fmt: skip

@@ -130,7 +130,7 @@ class Backend(Protocol):
 
     def integrate_rays(
         self, origins: Tensor, directions: Tensor, distances: Tensor, clear_distances: Tensor,
-        measured: bool, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
+        measured: bool, weight: int, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
         last_keyframe: Tensor, colors: Tensor, density_state: Tensor, grid_origin: Tensor,
         voxel_size: float,
     ) -> None:  # fmt: skip
@@ -150,6 +150,14 @@ class Backend(Protocol):
     ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
         """Return the state (nx, ny) and the share of hits (nx, ny) of columns."""
 
+    def find_surfaces(
+        self, distances: NDArray[np.float32], directions: NDArray[np.float32],
+        origin: NDArray[np.float64], voxel_size: float,
+    ) -> tuple[
+        NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_],
+    ]:  # fmt: skip
+        """Return where the rays of a depth image end, what they cleared, and which vote."""
+
     def plane_costs(
         self, image: NDArray[np.float32], others: NDArray[np.float32],
         affine: NDArray[np.float32], shift: NDArray[np.float32],
@@ -167,6 +175,18 @@ class Backend(Protocol):
         self, total: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
         """Return the plane (H, W) of least cost, with sub-plane precision, and its margin."""
+
+    def epipolar_gradients(
+        self, image: NDArray[np.float32], other: NDArray[np.float32],
+        affine: NDArray[np.float32], shift: NDArray[np.float32],
+        inverse_depth: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+        """Return error, gradient and speed (H, W) of another image along epipolar lines."""
+
+    def agreement(
+        self, values: NDArray[np.float32], variances: NDArray[np.float32], gate: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:  # fmt: skip
+        """Return mean, variance and number (H, W) of the values (P, H, W) that agree."""
 
     def run_concurrently(
         self, first: Callable[[], First], second: Callable[[], Second],

@@ -4,25 +4,27 @@ The inverse sensor model: where a ray ends, and along which distance it is known
 """
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
-from instant_nerf_ros.nerf.capture.rays import Rays, keyframe_rays
+from instant_nerf_ros.nerf.capture.rays import Rays, keyframe_rays, pixel_rays
+from instant_nerf_ros.nerf.constants import EDGE_WEIGHT
+from instant_nerf_ros.nerf.occupancy import depth_votes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.config import SamplingConfig
     from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 
-DEPTH_RAYS = 16384  # of a depth image that vote: several for each voxel in view
 RENDERED_RAYS = 2048  # of a keyframe without depth that vote at a time
 MIN_TRAINED_RAYS = 1024  # of a keyframe, before its rendered rays vote
-NOISE = 0.005  # [1/m], times the distance squared: three sigmas of a structured-light camera
-# (Nguyen, Izadi and Lovell 2012, "Modeling Kinect sensor noise", eq. 3)
 SCAN_NOISE = 0.05  # metres, of a lidar
 MAX_COLOR_ERROR = 0.15  # of a channel
 MIN_OPACITY = 0.95
@@ -33,37 +35,45 @@ SHARPNESS = 0.1  # half the width of a sharp surface, per distance
 CLEAR_SHARE = 0.9  # of the distance to FIRST_OPACITY: the field is as exact as its poses
 
 
-def integrate_depth(
-    keyframes: Keyframes, k: int, occupancy: OccupancyGrid, generator: np.random.Generator,
-) -> None:  # fmt: skip
+def integrate_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> None:
     """Let the depth image of keyframe k vote, if it has one."""
-    rays = keyframe_rays(keyframes, k, DEPTH_RAYS, generator)
-    rays = rays.where(rays.surfaces > 0).to(occupancy.backend.DEVICE)
-    if len(rays):
-        distances, clear_distances = measured_distances(rays, occupancy.voxel_size)
-        occupancy.integrate_rays(
-            rays, distances, clear_distances, True, int(keyframes.ids[k]))
+    depth = depth_votes.keyframe_depth(keyframes, k, occupancy)
+    if depth is not None:
+        depth_votes.integrate_depth(depth, occupancy, int(keyframes.ids[k]))
 
 
-def integrate_static(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
-    """Let measured rays from a viewpoint that has voted before vote again, under a new id.
+def integrate_alpha(
+    keyframes: Keyframes, k: int, occupancy: OccupancyGrid, config: SamplingConfig,
+) -> None:  # fmt: skip
+    """Let the transparent pixels of keyframe k vote: nothing is there between near and far.
 
-    Repeated measurements from one place are no independent evidence and must not outvote other
-    viewpoints: beside a surface, rays cross voxels in part. So these rays have misses only in
-    voxels that touch none in which one of them ends. What appears becomes occupied and what
-    disappears becomes free all the same.
+    Only where no opaque pixel is so close that a voxel may have a part in both (Martin and
+    Aggarwal 1983, "Volumetric descriptions of objects from multiple views").
     """
-    rays = rays.where(rays.surfaces > 0).to(occupancy.backend.DEVICE)
-    if len(rays):
-        distances, clear_distances = measured_distances(rays, occupancy.voxel_size)
-        zeros = torch.zeros_like(distances)
-        occupancy.integrate_rays(rays, distances, zeros, True, vote_id)
-        occupancy.mark_voted(rays.origins + distances[:, None] * rays.directions, vote_id)
-        occupancy.integrate_rays(rays, zeros, clear_distances, True, vote_id)
+    near, far = config.near, config.far
+    alpha = keyframe_alpha(keyframes, k)
+    if alpha is None:
+        return
+    focal, (height, width) = keyframes.image(k)[0].fx, alpha.shape
+    reach = math.ceil(math.sqrt(3) * occupancy.voxel_size * focal / max(near, 1e-3))  # pixels
+    sums = np.pad((alpha > 0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    v, u = (np.arange(0, size, max(reach // 2, 1)) for size in alpha.shape)
+    top, bottom = (v - reach).clip(min=0), (v + reach + 1).clip(max=height)
+    left, right = (u - reach).clip(min=0), (u + reach + 1).clip(max=width)
+    opaque = (sums[bottom][:, right] - sums[top][:, right]
+              - sums[bottom][:, left] + sums[top][:, left])
+    row, column = np.nonzero(opaque == 0)
+    if len(row):
+        rays = pixel_rays(keyframes, k, v[row] * width + u[column]).to(occupancy.backend.DEVICE)
+        rays = dataclasses.replace(rays, origins=rays.origins + near * rays.directions)
+        occupancy.integrate_rays(
+            rays, torch.zeros_like(rays.surfaces), torch.full_like(rays.surfaces, far - near),
+            True, int(keyframes.ids[k]))
 
 
 def integrate_scan(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
     """Let the rays of a scan of a range sensor vote, under an id like that of a keyframe."""
+    occupancy.reach(rays)
     rays = rays.to(occupancy.backend.DEVICE)
     clear_distances = (rays.surfaces - occupancy.voxel_size - SCAN_NOISE).clamp(min=0)
     occupancy.integrate_rays(rays, rays.surfaces, clear_distances, True, vote_id)
@@ -94,7 +104,7 @@ def integrate_rendered(
         distances, clear_distances = rendered_distances(
             field, rays, colors, medians, opacities, occupancy.voxel_size)
         occupancy.integrate_rays(
-            rays, distances, clear_distances, False, int(keyframes.ids[k]))
+            rays, distances, clear_distances, False, int(keyframes.ids[k]), EDGE_WEIGHT)
 
 
 def probe_density(
@@ -109,22 +119,12 @@ def probe_density(
     occupancy.update_density(positions, field.density(positions))
 
 
-def measured_distances(rays: Rays, voxel_size: float) -> tuple[Tensor, Tensor]:
-    """Return the distances (R,) at which measured rays end, and their clear distances (R,) [m].
-
-    A ray is clear up to a voxel and the noise of the sensor in front of its end, so that it does
-    not count as a miss in the voxels of the surface itself.
-    """
-    distances = rays.surfaces
-    return distances, (distances - voxel_size - NOISE * distances**2).clamp(min=0)
-
-
 @torch.no_grad()
 def rendered_distances(
     field: RadianceField, rays: Rays, colors: Tensor, medians: Tensor, opacities: Tensor,
     voxel_size: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Return `measured_distances` of what Backend.render_rays returns; 0 where unknown.
+    """Return the distances (R,) at which rays end, and their clear distances (R,) [m]; 0: unknown.
 
     A ray ends at its median distance if the rendered color is that of the pixel and the ray is
     opaque. It is clear only in front of a sharp surface, and only up to where the opacity begins:

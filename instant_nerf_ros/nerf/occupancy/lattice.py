@@ -1,4 +1,6 @@
 """The lattice of voxels that is fixed in the world, so that the maps of all sessions align."""
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -22,20 +24,27 @@ def corner(first: NDArray[np.int64], voxel_size: float) -> NDArray[np.float64]:
 
 
 def growth(
-    index: NDArray[np.float64], shape: tuple[int, ...],
+    indices: Sequence[NDArray[np.float64]], shape: tuple[int, ...],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
-    """Return the voxels (3,) to add below and above a grid so that it contains an index (3,).
+    """Return the voxels (3,) to add below and above a grid so that it contains indices (3,).
 
     An axis doubles until it does, or until it alone has more than MAX_VOXELS.
     """
     below, above = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
     for axis, size in enumerate(shape):
-        while not -below[axis] <= index[axis] < size + above[axis]:
-            extra = size + below[axis] + above[axis]
-            if extra > MAX_VOXELS:
-                break
-            if index[axis] < -below[axis]:
-                below[axis] += extra
-            else:
-                above[axis] += extra
+        for index in indices:
+            while not -below[axis] <= index[axis] < size + above[axis]:
+                extra = size + below[axis] + above[axis]
+                if extra > MAX_VOXELS:
+                    break
+                if index[axis] < -below[axis]:
+                    below[axis] += extra
+                else:
+                    above[axis] += extra
     return below, above
+
+
+def slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[slice, slice, slice]:
+    """Return the slices of the voxels from an index (3,) to another one, exclusive."""
+    x, y, z = (slice(int(first), int(last)) for first, last in zip(low, high))
+    return x, y, z

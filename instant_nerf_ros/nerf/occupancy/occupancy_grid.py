@@ -1,6 +1,7 @@
-"""The occupancy grid: voxels that training may skip, and the votes of rays on what is there."""
+"""The occupancy grid: voxels that training may skip, and votes on what is there."""
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,15 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import MAX_VOXELS, OccupancyConfig
+from instant_nerf_ros.nerf.constants import SURFACE_WEIGHT
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import lattice
-from instant_nerf_ros.nerf.occupancy.sparse_memory import copy_used, zeros
+from instant_nerf_ros.nerf.occupancy.sparse_memory import enlarged, zeros
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
+
+logger = logging.getLogger('instant_nerf_ros')
 
 DECAY = 0.9  # of the density, at each update
 GRIDS = 'density', 'density_state', 'hits', 'misses', 'last_keyframe', 'colors'
@@ -42,6 +46,7 @@ class OccupancyGrid:
         self.config, self.backend = config, backend
         self.frame = frame or LocalFrame()
         self.voxel_size = config.voxel_size
+        self._cut_off = False  # what lies beyond the grid
         self.threshold = -math.log(1 - config.min_alpha) / config.voxel_size
         extent = np.array([config.length, config.width, config.height])
         shape = np.ceil(extent / self.voxel_size).astype(int)
@@ -49,10 +54,10 @@ class OccupancyGrid:
         self._lattice = self._tensor(lattice.OFFSET)
         # The box of all voxels with votes. It stays on the device, so that the host never waits.
         self.low = self.high = self._tensor(self.first + shape // 2)
-        self.density = self._zeros(shape, torch.float32)
+        self.density = zeros(shape, torch.float32, backend.DEVICE)
         self.density_state, self.hits, self.misses, self.last_keyframe = (
-            self._zeros(shape, torch.uint8) for _ in range(4))
-        self.colors = self._zeros((*shape, 3), torch.uint8)
+            zeros(shape, torch.uint8, backend.DEVICE) for _ in range(4))
+        self.colors = zeros((*shape, 3), torch.uint8, backend.DEVICE)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,36 +89,38 @@ class OccupancyGrid:
         self.origin = self._tensor(self.corner).float()
         self.end = self.origin + self._tensor(shape).float() * self.voxel_size
 
-    def grow_to(self, position: NDArray[np.float64]) -> None:
-        """Grow, doubling an axis at a time, until a position (3,) lies inside.
+    def grow_to(self, *positions: NDArray[np.float64]) -> None:
+        """Grow, doubling an axis at a time, until positions (3,) lie inside.
 
-        Raises ValueError if that takes more than MAX_VOXELS; nothing has changed then.
+        Raises ValueError if there is no memory; nothing has changed then.
         """
-        place = np.round(self.frame.origin + position, 2)  # world, for messages
-        index = np.floor((position - self.corner) / self.voxel_size)
+        index = [np.floor((each - self.corner) / self.voxel_size) for each in positions]
         below, above = lattice.growth(index, self.shape)
-        shape = below + self.shape + above
-        voxels = np.prod(shape.astype(float))
-        if voxels > MAX_VOXELS:
-            raise ValueError(
-                f'a camera at {place} m would need {voxels:.2g} voxels, more than '
-                f"{MAX_VOXELS:.2g}: is the pose right? Else enlarge 'occupancy.voxel_size'")
         if not (below.any() or above.any()):
             return
-        kept = tuple(slice(low, low + size) for low, size in zip(below, self.shape))
-        grown = {}
-        for name in GRIDS:
-            grid = getattr(self, name)
-            try:
-                grown[name] = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
-            except torch.cuda.OutOfMemoryError as error:
-                raise ValueError(
-                    f'a camera at {place} m needs {voxels:.2g} voxels, for which '
-                    "the GPU has no memory: enlarge 'occupancy.voxel_size'") from error
-            copy_used(grid, grown[name][kept])
+        shape = below + self.shape + above
+        try:
+            if np.prod(shape.astype(float)) > MAX_VOXELS:
+                raise MemoryError
+            grown = {name: enlarged(getattr(self, name), below, above) for name in GRIDS}
+        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+            places = np.round(self.frame.origin + positions, 2).tolist()
+            raise ValueError(
+                f'there is no memory for {np.prod(shape.astype(float)):.2g} voxels, to {places} m: '
+                "is the pose right? Else enlarge 'occupancy.voxel_size'") from error
         self._place(self.first - below, shape)
         for name, grid in grown.items():
             setattr(self, name, grid)
+
+    def reach(self, rays: Rays) -> None:
+        """Grow to where measured rays end, if there is memory; else log once what is cut off."""
+        if len(rays) and not self._cut_off:
+            ends = (rays.origins + rays.surfaces[:, None] * rays.directions).cpu().numpy()
+            try:
+                self.grow_to(ends.min(0), ends.max(0))
+            except ValueError as error:
+                self._cut_off = True
+                logger.warning('the map ends where its grid ends: %s', error)
 
     def clip(self, rays: Rays, near: float, far: float) -> tuple[Tensor, Tensor]:
         """Return the interval (R,), (R,) of each ray that lies in the grid and in [near, far]."""
@@ -136,12 +143,12 @@ class OccupancyGrid:
 
     def integrate_rays(
         self, rays: Rays, distances: Tensor, clear_distances: Tensor, measured: bool,
-        keyframe: int,
+        keyframe: int, weight: int = SURFACE_WEIGHT,
     ) -> None:  # fmt: skip
         """Count the votes of the rays of a keyframe, by id.
 
         distances (R,) [m] to their ends, 0 if unknown; clear_distances (R,) [m] along which they
-        crossed nothing; measured: by a sensor, not rendered.
+        crossed nothing; measured: by a sensor, not rendered; weight: of a hit.
         """
         if not len(rays):
             return
@@ -154,9 +161,9 @@ class OccupancyGrid:
         high = torch.where(known, places, -math.inf).amax((0, 1)).floor() + 2
         self.low, self.high = self.low.minimum(low), self.high.maximum(high)
         self.backend.integrate_rays(
-            rays.origins, rays.directions, distances, clear_distances, measured, rays.pixels,
-            keyframe % KEYFRAME_TAGS + 1, self.hits, self.misses, self.last_keyframe,
-            self.colors, self.density_state, self.origin, self.voxel_size)
+            rays.origins, rays.directions, distances, clear_distances, measured, weight,
+            rays.pixels, keyframe % KEYFRAME_TAGS + 1, self.hits, self.misses,
+            self.last_keyframe, self.colors, self.density_state, self.origin, self.voxel_size)
 
     def mark_voted(self, positions: Tensor, keyframe: int) -> None:
         """Take from a keyframe, by id, its vote on the voxels at and around positions (N, 3)."""
@@ -171,8 +178,7 @@ class OccupancyGrid:
         low, high = (corner.cpu().numpy().astype(int) - self.first
                      for corner in (self.low, self.high))
         low = low.clip(0, size - 1)  # at least one voxel, even without votes
-        x, y, z = (slice(*limits) for limits in zip(low, np.minimum(high, size).clip(low + 1)))
-        return x, y, z
+        return lattice.slices(low, np.minimum(high, size).clip(low + 1))
 
     def states(self, window: Window) -> NDArray[np.int8]:
         """Return OCCUPIED, FREE or UNKNOWN for a window of voxels."""
@@ -194,7 +200,7 @@ class OccupancyGrid:
         self.low, self.high = self._tensor(contents['low']), self._tensor(contents['high'])
         for name in GRIDS:
             saved, grid = torch.from_numpy(contents[name]), getattr(self, name)
-            grid = self._zeros((*shape, *grid.shape[3:]), grid.dtype)
+            grid = zeros((*shape, *grid.shape[3:]), grid.dtype, grid.device)
             if grid[inside].shape != saved.shape or grid.dtype != saved.dtype:
                 raise ValueError(f'{name} is {tuple(saved.shape)} {saved.dtype}, unlike others')
             grid[inside] = saved
@@ -202,9 +208,3 @@ class OccupancyGrid:
 
     def _tensor(self, values: ArrayLike) -> Tensor:
         return torch.tensor(np.asarray(values, dtype=np.float64), device=self.backend.DEVICE)
-
-    def _zeros(self, shape: ArrayLike, dtype: torch.dtype) -> Tensor:
-        size = tuple(int(n) for n in np.asarray(shape))
-        if self.backend.DEVICE != 'cpu':
-            return torch.zeros(size, dtype=dtype, device=self.backend.DEVICE)
-        return zeros(size, np.dtype(str(dtype).removeprefix('torch.')))

@@ -9,7 +9,12 @@ import numpy as np
 from instant_nerf_ros.nerf.arrays import Poses
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges
-from instant_nerf_ros.nerf.occupancy.integration import integrate_depth, integrate_scan
+from instant_nerf_ros.nerf.config import SamplingConfig
+from instant_nerf_ros.nerf.occupancy.integration import (
+    integrate_alpha,
+    integrate_depth,
+    integrate_scan,
+)
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 
@@ -31,14 +36,14 @@ def empty_grid(
 
 
 def integrate_all(
-    keyframes: Keyframes, ranges: Ranges, occupancy: OccupancyGrid,
-    generator: np.random.Generator,
+    keyframes: Keyframes, ranges: Ranges, occupancy: OccupancyGrid, config: SamplingConfig,
 ) -> None:  # fmt: skip
-    """Integrate the depth images and scans that are stored, in order of their ids."""
+    """Integrate the images with depth or alpha and the scans, in order of their ids."""
     images = {keyframe: k for k, keyframe in enumerate(keyframes.ids.tolist())}
     scans = dict(ranges.scans())
     for vote_id in sorted({*images, *scans}):
         if vote_id in images:
-            integrate_depth(keyframes, images[vote_id], occupancy, generator)
+            integrate_depth(keyframes, images[vote_id], occupancy)
+            integrate_alpha(keyframes, images[vote_id], occupancy, config)
         else:
             integrate_scan(scans[vote_id], occupancy, vote_id)

@@ -5,14 +5,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.config import MapConfig
-from instant_nerf_ros.nerf.constants import FREE_ODDS, OCCUPIED, OCCUPIED_ODDS, UNKNOWN
+from instant_nerf_ros.nerf.constants import OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import floor as floor_search
 
 BLOCK = 5.0  # metres, by which maps grow: Nav2 rebuilds its costmaps at each change of size
 # Shares of hits among the votes on a voxel, and their probabilities. Where the state changes, the
 # probability is that of the thresholds of map_server.
-SHARES = -1.0, -1e-6, 0.0, 1 / (1 + FREE_ODDS), 1 / (1 + OCCUPIED_ODDS), 1.0
+SHARES = -1.0, -1e-6, 0.0, 0.5 - 1e-6, 0.5, 1.0
 PROBABILITIES = -1.0, -1.0, 0.0, 19.6, 65.0, 100.0
 
 
@@ -51,8 +51,8 @@ def project(
     """Project the voxels in a band of heights above the floor onto a MapGrid.
 
     A cell is occupied if a voxel of its column is occupied. It is free if enough of the band is
-    free, some of it in the lower half, and no ray ended in a voxel of unknown state: if only the
-    upper half is visible, there may be an obstacle below. Otherwise it is unknown. The band
+    free, some of it in the lower half: if only the upper half is visible, there may be an obstacle
+    below. Otherwise it is unknown. The band
     follows the floor over slopes and over steps up to max_step, so that steps that the robot can
     climb are no obstacles. floor is its height at the robot [m, world]; None: that of the lowest
     large layer, see floor.lowest_layer.

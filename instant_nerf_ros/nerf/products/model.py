@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.arrays import Depth, Image, Pose
+from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image, Pose
 from instant_nerf_ros.nerf.camera import Camera, check_pose
+from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
 from instant_nerf_ros.nerf.capture.validation import check_posed_image
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.constants import MILLIMETRE
@@ -65,6 +66,8 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
             _put(archive, f'keyframes/{k}/T_world_camera', poses[k])
             _put(archive, f'keyframes/{k}/image', image)
             _put(archive, f'keyframes/{k}/depth', depth)
+            if (alpha := keyframe_alpha(keyframes, k)) is not None:
+                _put(archive, f'keyframes/{k}/alpha', alpha)
             _put(archive, f'keyframes/{k}/draws', np.array(keyframes.ray_counts[k]))
             _put(archive, f'keyframes/{k}/exposure', keyframes.exposure.sums[k])
 
@@ -81,9 +84,10 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
         _check_settings(about['settings'], config)
         mapper = make(config)
         if not about['learnt']:
-            for camera, pose, image, depth, *_ in _keyframes(about, arrays):
-                check_posed_image(image, camera, depth)
-                mapper.measurements.add_keyframe(image, camera, check_pose(pose), depth)
+            for camera, pose, image, depth, alpha, *_ in _keyframes(about, arrays):
+                check_posed_image(image, camera, depth, alpha)
+                mapper.measurements.add_keyframe(
+                    image, camera, check_pose(pose), depth, alpha)
             mapper.trainer.data_added()
             return mapper
         state = {name: torch.from_numpy(array)
@@ -102,9 +106,10 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
         mapper.trainer.restore(
             int(about['steps']), int(counters['rays']), float(counters['stride']),
             int(counters['age']))
-        for camera, pose, image, depth, ray_count, exposure in _keyframes(about, arrays):
-            check_posed_image(image, camera, depth)
-            mapper.keyframes.add(image, camera, frame.localize(check_pose(pose)), depth)
+        for camera, pose, image, depth, alpha, ray_count, exposure in _keyframes(about, arrays):
+            check_posed_image(image, camera, depth, alpha)
+            mapper.keyframes.add(
+                image, camera, frame.localize(check_pose(pose)), depth, alpha)
             mapper.keyframes.restore(len(mapper.keyframes) - 1, ray_count, exposure)
         mapper.keyframes.exposure.solve()
         return mapper
@@ -158,8 +163,10 @@ def _group(prefix: str, arrays: Any) -> dict[str, NDArray[Any]]:
 
 def _keyframes(
     about: Mapping[str, Any], arrays: Any,
-) -> Iterator[tuple[Camera, Pose, Image, Depth, float, NDArray[np.float64]]]:  # fmt: skip
-    """Yield camera, pose, image, depth [m], ray count and exposure of all keyframes."""
+) -> Iterator[tuple[
+    Camera, Pose, Image, Depth, Alpha | None, float, NDArray[np.float64],
+]]:  # fmt: skip
+    """Yield camera, pose, image, depth [m], alpha, ray count and exposure of all keyframes."""
     cameras = [
         Camera(**{**camera, 'distortion': tuple(camera['distortion'])})
         for camera in about['cameras']]
@@ -169,5 +176,5 @@ def _keyframes(
             for name in ('camera', 'T_world_camera', 'image', 'depth', 'draws', 'exposure'))
         if not np.isfinite(exposure).all():
             raise ValueError(f'the exposure of keyframe {k} has values that are not finite')
-        yield (cameras[int(camera)], pose, image, depth * np.float32(MILLIMETRE), float(ray_count),
-               exposure)
+        yield (cameras[int(camera)], pose, image, depth * np.float32(MILLIMETRE),
+               arrays.get(f'keyframes/{k}/alpha'), float(ray_count), exposure)

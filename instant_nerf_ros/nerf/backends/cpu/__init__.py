@@ -14,6 +14,11 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.stereo import (
     plane_costs,
     smooth_costs,
 )
+from instant_nerf_ros.nerf.backends.cpu.kernels.stereo_refinement import (
+    agreement,
+    epipolar_gradients,
+)
+from instant_nerf_ros.nerf.backends.cpu.kernels.surfaces import find_surfaces
 from instant_nerf_ros.nerf.backends.cpu.networks import ColorNetwork, GeometryNetwork
 from instant_nerf_ros.nerf.backends.cpu.optimizer import Adam
 from instant_nerf_ros.nerf.backends.cpu.ray_sampling import sample_rays, update_error_map
@@ -23,10 +28,11 @@ from instant_nerf_ros.nerf.backends.reference import synchronize
 from instant_nerf_ros.nerf.constants import SAMPLES_PER_STEP
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'best_planes',
-    'classify_columns', 'description', 'integrate_rays', 'plane_costs', 'render_rays',
-    'run_concurrently', 'sample_rays', 'smooth_costs', 'states', 'survey_columns', 'synchronize',
-    'train_step', 'update_density', 'update_error_map',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'agreement',
+    'best_planes', 'classify_columns', 'description', 'epipolar_gradients', 'find_surfaces',
+    'integrate_rays',
+    'plane_costs', 'render_rays', 'run_concurrently', 'sample_rays', 'smooth_costs', 'states',
+    'survey_columns', 'synchronize', 'train_step', 'update_density', 'update_error_map',
 ]  # fmt: skip
 
 NAME = 'cpu'
@@ -51,14 +57,14 @@ def update_density(
 
 def integrate_rays(
     origins: Tensor, directions: Tensor, distances: Tensor, clear_distances: Tensor,
-    measured: bool, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
+    measured: bool, weight: int, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
     last_keyframe: Tensor, colors: Tensor, density_state: Tensor, grid_origin: Tensor,
     voxel_size: float,
 ) -> None:  # fmt: skip
     """See reference.integrate_rays."""
     voxels.integrate_rays(
         origins.numpy(), directions.numpy(), distances.numpy(), clear_distances.numpy(),
-        bool(measured), pixels.numpy(), np.uint8(keyframe), hits.numpy(), misses.numpy(),
+        bool(measured), weight, pixels.numpy(), np.uint8(keyframe), hits.numpy(), misses.numpy(),
         last_keyframe.numpy(), colors.numpy(), density_state.numpy(), grid_origin.numpy(),
         float(voxel_size))
 

@@ -9,6 +9,7 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.ray_sampling import (
     SampledRays,
     Store,
 )
+from instant_nerf_ros.nerf.capture.alpha import sampled_alphas
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
 from instant_nerf_ros.nerf.constants import TILES
@@ -53,7 +54,9 @@ def sample_rays(
         buffers.weights[: len(keyframes)], batch)
     rays = Rays(*map(torch.from_numpy, (
         batch.origins, batch.directions, batch.surfaces, batch.pixels)))
-    return rays, RaySources(batch.keyframes, batch.tiles, batch.recorded)
+    return rays, RaySources(
+        batch.keyframes, batch.tiles, batch.recorded,
+        sampled_alphas(keyframes, batch.keyframes, batch.rows))
 
 
 def update_error_map(

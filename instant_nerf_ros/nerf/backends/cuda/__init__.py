@@ -12,8 +12,11 @@ from instant_nerf_ros.nerf.backends.cuda.occupancy import integrate_rays, update
 from instant_nerf_ros.nerf.backends.cuda.optimizer import Adam
 from instant_nerf_ros.nerf.backends.cuda.train_step import render_rays, train_step
 from instant_nerf_ros.nerf.backends.host import (
+    agreement,
     best_planes,
     classify_columns,
+    epipolar_gradients,
+    find_surfaces,
     plane_costs,
     smooth_costs,
     survey_columns,
@@ -21,10 +24,11 @@ from instant_nerf_ros.nerf.backends.host import (
 from instant_nerf_ros.nerf.backends.reference import run_concurrently, states
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'best_planes',
-    'classify_columns', 'description', 'integrate_rays', 'plane_costs', 'render_rays',
-    'run_concurrently', 'sample_rays', 'smooth_costs', 'states', 'survey_columns', 'synchronize',
-    'train_step', 'update_density', 'update_error_map',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'agreement',
+    'best_planes', 'classify_columns', 'description', 'epipolar_gradients', 'find_surfaces',
+    'integrate_rays',
+    'plane_costs', 'render_rays', 'run_concurrently', 'sample_rays', 'smooth_costs', 'states',
+    'survey_columns', 'synchronize', 'train_step', 'update_density', 'update_error_map',
 ]  # fmt: skip
 
 NAME = 'cuda'

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE, upload
 from instant_nerf_ros.nerf.backends.cuda.kernels import ray_sampling
+from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
 from instant_nerf_ros.nerf.constants import TILES
@@ -33,7 +34,7 @@ class DeviceKeyframes:
         self._ids: list[int] = []
         self._revision = -1  # of the keyframes that are copied
         self._source_gains: NDArray[np.float32] | None = None  # of which the copy is
-        self._rows = 0  # of directions
+        self._source_directions: NDArray[np.float32] | None = None  # of which the copy is
         self.updates = 0
 
     def synchronize(self, keyframes: Keyframes) -> None:
@@ -59,14 +60,16 @@ class DeviceKeyframes:
         self.shares = torch.empty_like(self.errors)
         self.update_shares()
         self._ids = ids
-        if len(keyframes.directions) != self._rows:
-            self.directions, self._rows = upload(keyframes.directions), len(keyframes.directions)
+        if keyframes.directions is not self._source_directions:
+            self._source_directions = keyframes.directions
+            self.directions = upload(keyframes.directions)
         addresses = [self.images[keyframe].data_ptr() for keyframe in ids]
         self.arrays = (
             upload(np.array(addresses, dtype=np.int64)),
             upload(keyframes.widths.astype(np.int32)),
             upload(keyframes.heights.astype(np.int32)),
             upload(keyframes.first_direction.astype(np.int32)),
+            upload(keyframes.with_alpha.astype(np.int32)),
             upload(keyframes.T_world_camera[:, :3].astype(np.float32)))
 
     def update_shares(self) -> None:
@@ -75,13 +78,16 @@ class DeviceKeyframes:
 
     def _copied(self, keyframes: Keyframes, k: int) -> Tensor:
         _, image, depth = keyframes.image(k)
-        both = torch.from_numpy(np.concatenate([depth.ravel().view(np.uint8), image.ravel()]))
+        planes = [depth.ravel().view(np.uint8), image.ravel()]
+        if (alpha := keyframe_alpha(keyframes, k)) is not None:
+            planes.append(alpha.ravel())
+        stored = torch.from_numpy(np.concatenate(planes))
         used = sum(
             image.numel() for image in self.images.values() if image.device.type == DEVICE)
-        if used + both.numel() <= self._budget:
+        if used + stored.numel() <= self._budget:
             with contextlib.suppress(torch.cuda.OutOfMemoryError):
-                return both.to(DEVICE)
-        return both.pin_memory() if DEVICE == 'cuda' else both
+                return stored.to(DEVICE)
+        return stored.pin_memory() if DEVICE == 'cuda' else stored
 
 
 def sample_rays(
@@ -95,13 +101,16 @@ def sample_rays(
     origins, directions = torch.empty(2, count, 3, device=DEVICE)
     surfaces = torch.empty(count, device=DEVICE)
     pixels, recorded = torch.empty(2, count, 3, dtype=torch.uint8, device=DEVICE)
+    alphas = torch.empty(count, dtype=torch.uint8, device=DEVICE)
     chosen, tiles = torch.empty(2, count, dtype=torch.int32, device=DEVICE)
     ray_sampling.sample_rays[(triton.cdiv(count, RAYS),)](
         int(generator.integers(2**31)), count, int(error_share * count), len(weights),
         len(weights).bit_length(), upload(weights.cumsum().astype(np.float32)), copy.shares,
         *copy.arrays, copy.gains, copy.offsets, copy.directions,
-        origins, directions, surfaces, pixels, chosen, tiles, recorded, RAYS)
-    return Rays(origins, directions, surfaces, pixels), RaySources(chosen, tiles, recorded)
+        origins, directions, surfaces, pixels, chosen, tiles, recorded, alphas, RAYS)
+    sources = RaySources(
+        chosen, tiles, recorded, alphas if keyframes.with_alpha.any() else None)
+    return Rays(origins, directions, surfaces, pixels), sources
 
 
 def update_error_map(

@@ -31,7 +31,7 @@ def update_density(
 
 def integrate_rays(
     origins: Tensor, directions: Tensor, distances: Tensor, clear_distances: Tensor,
-    measured: bool, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
+    measured: bool, weight: int, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
     last_keyframe: Tensor, colors: Tensor, density_state: Tensor, grid_origin: Tensor,
     voxel_size: float,
 ) -> None:  # fmt: skip
@@ -46,8 +46,8 @@ def integrate_rays(
     counts = hits, misses, last_keyframe
     space = scratch, corner, *hits.shape, voxel_size
     votes.count_hits[programs](
-        origins, directions, distances, pixels, count, int(keyframe), *counts, colors, *space,
-        bool(measured), RAYS, num_warps=RAYS // WARP)
+        origins, directions, distances, pixels, count, weight, int(keyframe), *counts, colors,
+        *space, bool(measured), RAYS, num_warps=RAYS // WARP)
     votes.count_misses[programs](
         origins, directions, clear_distances, count, int(keyframe), *counts, density_state, *space,
         bool(measured), RAYS, num_warps=RAYS // WARP)

@@ -18,6 +18,11 @@ from instant_nerf_ros.nerf.backends.reference.stereo import (
     plane_costs,
     smooth_costs,
 )
+from instant_nerf_ros.nerf.backends.reference.stereo_refinement import (
+    agreement,
+    epipolar_gradients,
+)
+from instant_nerf_ros.nerf.backends.reference.surfaces import find_surfaces
 from instant_nerf_ros.nerf.backends.reference.voxels import integrate_rays, states, update_density
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import Config, SamplingConfig
@@ -29,10 +34,12 @@ from instant_nerf_ros.nerf.field.train_step import StepResult
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'best_planes',
-    'classify_columns', 'description', 'integrate_rays', 'march', 'plane_costs', 'render_rays',
-    'run_concurrently', 'sample_rays', 'smooth_costs', 'states', 'survey_columns', 'synchronize',
-    'train_step', 'update_density', 'update_error_map',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'agreement',
+    'best_planes', 'classify_columns', 'description', 'epipolar_gradients', 'find_surfaces',
+    'integrate_rays',
+    'march', 'plane_costs', 'render_rays', 'run_concurrently', 'sample_rays', 'smooth_costs',
+    'states', 'survey_columns', 'synchronize', 'train_step', 'update_density',
+    'update_error_map',
 ]  # fmt: skip
 
 NAME = 'reference'

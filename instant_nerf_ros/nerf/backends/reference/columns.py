@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 MIN_FREE_SHARE = 0.25  # of the height band, in a free column
-UNKNOWN_SHARES = 0.12, 0.24  # limits of the share of hits of a voxel with unknown state
 
 
 def survey_columns(
@@ -36,26 +35,20 @@ def classify_columns(
 
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, at least one in their
-    lower half, and none has hits but an unknown state; else UNKNOWN. The share of hits is the
-    largest of its voxels, limited to UNKNOWN_SHARES in voxels of unknown state. It is negative
-    where the column is unknown and no ray ended.
+    lower half; else UNKNOWN. The share of hits is the largest of its voxels, negative where the
+    column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
     counts = np.count_nonzero(band, axis=-1)
     free = band & (states == FREE)
     lower = free & (np.cumsum(band, axis=-1) <= -(-counts // 2)[:, :, None])
-    hit = band & (hits > 0)
-    disputed = hit & (states == UNKNOWN)
     shares = hits / np.maximum(hits.astype(np.float32) + misses, 1)
-    shares[disputed] = shares[disputed].clip(*UNKNOWN_SHARES)
     cells = np.full(bases.shape, UNKNOWN, np.int8)
-    cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)
-          & ~disputed.any(-1)] = FREE
+    cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)] = FREE
     cells[(band & (states == OCCUPIED)).any(-1)] = OCCUPIED
-    known = (cells != UNKNOWN) | disputed.any(-1)
-    return cells, np.where(known, np.where(hit, shares, 0).max(-1, initial=0), -1).astype(
-        np.float32)
+    largest = np.where(band, shares, 0).max(-1, initial=0)
+    return cells, np.where(cells == UNKNOWN, -1, largest).astype(np.float32)
 
 
 def _at(grid: NDArray[np.bool_], layers: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.constants import (
     EMPTY,
+    EMPTY_MISSES,
+    EMPTY_ODDS,
     FREE,
-    FREE_ODDS,
+    MAX_MISSES,
     MAX_VOTES,
-    MIN_VOTES,
+    MISS_WEIGHT,
     OCCUPIED,
-    OCCUPIED_ODDS,
     SOLID,
     UNKNOWN,
     UNVISITED,
@@ -43,23 +44,25 @@ def update_density(
 
 def integrate_rays(
     origins: Tensor, directions: Tensor, distances: Tensor, clear_distances: Tensor,
-    measured: bool, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
+    measured: bool, weight: int, pixels: Tensor, keyframe: int, hits: Tensor, misses: Tensor,
     last_keyframe: Tensor, colors: Tensor, density_state: Tensor, grid_origin: Tensor,
     voxel_size: float,
 ) -> None:  # fmt: skip
     """Count the votes of the rays of one keyframe: hits where they end, misses where they pass.
 
-    A keyframe has one vote on a voxel: a hit if a ray ends there, else a miss if a ray crosses it
-    before its clear distance; none if last_keyframe is this one already. Where hits and misses
-    together are MAX_VOTES, both are halved before the next vote, so that old votes fade. The color
-    of a voxel moves by a quarter towards the pixel of each hit that has a color; black stands for
-    no color yet. A voxel that measured rays cross becomes EMPTY if its state is free then (see
-    `state`), so that training does not sample it. Rays that were rendered are less certain: the
-    first one on a voxel without any vote only sets last_keyframe.
+    A keyframe has one vote on a voxel: a hit of the given weight if a ray ends there, else a miss
+    of MISS_WEIGHT if a ray crosses it before its clear distance; none if last_keyframe is this one
+    already. Where hits and misses together are MAX_VOTES, both are halved before the next vote, so
+    that old votes fade. Misses alone end at MAX_MISSES. The color of a voxel moves by a quarter
+    towards the pixel of each hit that has a color; black stands for no color yet. A voxel that
+    measured rays cross becomes EMPTY if it is surely free (see `surely_free`), so that training
+    does not sample it. Rays that were rendered are less certain: the first one on a voxel without
+    any vote only sets last_keyframe.
 
     Args: origins, directions (R, 3); distances (R,) [m] of the ends, 0 if unknown;
     clear_distances (R,) [m] along which the rays crossed nothing; measured: by a sensor, not
-    rendered; pixels (R, 3) RGB, negative without color; keyframe: its tag, 1 to 255.
+    rendered; weight: of a hit; pixels (R, 3) RGB, negative without color; keyframe: its tag, 1 to
+    255.
     Writes hits, misses, last_keyframe, density_state (nx, ny, nz) uint8 and colors
     (nx, ny, nz, 3) uint8.
     """
@@ -70,40 +73,42 @@ def integrate_rays(
             starts, alongs, distances.tolist(), pixels.tolist()):
         end = tuple(math.floor(s + a * distance) for s, a in zip(start, along))
         if distance > 0 and _inside(end, shape) and last_keyframe[end] != keyframe:
-            _vote(hits, hits, misses, last_keyframe, end, keyframe, measured)
+            _vote(hits, weight, hits, misses, last_keyframe, end, keyframe, measured)
             olds = colors[end].tolist()
-            known = hits[end] > 1 and any(olds)
+            known = hits[end] > weight and any(olds)
             for channel, (value, old) in enumerate(zip(pixel, olds)):
                 if value >= 0:
                     colors[end][channel] = (3 * old + value + 2) // 4 if known else value
     for start, along, clear_distance in zip(starts, alongs, clear_distances.tolist()):
         for cell in _crossed(start, along, clear_distance):
             if _inside(cell, shape) and last_keyframe[cell] != keyframe:
-                _vote(misses, hits, misses, last_keyframe, cell, keyframe, measured)
-                if measured and state(int(hits[cell]), int(misses[cell])) == FREE:
+                _vote(misses, MISS_WEIGHT, hits, misses, last_keyframe, cell, keyframe, measured)
+                if measured and surely_free(int(hits[cell]), int(misses[cell])):
                     density_state[cell] = EMPTY
 
 
 def state(hits: int, misses: int) -> int:
-    """Return OCCUPIED, FREE or UNKNOWN for the votes on a voxel.
+    """Return OCCUPIED, FREE or UNKNOWN for the weighted votes on a voxel.
 
-    Their log-odds ln(hits / misses) decide: from ln(1/3) on the voxel is occupied, below ln(1/8)
-    it is free, so that a single hit is noise. It is unknown in between, and with fewer than
-    MIN_VOTES of the winning kind.
+    The majority decides: without a state in between, noise leaves no gaps in free space. A voxel
+    without votes is unknown.
     """
-    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= misses:
-        return OCCUPIED
-    if misses >= MIN_VOTES and FREE_ODDS * hits < misses:
-        return FREE
+    if hits or misses:
+        return OCCUPIED if hits >= misses else FREE
     return UNKNOWN
+
+
+def surely_free(hits: int, misses: int) -> bool:
+    """Return whether the votes on a voxel leave no doubt that it is free."""
+    return misses >= EMPTY_MISSES and misses > EMPTY_ODDS * hits
 
 
 def states(hits: Tensor, misses: Tensor) -> Tensor:
     """Return `state` of every voxel, int8, in the shape of hits and misses (uint8)."""
     hits, misses = hits.int(), misses.int()
     result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
-    result[(misses >= MIN_VOTES) & (FREE_ODDS * hits < misses)] = FREE
-    result[(hits >= MIN_VOTES) & (OCCUPIED_ODDS * hits >= misses)] = OCCUPIED
+    result[misses > hits] = FREE
+    result[(hits > 0) & (hits >= misses)] = OCCUPIED
     return result
 
 
@@ -126,12 +131,14 @@ def _inside(cell: Sequence[int], shape: Sequence[int]) -> bool:
 
 
 def _vote(
-    counts: Tensor, hits: Tensor, misses: Tensor, last_keyframe: Tensor, cell: tuple[int, ...],
-    keyframe: int, measured: bool,
+    counts: Tensor, weight: int, hits: Tensor, misses: Tensor, last_keyframe: Tensor,
+    cell: tuple[int, ...], keyframe: int, measured: bool,
 ) -> None:  # fmt: skip
     if hits[cell] + misses[cell] >= MAX_VOTES:
         hits[cell] //= 2
         misses[cell] //= 2
     if measured or last_keyframe[cell]:
-        counts[cell] += 1
+        counts[cell] += weight
+        if not hits[cell]:
+            misses[cell].clamp_(max=MAX_MISSES)
     last_keyframe[cell] = keyframe

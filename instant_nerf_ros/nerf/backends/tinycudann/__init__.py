@@ -20,8 +20,11 @@ from instant_nerf_ros.nerf.backends.cuda import (
 from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
 from instant_nerf_ros.nerf.backends.cuda.kernels import marching
 from instant_nerf_ros.nerf.backends.host import (
+    agreement,
     best_planes,
     classify_columns,
+    epipolar_gradients,
+    find_surfaces,
     plane_costs,
     smooth_costs,
     survey_columns,
@@ -37,10 +40,12 @@ from instant_nerf_ros.nerf.field.train_step import StepResult
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 __all__ = [
-    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'best_planes',
-    'classify_columns', 'description', 'integrate_rays', 'march', 'plane_costs', 'render_rays',
-    'run_concurrently', 'sample_rays', 'smooth_costs', 'states', 'survey_columns', 'synchronize',
-    'train_step', 'update_density', 'update_error_map',
+    'Adam', 'ColorNetwork', 'DEVICE', 'GeometryNetwork', 'NAME', 'SAMPLES', 'agreement',
+    'best_planes', 'classify_columns', 'description', 'epipolar_gradients', 'find_surfaces',
+    'integrate_rays',
+    'march', 'plane_costs', 'render_rays', 'run_concurrently', 'sample_rays', 'smooth_costs',
+    'states', 'survey_columns', 'synchronize', 'train_step', 'update_density',
+    'update_error_map',
 ]  # fmt: skip
 
 NAME = 'tinycudann'

@@ -3,10 +3,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
-from instant_nerf_ros.nerf.backends.reference.columns import MIN_FREE_SHARE, UNKNOWN_SHARES
+from instant_nerf_ros.nerf.backends.reference.columns import MIN_FREE_SHARE
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
-
-LOW_SHARE, HIGH_SHARE = map(np.float32, UNKNOWN_SHARES)
 
 
 def survey_columns(
@@ -57,7 +55,7 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
         for y in range(ny):
             first, last = max(bases[x, y] + low, 0), min(bases[x, y] + high, nz)
             middle = first + (last - first + 1) // 2
-            free, lower, occupied, disputed, max_share = 0, False, False, False, np.float32(0)
+            free, lower, occupied, max_share = 0, False, False, np.float32(0)
             for k in range(first, last):
                 state = states[x, y, k]
                 if state == FREE:
@@ -67,13 +65,10 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
                 if hits[x, y, k]:
                     share = np.float32(hits[x, y, k]) / (
                         np.float32(hits[x, y, k]) + np.float32(misses[x, y, k]))
-                    if state == UNKNOWN:
-                        disputed = True
-                        share = min(max(share, LOW_SHARE), HIGH_SHARE)
                     max_share = max(max_share, share)
             cells[x, y] = UNKNOWN
-            if lower and free >= MIN_FREE_SHARE * (last - first) and not disputed:
+            if lower and free >= MIN_FREE_SHARE * (last - first):
                 cells[x, y] = FREE
             if occupied:
                 cells[x, y] = OCCUPIED
-            shares[x, y] = max_share if disputed or cells[x, y] != UNKNOWN else -1
+            shares[x, y] = max_share if cells[x, y] != UNKNOWN else -1

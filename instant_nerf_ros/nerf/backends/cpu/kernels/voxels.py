@@ -6,12 +6,13 @@ import numpy as np
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
 from instant_nerf_ros.nerf.constants import (
     EMPTY,
+    EMPTY_MISSES,
+    EMPTY_ODDS,
     FREE,
-    FREE_ODDS,
+    MAX_MISSES,
     MAX_VOTES,
-    MIN_VOTES,
+    MISS_WEIGHT,
     OCCUPIED,
-    OCCUPIED_ODDS,
     SOLID,
     UNKNOWN,
     UNVISITED,
@@ -52,35 +53,34 @@ def _next_face(start, along):
 @jit
 def state(hits, misses):
     """Return the state of a voxel with these votes."""
-    hits, misses = np.int32(hits), np.int32(misses)
-    if hits >= MIN_VOTES and OCCUPIED_ODDS * hits >= misses:
-        return OCCUPIED
-    if misses >= MIN_VOTES and FREE_ODDS * hits < misses:
-        return FREE
-    return UNKNOWN
+    if hits == 0 and misses == 0:
+        return UNKNOWN
+    return OCCUPIED if hits >= misses else FREE
 
 
 @jit
-def _vote(counts, hits, misses, last_keyframe, cell, keyframe, measured):
+def _vote(counts, weight, hits, misses, last_keyframe, cell, keyframe, measured):
     """Add a vote of a keyframe to counts, which is hits or misses."""
     if hits[cell] + misses[cell] >= MAX_VOTES:
         hits[cell] //= 2
         misses[cell] //= 2
     if measured or last_keyframe[cell]:
-        counts[cell] += 1
+        counts[cell] += weight
+        if hits[cell] == 0 and misses[cell] > MAX_MISSES:
+            misses[cell] = MAX_MISSES
     last_keyframe[cell] = keyframe
 
 
 @jit
 def integrate_rays(
-    origins, directions, distances, clear_distances, measured, pixels, keyframe,
+    origins, directions, distances, clear_distances, measured, weight, pixels, keyframe,
     hits, misses, last_keyframe, colors, density_state, grid_origin, voxel_size,
 ):  # fmt: skip
     """Count hits of all rays, then misses; serial, since rays share voxels."""
     for ray in range(len(origins)):
         _count_hit(
-            origins[ray], directions[ray], distances[ray], measured, pixels[ray], keyframe,
-            hits, misses, last_keyframe, colors, grid_origin, voxel_size)
+            origins[ray], directions[ray], distances[ray], measured, weight, pixels[ray],
+            keyframe, hits, misses, last_keyframe, colors, grid_origin, voxel_size)
     for ray in range(len(origins)):
         _count_misses(
             origins[ray], directions[ray], clear_distances[ray], measured, keyframe,
@@ -89,7 +89,7 @@ def integrate_rays(
 
 @jit
 def _count_hit(
-    origin, direction, distance, measured, pixel, keyframe,
+    origin, direction, distance, measured, weight, pixel, keyframe,
     hits, misses, last_keyframe, colors, grid_origin, voxel_size,
 ):  # fmt: skip
     """Count a hit where a ray ends."""
@@ -102,13 +102,13 @@ def _count_hit(
         return
     if last_keyframe[x, y, z] == keyframe:
         return
-    _vote(hits, hits, misses, last_keyframe, (x, y, z), keyframe, measured)
+    _vote(hits, weight, hits, misses, last_keyframe, (x, y, z), keyframe, measured)
     red, green, blue = colors[x, y, z]
     for channel in range(3):
         value = np.int32(pixel[channel])
         if value < 0:
             return
-        if hits[x, y, z] > 1 and (red or green or blue):
+        if hits[x, y, z] > weight and (red or green or blue):
             value = (3 * np.int32(colors[x, y, z, channel]) + value + 2) // 4
         colors[x, y, z, channel] = value
 
@@ -135,8 +135,10 @@ def _count_misses(
         leave = min(tx, ty, tz)
         if (0 <= x < nx and 0 <= y < ny and 0 <= z < nz and last_keyframe[x, y, z] != keyframe
                 and min(leave, np.float64(clear_distance)) - t > TOUCH):
-            _vote(misses, hits, misses, last_keyframe, (x, y, z), keyframe, measured)
-            if measured and state(hits[x, y, z], misses[x, y, z]) == FREE:
+            _vote(
+                misses, MISS_WEIGHT, hits, misses, last_keyframe, (x, y, z), keyframe, measured)
+            if measured and (misses[x, y, z] >= EMPTY_MISSES
+                             and misses[x, y, z] > EMPTY_ODDS * np.int32(hits[x, y, z])):
                 density_state[x, y, z] = EMPTY
         t = leave
         if tx == leave:

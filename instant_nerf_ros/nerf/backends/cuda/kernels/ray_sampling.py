@@ -13,6 +13,7 @@ SEARCH_STEPS = tl.constexpr(constants.TILES.bit_length())  # of a binary search 
 ERROR_FLOOR, NO_ERROR = tl.constexpr(constants.ERROR_FLOOR), tl.constexpr(constants.NO_ERROR)
 MIN_COSINE = tl.constexpr(constants.MIN_COSINE)
 MILLIMETRE = tl.constexpr(constants.MILLIMETRE)
+OPAQUE_ALPHA = tl.constexpr(constants.OPAQUE_ALPHA)
 MIDDLE = tl.constexpr(255 * constants.EXPOSURE_MIDDLE)
 LOG2_KEPT = tl.constexpr(math.log2(1 - constants.ERROR_RATE))
 
@@ -31,15 +32,16 @@ def _binary_search(sums, first, last, value, steps):
 @triton.jit(do_not_specialize=['rays', 'by_error', 'seed', 'count', 'search_steps'])
 def sample_rays(
     seed, rays, by_error, count, search_steps, weights, errors, images, widths, heights,
-    first_direction, poses, gains, offsets, directions, origins, ray_directions, surfaces, pixels,
-    keyframes, tiles, recorded, BLOCK: tl.constexpr,
+    first_direction, with_alpha, poses, gains, offsets, directions, origins, ray_directions,
+    surfaces, pixels, keyframes, tiles, recorded, alphas, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Sample rays (R,), the first by_error of them by the error map: see rays.sample_rays.
 
     Of each of count keyframes: weights, cumulative; errors (TILES,), cumulative; images, the
-    address of its depths (uint16, millimetres), followed by its colors (uint8, RGB); widths and
-    heights; first_direction, the row of its first pixel in directions; poses (3, 4); gains (3,)
-    and offsets (3,). The arrays from origins on are written: see rays.Rays and rays.RaySources.
+    address of its depths (uint16, millimetres), followed by its colors (uint8, RGB) and, if
+    with_alpha is not 0, its alphas (uint8); widths and heights; first_direction, the row of its
+    first pixel in directions; poses (3, 4); gains (3,) and offsets (3,). The arrays from origins
+    on are written: see rays.Rays and rays.RaySources.
     """
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = n < rays
@@ -82,6 +84,10 @@ def sample_rays(
         corrected = (color.to(tl.float32) - MIDDLE) * gain + 255 * offset + (MIDDLE + 0.5)
         corrected = tl.minimum(tl.maximum(corrected, 0.0), 255.0)
         tl.store(pixels + n * 3 + channel, corrected.to(tl.int32).to(tl.uint8), mask=mask)
+    behind = address.to(tl.pointer_type(tl.uint8)) + 5 * width * height
+    transparent = tl.load(with_alpha + k) != 0
+    alpha = tl.load(behind + pixel, mask=mask & transparent, other=OPAQUE_ALPHA)
+    tl.store(alphas + n, alpha, mask=mask)
     tl.store(keyframes + n, k, mask=mask)
     tl.store(tiles + n, tile, mask=mask)
 

@@ -10,8 +10,9 @@ from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cuda.kernels.marching import EMPTY
 from instant_nerf_ros.nerf.backends.cuda.kernels.voxels import in_voxels
 
-MIN_VOTES, MAX_VOTES, FREE_ODDS = map(
-    tl.constexpr, (constants.MIN_VOTES, constants.MAX_VOTES, constants.FREE_ODDS))
+MISS_WEIGHT, MAX_VOTES, MAX_MISSES, EMPTY_MISSES, EMPTY_ODDS = map(tl.constexpr, (
+    constants.MISS_WEIGHT, constants.MAX_VOTES, constants.MAX_MISSES, constants.EMPTY_MISSES,
+    constants.EMPTY_ODDS))
 TOUCH = tl.constexpr(1e-5)  # metres: shorter crossings are no miss, as float32 is not more precise
 
 
@@ -39,11 +40,11 @@ def _claim_vote(voxel, mask, last_keyframe, keyframe, scratch):
 
 
 @triton.jit
-def _vote_weight(voxel, mask, last_keyframe, MEASURED: tl.constexpr):  # noqa: N803
-    """Return what a vote counts: 0 if it is not measured and the first on its voxel, else 1."""
+def _vote_weight(weight, voxel, mask, last_keyframe, MEASURED: tl.constexpr):  # noqa: N803
+    """Return what a vote counts: 0 if it is not measured and the first on its voxel."""
     if MEASURED:
-        return tl.full(voxel.shape, 1, tl.int32)
-    return (tl.load(last_keyframe + voxel, mask=mask, other=0) != 0).to(tl.int32)
+        return tl.zeros(voxel.shape, tl.int32) + weight
+    return weight * (tl.load(last_keyframe + voxel, mask=mask, other=0) != 0).to(tl.int32)
 
 
 @triton.jit
@@ -55,15 +56,15 @@ def _faded_votes(voxel, mask, hits, misses):
     return tl.where(full, hit // 2, hit), tl.where(full, miss // 2, miss)
 
 
-@triton.jit(do_not_specialize=['rays', 'keyframe', 'nx', 'ny', 'nz'])
+@triton.jit(do_not_specialize=['rays', 'weight', 'keyframe', 'nx', 'ny', 'nz'])
 def count_hits(
-    origins, directions, distances, pixels, rays, keyframe, hits, misses, last_keyframe, colors,
-    scratch, corner, nx, ny, nz, voxel_size, MEASURED: tl.constexpr, BLOCK: tl.constexpr,
+    origins, directions, distances, pixels, rays, weight, keyframe, hits, misses, last_keyframe,
+    colors, scratch, corner, nx, ny, nz, voxel_size, MEASURED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Count a hit where rays (R,) end.
 
     corner (6,): that of the grid, then zeros, for vectors without an origin; scratch (BLOCK,)
-    int32; keyframe: its tag.
+    int32; weight: of a hit; keyframe: its tag.
     """
     lane = tl.arange(0, BLOCK)
     ray = tl.program_id(0) * BLOCK + lane
@@ -77,10 +78,10 @@ def count_hits(
     inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
     ends = mask & (distance > 0) & inside
     voxel = tl.where(ends, (x * ny + y) * nz + z, 0)
-    weight = _vote_weight(voxel, ends, last_keyframe, MEASURED)
+    added = _vote_weight(weight, voxel, ends, last_keyframe, MEASURED)
     votes = _claim_vote(voxel, ends, last_keyframe, keyframe, scratch + lane)
     hit, miss = _faded_votes(voxel, votes, hits, misses)
-    tl.store(hits + voxel, (hit + weight).to(tl.uint8), mask=votes)
+    tl.store(hits + voxel, (hit + added).to(tl.uint8), mask=votes)
     tl.store(misses + voxel, miss.to(tl.uint8), mask=votes)
     colored = hit < 0
     color = colors + voxel.to(tl.int64) * 3  # 64 bits, for grids of a thousand million voxels
@@ -132,14 +133,15 @@ def count_misses(
         inside = (x >= 0) & (y >= 0) & (z >= 0) & (x < nx) & (y < ny) & (z < nz)
         crosses = active & inside & (tl.minimum(leave, clear_distance) - t > TOUCH)
         voxel = tl.where(crosses, (x * ny + y) * nz + z, 0)
-        weight = _vote_weight(voxel, crosses, last_keyframe, MEASURED)
+        added = _vote_weight(MISS_WEIGHT, voxel, crosses, last_keyframe, MEASURED)
         votes = _claim_vote(voxel, crosses, last_keyframe, keyframe, scratch + lane)
         hit, miss = _faded_votes(voxel, votes, hits, misses)
-        miss += weight
+        miss += added
+        miss = tl.where(hit == 0, tl.minimum(miss, MAX_MISSES), miss)
         tl.store(hits + voxel, hit.to(tl.uint8), mask=votes)
         tl.store(misses + voxel, miss.to(tl.uint8), mask=votes)
         if MEASURED:
-            free = (miss >= MIN_VOTES) & (FREE_ODDS * hit < miss)
+            free = (miss >= EMPTY_MISSES) & (miss > EMPTY_ODDS * hit)
             empty = (tl.zeros_like(voxel) + EMPTY).to(tl.uint8)
             tl.store(density_state + voxel, empty, mask=votes & free)
         t = leave
