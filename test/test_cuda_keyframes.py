@@ -12,7 +12,13 @@ from instant_nerf_ros.nerf import Camera, backends
 from instant_nerf_ros.nerf.capture.error_map import ErrorMap
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.constants import ERROR_FLOOR, NO_ERROR, TILE_COLUMNS, TILES
+from instant_nerf_ros.nerf.constants import (
+    ERROR_FLOOR,
+    NO_ERROR,
+    OPAQUE_ALPHA,
+    TILE_COLUMNS,
+    TILES,
+)
 
 pytestmark = pytest.mark.triton
 
@@ -104,6 +110,21 @@ def test_new_keyframes_are_sampled_and_removed_ones_are_not(cuda):
     assert (errors[0] == 0.25).all() and (errors[1:] == 1).all()
     # The new one was not sampled before, and so has most of these.
     assert (chosen == 2).mean() > 0.75
+
+
+def test_alphas_are_those_of_the_pixels_where_a_keyframe_has_any(cuda):
+    keyframes = make(2)
+    assert sample(cuda, keyframes, 10)[1].alphas is None
+    camera = CAMERAS[0]
+    image, depth = coded(camera, 7)
+    keyframes.add(image, camera, poses(5)[4], depth, image[..., 0] ^ image[..., 1])
+    rays, sources = sample(cuda, keyframes, 900)
+    chosen = check(keyframes, rays, sources)
+    pixels = sources.pixels.cpu().numpy()
+    np.testing.assert_array_equal(
+        sources.alphas.cpu().numpy(),
+        np.where(chosen == 2, pixels[:, 0] ^ pixels[:, 1], OPAQUE_ALPHA))
+    assert (chosen == 2).any() and (chosen < 2).any()
 
 
 def test_rays_go_where_the_error_is(cuda):

@@ -45,8 +45,9 @@ class Twins:
         def record(*arguments):
             rays, sources = sample_rays(*arguments)
             self.sampled += len(rays)
-            samples.append((rays.to('cpu'), RaySources(*(
-                values.cpu().numpy() for values in vars(sources).values()))))
+            samples.append((rays.to('cpu'), RaySources(
+                *(values.cpu().numpy() for values in (
+                    sources.keyframes, sources.tiles, sources.pixels)))))
             return rays, sources
 
         patch.setattr(backend, 'sample_rays', record)

@@ -102,6 +102,32 @@ def test_it_has_not_converged_at_a_high_learning_rate_or_without_finite_losses()
     assert schedule.converged
 
 
+def test_with_a_planned_end_the_rate_falls_until_then_however_many_steps_that_takes():
+    schedule = Schedule()
+    rates = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        schedule.set_progress(share)
+        run(schedule, 3000, lambda step: 1.0)
+        rates.append(schedule.learning_rate(0.01))
+        assert schedule.converged == (share == 1)
+    assert rates[0] == 0.01 and rates[-1] == pytest.approx(0.01 * constants.MIN_RATE)
+    ratios = [after / before for before, after in zip(rates, rates[1:])]
+    assert ratios == pytest.approx([ratios[0]] * 4) and ratios[0] < 1
+
+
+def test_with_a_planned_end_votes_are_rare_from_the_start():
+    schedule = Schedule()
+    assert schedule.vote_every == constants.VOTE_EVERY
+    schedule.set_progress(0.0)
+    assert schedule.vote_every == constants.VOTE_RARELY
+
+
+@pytest.mark.parametrize('share', [-0.1, 1.1, float('nan')])
+def test_a_progress_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match='between 0 and 1'):
+        Schedule().set_progress(share)
+
+
 def test_discarded_steps_do_not_prevent_convergence():
     schedule = Schedule()
     run(schedule, 7000, lambda step: 1.0 if step % 500 else float('nan'))

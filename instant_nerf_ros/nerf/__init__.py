@@ -3,15 +3,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time, see __getattr__
+    from instant_nerf_ros.nerf.bounds import SceneBounds, scene_bounds
     from instant_nerf_ros.nerf.camera import Camera
     from instant_nerf_ros.nerf.config import Config
     from instant_nerf_ros.nerf.mapper import Mapper
     from instant_nerf_ros.nerf.settings import flatten, replace
 
-__all__ = ['Camera', 'Config', 'Mapper', 'flatten', 'replace']
+__all__ = ['Camera', 'Config', 'Mapper', 'SceneBounds', 'flatten', 'replace', 'scene_bounds']
 
-_MODULES = {'Camera': 'camera', 'Config': 'config', 'Mapper': 'mapper', 'flatten': 'settings',
-            'replace': 'settings'}  # fmt: skip
+_MODULES = {'Camera': 'camera', 'Config': 'config', 'Mapper': 'mapper',
+            'SceneBounds': 'bounds', 'flatten': 'settings', 'replace': 'settings',
+            'scene_bounds': 'bounds'}  # fmt: skip
 
 if not TYPE_CHECKING:  # or a type checker would accept any name
 

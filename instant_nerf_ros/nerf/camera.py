@@ -20,6 +20,7 @@ COEFFICIENTS = {  # distortion model -> admissible numbers of coefficients
     'rational_polynomial': (8, 12, 14),  # with thin prism, with tilted sensor
     'equidistant': (4,),  # fisheye
 }
+MAX_PIXELS = 1e7  # of a focal length, or from a corner to the principal point
 MARGIN = 0.02  # of the image plane at z = 1, around the field of view
 # Pose of an optical frame in a body frame (x forward, y left, z up; REP-103) of the same origin.
 T_BODY_OPTICAL: Pose = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
@@ -50,6 +51,10 @@ class Camera:
             raise ValueError(
                 f'focal lengths must be positive, are {self.fx} and {self.fy}: '
                 'the camera is not calibrated')
+        if min(self.fx, self.fy) < 1 / MAX_PIXELS or not all(
+                abs(number) <= MAX_PIXELS for number in numbers[:4]):
+            raise ValueError(
+                f'focal lengths and principal point must be pixels, are {numbers[:4]}')
         if self.distortion_model not in COEFFICIENTS:
             raise ValueError(
                 f"unknown distortion model '{self.distortion_model}'; "

@@ -103,7 +103,7 @@ class MotionConfig:
     position_error: float = setting(
         0.01, 'standard deviation of the given positions [m]', 1e-4, 1.0)
     rotation_error: float = setting(
-        0.3, 'standard deviation of the given rotations [degree]', 1e-3, 10.0)
+        0.1, 'standard deviation of the given rotations [degree]', 1e-3, 10.0)
     stereo: bool = setting(True, 'train on distances from multi-view stereo')
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instant_nerf_ros.nerf.arrays import Image, Pose, Poses
+from instant_nerf_ros.nerf.arrays import Alpha, Image, Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.capture.alpha import over_black
 from instant_nerf_ros.nerf.capture.rays import Rays
 
 MAX_IMAGES = 8  # with more, every second one is dropped, and they become half as frequent
@@ -29,8 +30,12 @@ class HeldOut:
         self._images += 1
         return self._every > 0 and self._images % self._every == self._offset
 
-    def add(self, image: Image, camera: Camera, T_world_camera: Pose, image_id: int) -> None:
-        """Hold out an image (H, W, 3) RGB at a pose (4, 4)."""
+    def add(
+        self, image: Image, camera: Camera, T_world_camera: Pose, image_id: int,
+        alpha: Alpha | None = None,
+    ) -> None:  # fmt: skip
+        """Hold out an image (H, W, 3) RGB, with alpha (H, W) if any, at a pose (4, 4)."""
+        image = over_black(image, alpha)
         pixels = self._generator.integers(0, camera.width * camera.height, PIXELS)
         directions = camera.directions()[pixels] @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (PIXELS, 1))

@@ -16,7 +16,7 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from instant_nerf_ros.nerf.arrays import Depth, Image, Pose, Poses
+from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.backends import select
 from instant_nerf_ros.nerf.camera import Camera, check_pose
 from instant_nerf_ros.nerf.capture.rays import ALL
@@ -106,16 +106,16 @@ class Mapper:
 
     def add(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None = None,
+        alpha: Alpha | None = None,
     ) -> int | None:  # fmt: skip
         """Add a posed image if its viewpoint is new, and return its id, else None.
 
         The image becomes a keyframe, or is held out to measure the quality of views.
-
         Args: image (H, W, 3) uint8 RGB; camera; T_world_camera (4, 4); depth (H, W), metres along
-        the optical axis, not finite or <= 0 where nothing was measured.
-        Raises ValueError for anything malformed; nothing has changed then.
+        the optical axis, not finite or <= 0 where nothing was measured; alpha (H, W) uint8, 255
+        opaque, 0 background. Raises ValueError for anything malformed; nothing has changed then.
         """
-        image_id = self.measurements.add(image, camera, T_world_camera, depth)
+        image_id = self.measurements.add(image, camera, T_world_camera, depth, alpha)
         if image_id is not None:
             self.trainer.data_added()
         return image_id
@@ -123,10 +123,7 @@ class Mapper:
     def integrate_depth(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth,
     ) -> None:  # fmt: skip
-        """Let an image with depth vote in the occupancy grid without keeping it.
-
-        For a camera that does not move, about once a second; see `add` for the arguments.
-        """
+        """Let an image with depth vote, without keeping it: for a camera that does not move."""
         self.measurements.integrate_depth(image, camera, T_world_camera, depth)
 
     def add_ranges(
@@ -142,13 +139,16 @@ class Mapper:
         return scan_id
 
     def correct_poses(self, corrections: Poses) -> None:
-        """Move keyframes, held-out images and scans by {id: T_new_old (4, 4)}, world.
+        """Move keyframes, held-out images and scans by {id: T_new_old (4, 4)}, and map anew.
 
-        The maps are made again from the corrected poses. Raises ValueError if the voxels cannot
-        reach them; nothing has changed then.
+        Raises ValueError if the voxels cannot reach them; nothing has changed then.
         """
         self.measurements.correct_poses(corrections)
         self.trainer.data_added()
+
+    def set_progress(self, share: float) -> None:
+        """Say how much of a planned training is done, in [0, 1]: the learning rate follows it."""
+        self.trainer.set_progress(share)
 
     def step(self) -> dict[str, float]:
         """Take a training step, and return the terms of the loss by name, and their sum as 'loss'.

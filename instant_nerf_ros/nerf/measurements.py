@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from instant_nerf_ros.nerf.arrays import Depth, Image, Pose, Poses
+from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera, check_pose
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges, check_points, point_rays
-from instant_nerf_ros.nerf.capture.rays import image_rays
 from instant_nerf_ros.nerf.capture.validation import check_posed_image
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.motion.structure_from_motion import StructureFromMotion
-from instant_nerf_ros.nerf.occupancy import integration, pose_correction
+from instant_nerf_ros.nerf.occupancy import depth_votes, integration, pose_correction
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 if TYPE_CHECKING:
@@ -63,31 +62,35 @@ class Measurements:
 
     def add(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None,
+        alpha: Alpha | None = None,
     ) -> int | None:  # fmt: skip
         """Keep an image from a new viewpoint as a keyframe, or hold it out; return its id."""
-        check_posed_image(image, camera, depth)
+        check_posed_image(image, camera, depth, alpha)
         T_world_camera = check_pose(T_world_camera)
         if not self.is_new_viewpoint(T_world_camera):
             return None
         self.keyframes.check(camera)
-        image, depth = camera.filled(image), None if depth is None else camera.filled(depth)
+        image, depth, alpha = camera.filled(image), *(
+            None if values is None else camera.filled(values) for values in (depth, alpha))
         self._grow_to(T_world_camera[:3, 3])
         if len(self.keyframes) and self.held_out.due():
             image_id = self.keyframes.new_id()
-            self.held_out.add(image, camera, self.frame.localize(T_world_camera), image_id)
+            self.held_out.add(image, camera, self.frame.localize(T_world_camera), image_id, alpha)
             return image_id
-        return self.add_keyframe(image, camera, T_world_camera, depth)
+        return self.add_keyframe(image, camera, T_world_camera, depth, alpha)
 
     def add_keyframe(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None,
+        alpha: Alpha | None = None,
     ) -> int:  # fmt: skip
         """Keep a valid image as a keyframe, whatever its viewpoint; return its id."""
         self.keyframes.check(camera)
         grid = self._grow_to(T_world_camera[:3, 3])
         pose = self.frame.localize(T_world_camera)
-        keyframe_id = self.keyframes.add(image, camera, pose, depth)
+        keyframe_id = self.keyframes.add(image, camera, pose, depth, alpha)
         self.motion.add_keyframe(self.keyframes, self.random)
-        integration.integrate_depth(self.keyframes, -1, grid, self.random)
+        integration.integrate_depth(self.keyframes, -1, grid)
+        integration.integrate_alpha(self.keyframes, -1, grid, self.config.sampling)
         return keyframe_id
 
     def integrate_depth(
@@ -99,11 +102,10 @@ class Measurements:
         check_posed_image(image, camera, depth)
         T_world_camera = check_pose(T_world_camera)
         grid = self._grow_to(T_world_camera[:3, 3])
-        rays = image_rays(
+        rays = depth_votes.image_depth(
             camera.filled(image), camera, self.frame.localize(T_world_camera),
-            camera.filled(depth), integration.DEPTH_RAYS,
-            self.random)
-        integration.integrate_static(rays, grid, self.keyframes.new_id())
+            camera.filled(depth), grid)
+        depth_votes.integrate_static(rays, grid, self.keyframes.new_id())
 
     def add_ranges(
         self, origins: ArrayLike, points: ArrayLike, free_ends: ArrayLike | None = None,
@@ -142,7 +144,8 @@ class Measurements:
         occupancy = pose_correction.empty_grid(self.grid(), self.keyframes, self.ranges, moves)
         for part in (self.keyframes, self.ranges, self.motion, self.held_out):
             part.correct_poses(moves)
-        pose_correction.integrate_all(self.keyframes, self.ranges, occupancy, self.random)
+        pose_correction.integrate_all(
+            self.keyframes, self.ranges, occupancy, self.config.sampling)
         self.occupancy = occupancy
 
     def restore(self, occupancy: OccupancyGrid) -> None:

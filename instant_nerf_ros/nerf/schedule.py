@@ -1,6 +1,7 @@
 """Schedule: the size of training steps, the learning rate, and when training has converged.
 
-A drive has no last step, so everything follows from how many steps ago data was added.
+A drive has no last step, so everything follows from how many steps ago data was added. Training on
+images that are all there may know its last step: see `set_progress`.
 """
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ class Schedule:
         self.rays = FIRST_RAYS
         self.stride = MAX_STRIDE  # multiplies the steps along the rays
         self.age = 0  # steps since data was added
+        self._progress: float | None = None  # share of the planned training that is done
         self._share = 1.0  # of the wanted samples for which there is memory
         self._sum, self._count = 0.0, 0  # of the finite losses of this window
         self._means: list[float] = []  # of the last windows
@@ -43,6 +45,15 @@ class Schedule:
     def data_added(self) -> None:
         """Start again at the full learning rate."""
         self.age, self._sum, self._count, self._means = 0, 0.0, 0, []
+
+    def set_progress(self, share: float) -> None:
+        """Let the learning rate fall until a planned end, of which a share in [0, 1] is reached.
+
+        Raises ValueError for another share.
+        """
+        if not 0 <= share <= 1:
+            raise ValueError(f'the progress must be between 0 and 1, is {share}')
+        self._progress = share
 
     def restore(self, rays: int, stride: float, age: int) -> None:
         """Continue with the rays, the stride and the age of a saved schedule."""
@@ -81,16 +92,21 @@ class Schedule:
 
     def learning_rate(self, full: float) -> float:
         """Return the step size of Adam: the full one while data arrives, then falling."""
+        if self._progress is not None:
+            return full * MIN_RATE**self._progress
         return full * max(0.5 ** (self.age / HALF_LIFE), MIN_RATE)
 
     @property
     def vote_every(self) -> int:
         """Return the number of steps after which the next keyframe without depth votes."""
-        return VOTE_EVERY if self.age < FRESH else VOTE_RARELY
+        drives = self._progress is None  # and needs a map before training ends
+        return VOTE_EVERY if drives and self.age < FRESH else VOTE_RARELY
 
     @property
     def converged(self) -> bool:
-        """Return whether training has converged on all data: the loss does not fall any more."""
+        """Return whether the loss does not fall any more, or training has reached its end."""
+        if self._progress is not None:
+            return self._progress == 1
         final_rate = self.learning_rate(1.0) == MIN_RATE  # before, the loss is noisy
         flat = len(self._means) == 2 and (
             self._means[1] > (1 - MIN_IMPROVEMENT) * self._means[0])

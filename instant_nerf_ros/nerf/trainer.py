@@ -1,17 +1,20 @@
 """Trainer: the training steps of the field, on the rays of keyframes and range sensors."""
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from instant_nerf_ros.nerf.capture.alpha import over_background
 from instant_nerf_ros.nerf.capture.batches import sample_batch, update_error_map
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
 from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.cut_off import cut_off_message
 from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 from instant_nerf_ros.nerf.field.train_step import StepResult
 from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probe_density
@@ -21,6 +24,9 @@ from instant_nerf_ros.nerf.schedule import Schedule
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
+logger = logging.getLogger('instant_nerf_ros')
+
+CHECK_AT = 2000  # step after which much of the scene should have been found
 PROBE_EVERY = 4  # steps between updates of the density of skipped voxels
 
 
@@ -56,6 +62,10 @@ class Trainer:
         self.schedule.data_added()
         self._next = None
 
+    def set_progress(self, share: float) -> None:
+        """See Mapper.set_progress."""
+        self.schedule.set_progress(share)
+
     def restore(self, steps: int, rays: int, stride: float, age: int) -> None:
         """Continue at a step; see Schedule for the other arguments."""
         self.steps = steps
@@ -70,9 +80,10 @@ class Trainer:
         self._next = None
         budget, count = self.schedule.budget(self.config.sampling, self.backend), len(batch)
         try:
+            jitter, background = self._uniform(count), self._uniform(count, 3)
             result = self.backend.train_step(
-                self.field, batch, occupancy, self.config, self._uniform(count),
-                self._uniform(count, 3), self.schedule.stride, budget)
+                self.field, over_background(batch, sources, background), occupancy, self.config,
+                jitter, background, self.schedule.stride, budget)
         except RuntimeError as error:  # tinycudann has no type for exhausted memory
             self.schedule.reduce_budget(budget, error)
             return self.step(occupancy)
@@ -96,14 +107,16 @@ class Trainer:
         def update_and_sample() -> None:  # what needs no evaluation of the field
             occupancy.update_density(result.positions, result.densities)
             update_error_map(
-                self.keyframes, self.backend, sources, batch.pixels, result.colors,
-                result.opacities)
+                self.keyframes, self.backend, sources, batch, result.colors, result.opacities)
             self._next = self._sample_batch()
 
         self.backend.run_concurrently(optimize, update_and_sample)
         if self.steps % PROBE_EVERY == 0:
             probe_density(
                 self.field, batch, self._uniform(len(batch)), result.medians, occupancy)
+        if self.steps == CHECK_AT and sources.alphas is None and (message := cut_off_message(
+                batch, result.medians, result.opacities, occupancy, self.config.sampling)):
+            logger.warning(message)
         turn, remainder = divmod(self.steps, self.schedule.vote_every)
         if not remainder:
             integrate_rendered(

@@ -10,7 +10,7 @@ import numpy as np
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import Config, FieldConfig
 from instant_nerf_ros.nerf.mapper import Mapper
-from instant_nerf_ros.nerf.motion import plane_sweep
+from instant_nerf_ros.nerf.motion import plane_sweep, refinement
 
 
 @functools.lru_cache  # once in a process
@@ -31,6 +31,9 @@ def warm_up(device: str, field: FieldConfig) -> None:
     mapper.add(image, camera, pose)
     gray = plane_sweep.undistort(np.zeros((12, 16), dtype=np.uint8), camera)
     plane_sweep.depth(gray, pose, [(gray, np.eye(4))], [], mapper.backend)
+    refinement.refine(
+        gray, pose, [(gray, np.eye(4))] * refinement.MIN_AGREEING,
+        np.ones((12, 16), dtype=np.float32), mapper.backend)
     for _ in range(2):
         mapper.step()
     mapper.add_ranges(np.zeros(3), np.ones((1, 3)))

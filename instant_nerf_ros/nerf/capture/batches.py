@@ -4,8 +4,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from instant_nerf_ros.nerf.capture.alpha import over_background
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
@@ -48,13 +50,15 @@ def sample_batch(
 
 
 def update_error_map(
-    keyframes: Keyframes, backend: Backend, sources: RaySources, pixels: Tensor, colors: Tensor,
+    keyframes: Keyframes, backend: Backend, sources: RaySources, rays: Rays, colors: Tensor,
     opacities: Tensor,
 ) -> None:  # fmt: skip
     """Update the error map of the keyframes with the rendered rays of a batch.
 
-    See Keyframes.update_error_map for the arguments; rays after those of sources are left out.
+    See Keyframes.update_error_map for colors and opacities; only rays of sources are used.
     """
+    if sources.alphas is not None:
+        rays = over_background(rays, sources, torch.zeros_like(colors))
     count = len(sources)
     backend.update_error_map(
-        keyframes, sources, pixels[:count], colors[:count], opacities[:count])
+        keyframes, sources, rays.pixels[:count], colors[:count], opacities[:count])

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.arrays import Depth, Image, Pose, Poses
+from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.capture.camera_tables import with_camera
 from instant_nerf_ros.nerf.capture.error_map import ErrorMap
 from instant_nerf_ros.nerf.capture.exposure import Exposure
 from instant_nerf_ros.nerf.capture.selection import is_far, most_redundant
@@ -28,24 +29,22 @@ State = TypeVar('State')
 class Keyframes:
     """A bounded store of posed images, their pixels in one pool, addressed flat.
 
-    Pixel p of keyframe k is ``colors[first[k] + p]`` (uint8, RGB), ``depths[first[k] + p]``
-    (uint16, millimetres along the optical axis, 0 = none) and, of its camera,
-    ``directions[first_direction[k] + p]``. When the pool is full, the keyframe nearest to another
-    one is removed.
+    Pixel p of keyframe k is row first[k] + p of ``colors`` (uint8, RGB), ``depths`` (uint16,
+    millimetres along the optical axis, 0 = none) and, if with_alpha, ``alphas`` (uint8), and row
+    first_direction[k] + p of ``directions``. A full pool loses the keyframe nearest to another.
     """
 
     def __init__(self, config: KeyframeConfig) -> None:
         self.config = config
         capacity = config.budget_mb * 2**20 // BYTES_PER_PIXEL
-        # Pages that are never written take no memory.
-        self.colors = np.empty((capacity, 3), dtype=np.uint8)
+        self.colors = np.empty((capacity, 3), dtype=np.uint8)  # unwritten pages take no memory
         self.depths = np.zeros(capacity, dtype=np.uint16)
+        self.alphas = np.empty(capacity, dtype=np.uint8)
         self.directions = np.empty((0, 3), dtype=np.float32)
         self.cameras: dict[Camera, int] = {}  # and its first row in directions
         self.T_world_camera = NO_POSES
-        self.first = np.empty(0, dtype=np.int64)
-        self.first_direction = np.empty(0, dtype=np.int64)
-        self.widths, self.heights = np.empty((2, 0), dtype=np.int64)
+        self.first, self.first_direction, self.widths, self.heights = np.empty((4, 0), np.int64)
+        self.with_alpha = np.empty(0, dtype=bool)  # keyframes that are transparent somewhere
         self.ray_counts = np.empty(0)  # rays sampled from each keyframe
         self.ids = np.empty(0, dtype=np.int64)  # of the keyframes, in order of arrival
         self.revision = 0  # changes with every keyframe and pose
@@ -65,7 +64,7 @@ class Keyframes:
     @property
     def stored_bytes(self) -> int:
         """Return the bytes of their pixels."""
-        return BYTES_PER_PIXEL * int(self.pixels.sum())
+        return int((BYTES_PER_PIXEL + self.with_alpha) @ self.pixels)
 
     def set_config(self, config: KeyframeConfig) -> None:
         """Use other thresholds from now on; the budget does not change."""
@@ -87,6 +86,7 @@ class Keyframes:
 
     def add(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None = None,
+        alpha: Alpha | None = None,
     ) -> int:  # fmt: skip
         """Keep an image and return its id; see Mapper.add. Raises ValueError if it cannot fit."""
         self.check(camera)
@@ -95,14 +95,17 @@ class Keyframes:
             self._remove(most_redundant(self.T_world_camera))
         self.colors[first : first + count] = image.reshape(-1, 3)
         self.depths[first : first + count] = 0 if depth is None else to_millimetres(depth).ravel()
+        if alpha is not None:
+            self.alphas[first : first + count] = alpha.ravel()
         if camera not in self.cameras:
-            self.cameras[camera] = len(self.directions)
-            self.directions = np.concatenate([self.directions, camera.directions()])
+            self.cameras, self.directions, self.first_direction = with_camera(
+                camera, self.cameras, self.directions, self.first_direction)
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
         self.first = np.append(self.first, first)
         self.first_direction = np.append(self.first_direction, self.cameras[camera])
         self.widths = np.append(self.widths, camera.width)
         self.heights = np.append(self.heights, camera.height)
+        self.with_alpha = np.append(self.with_alpha, alpha is not None)
         self.ray_counts = np.append(self.ray_counts, 0.0)
         self.ids = np.append(self.ids, self.new_id())
         self.error_map.append()
@@ -165,8 +168,8 @@ class Keyframes:
         pixels (R, 3), equalized; colors (R, 3) in [0, 1], over black; opacities (R,).
         """
         errors = np.abs(colors - pixels / np.float32(255)).mean(-1)
-        chosen, tiles = np.asarray(sources.keyframes), np.asarray(sources.tiles)
-        self.error_map.update(chosen, tiles, errors)
+        chosen = np.asarray(sources.keyframes)
+        self.error_map.update(chosen, np.asarray(sources.tiles), errors)
         if self.config.adapt_exposure:
             self.update_exposure(chosen, np.asarray(sources.pixels), colors, opacities)
 
@@ -200,8 +203,8 @@ class Keyframes:
 
     def _remove(self, k: int) -> None:
         for name in (
-                'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'ray_counts',
-                'ids'):
+                'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'with_alpha',
+                'ray_counts', 'ids'):
             setattr(self, name, np.delete(getattr(self, name), k, axis=0))
         self.error_map.remove(k)
         self.exposure.remove(k)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture import error_map
+from instant_nerf_ros.nerf.capture.alpha import sampled_alphas
 from instant_nerf_ros.nerf.constants import MILLIMETRE, MIN_COSINE
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class RaySources:
     keyframes: NDArray[np.int64] | Tensor  # (R,) index of the keyframe
     tiles: NDArray[np.int64] | Tensor  # (R,) of its error map
     pixels: NDArray[np.uint8] | Tensor  # (R, 3) RGB as recorded
+    alphas: NDArray[np.uint8] | Tensor | None = None  # (R,), 255 = opaque; None: all opaque
 
     def __len__(self) -> int:
         """Return the number of rays."""
@@ -97,33 +99,36 @@ def sample_rays(
         tiles, widths[:by_error], heights[:by_error], generator)
     tiles = error_map.tile_of(pixel, widths, heights)
     rays, colors = _pixel_rays(keyframes, chosen, pixel)
-    return rays, RaySources(chosen, tiles, colors)
+    return rays, RaySources(chosen, tiles, colors, sampled_alphas(keyframes, chosen, pixel))
 
 
 def keyframe_rays(
     keyframes: Keyframes, k: int, count: int, generator: np.random.Generator,
 ) -> Rays:  # fmt: skip
     """Return the rays of up to count pixels of keyframe k, spread evenly over its rows."""
-    pixel = _spread(int(keyframes.pixels[k]), count, generator)
+    return pixel_rays(keyframes, k, _spread(int(keyframes.pixels[k]), count, generator))
+
+
+def pixel_rays(keyframes: Keyframes, k: int, pixel: NDArray[np.int64]) -> Rays:
+    """Return the rays of pixels (R,), row-major, of keyframe k."""
     return _pixel_rays(keyframes, np.full(len(pixel), k), pixel)[0]
 
 
 def image_rays(
     image: NDArray[np.uint8], camera: Camera, T_world_camera: NDArray[np.float64],
-    depth: NDArray[np.floating], count: int, generator: np.random.Generator,
+    depth: NDArray[np.floating], pixel: NDArray[np.int64],
 ) -> Rays:  # fmt: skip
-    """Return the rays of up to count pixels of a posed image that is not a keyframe.
+    """Return the rays of pixels (R,), row-major, of a posed image that is not a keyframe.
 
-    See Mapper.add for the arguments; the pixels of the rays are as recorded.
+    See Mapper.add for the other arguments; the pixels of the rays are as recorded.
     """
-    pixel = _spread(camera.width * camera.height, count, generator)
     directions = ray_directions(camera, 'cpu')[pixel].numpy()
     depths = np.nan_to_num(depth.reshape(-1)[pixel], posinf=0).clip(min=0)
     pose = T_world_camera.astype(np.float32)
     return Rays(
         torch.from_numpy(np.tile(pose[:3, 3], (len(pixel), 1))),
         torch.from_numpy(directions @ pose[:3, :3].T),
-        torch.from_numpy(_surface_distances(depths, directions)),
+        torch.from_numpy(surface_distances(depths, directions)),
         torch.from_numpy(image.reshape(-1, 3)[pixel]))
 
 
@@ -134,7 +139,7 @@ def _spread(pixels: int, count: int, generator: np.random.Generator) -> NDArray[
     return pixel.astype(np.int64).clip(max=pixels - 1)
 
 
-def _surface_distances(
+def surface_distances(
     depths: NDArray[np.floating], directions: NDArray[np.float32],
 ) -> NDArray[np.float32]:  # fmt: skip
     """Return the distances (R,) along rays with directions (R, 3) in the camera frame.
@@ -154,7 +159,7 @@ def _pixel_rays(
     """Return the Rays of pixels (R,) of the chosen keyframes (R,), and their recorded colors."""
     directions = keyframes.directions[keyframes.first_direction[chosen] + pixel]
     pixel = pixel + keyframes.first[chosen]
-    surfaces = _surface_distances(keyframes.depths[pixel] * np.float32(MILLIMETRE), directions)
+    surfaces = surface_distances(keyframes.depths[pixel] * np.float32(MILLIMETRE), directions)
     poses = keyframes.T_world_camera[chosen].astype(np.float32)
     colors = keyframes.colors[pixel]
     return Rays(

@@ -2,12 +2,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.arrays import Depth, Image
+from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.constants import MILLIMETRE
 
 
-def check_posed_image(image: Image, camera: Camera, depth: Depth | None) -> None:
+def check_posed_image(
+    image: Image, camera: Camera, depth: Depth | None, alpha: Alpha | None = None,
+) -> None:  # fmt: skip
     """Raise ValueError for a malformed argument of Mapper.add, with what it must be."""
     if not isinstance(camera, Camera):
         raise ValueError(f'camera must be a Camera, is {type(camera).__name__}')
@@ -16,6 +18,9 @@ def check_posed_image(image: Image, camera: Camera, depth: Depth | None) -> None
     if image.dtype != np.uint8 or image.shape != (*size, 3):
         raise ValueError(f'the image must be {(*size, 3)} uint8 as the camera says, '
                          f'is {image.shape} {image.dtype}')
+    if alpha is not None and (np.shape(alpha) != size or np.asarray(alpha).dtype != np.uint8):
+        raise ValueError(f'alpha must be {size} uint8 as the camera says, '
+                         f'is {np.shape(alpha)} {np.asarray(alpha).dtype}')
     if depth is not None:
         depth = np.asarray(depth)
         if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres

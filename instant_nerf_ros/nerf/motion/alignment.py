@@ -1,4 +1,4 @@
-"""Alignment: bundle adjustment of the poses of the latest images."""
+"""Alignment: bundle adjustment of the poses of the latest images, and of their lenses."""
 import dataclasses
 
 import numpy as np
@@ -7,25 +7,19 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.arrays import Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import MotionConfig
-from instant_nerf_ros.nerf.motion import epipolar, reprojection
-from instant_nerf_ros.nerf.motion.reprojection import Array, Indices
+from instant_nerf_ros.nerf.motion import epipolar
+from instant_nerf_ros.nerf.motion.lens import Lens, LensEstimate
+from instant_nerf_ros.nerf.motion.observations import MIN_MATCHES, Observations
+from instant_nerf_ros.nerf.motion.reprojection import Array
 from instant_nerf_ros.nerf.motion.tracks import Tracks
 
 MATCH_OFFSETS = 1, 2, 4, 8, 15, 30  # an image is matched with the images that much earlier
 WINDOW = MATCH_OFFSETS[-1] + 1  # images
 FREE_POSES = 24  # the latest ones, which are corrected
 MIN_BASELINE = 0.02  # metres; with less, the epipolar constraint rejects no wrong match
-MIN_MATCHES = 15  # of two images
 MAX_EPIPOLAR_DISTANCE = 4.0  # pixels, of a correct match, by the given poses
+MAX_RIGID_DISTANCE = 1.0  # pixels, of a correct match, by the motion that fits most matches
 MAX_TRACKS = 150  # of an image
-# Standard deviation of residuals [pixels]. The noise of single features is far smaller, but the
-# residuals of an image are correlated: lenses differ from their models, and most cameras have a
-# rolling shutter.
-NOISE = 5.0
-CAUCHY_SCALE = 2.0  # pixels, of the Cauchy loss
-MIN_PARALLAX = 2.0  # pixels; with less, the depth of a point is unknown
-JUMP_RATIO = 4.0  # of residuals to their standard deviation, beyond which the given poses jumped
-MIN_DEPTH = 0.1  # metres; points that are nearer come from wrong matches
 
 
 @dataclasses.dataclass
@@ -35,7 +29,7 @@ class AlignedImage:
     keyframe: int  # id
     given_pose: Pose  # T_world_camera, as it was added
     pose: Pose  # T_world_camera, corrected
-    focal: float  # pixels
+    camera: Camera
     keypoints: Array  # (N, 3) homogeneous normalized image coordinates
     descriptors: NDArray[np.float32]  # (N, 128)
 
@@ -43,57 +37,18 @@ class AlignedImage:
         """Apply a motion (6,) in the frame of the camera to the pose."""
         self.pose = epipolar.apply_motion(self.pose, motion)
 
+    def correction(self) -> Array:
+        """Return the motion (6,) from the given pose."""
+        return epipolar.motion_of(np.linalg.inv(self.given_pose) @ self.pose)
 
-@dataclasses.dataclass
-class Observations:
-    """M observations of points of tracks, in other images than their anchors."""
 
-    tracks: Indices  # (M,) sorted
-    anchors: Indices  # (M,) index of the first image of the track
-    cameras: Indices  # (M,) index of the image
-    T_camera_anchor: Array  # (M, 4, 4)
-    anchor_keypoints: Array  # (M, 3)
-    focal: Array  # (M, 1) pixels
-    keypoints: Array  # (M, 3)
+@dataclasses.dataclass(frozen=True)
+class AlignmentReport:
+    """What the alignment has corrected, of the latest images."""
 
-    def jumped(self, camera: int, rotation: float, position: float) -> bool:
-        """Return whether the pose of an image contradicts the depths from the other images.
-
-        rotation [rad] and position [m] are the standard deviations of poses.
-        """
-        in_camera = self.cameras == camera
-        inverse_depth, known, residuals = self._triangulate(~in_camera)
-        sigmas = np.sqrt(CAUCHY_SCALE**2 + self.focal[:, 0] ** 2 * (
-            rotation**2 + (position * inverse_depth) ** 2))
-        ratios = (np.linalg.norm(residuals, axis=-1) / sigmas)[known & in_camera]
-        return len(ratios) >= MIN_MATCHES and bool(np.median(ratios) > JUMP_RATIO)
-
-    def normal_equations(self, poses: int, first_free: int) -> tuple[Array, Array]:
-        """Return the matrix (P, 6, P, 6) and gradient (P, 6) of the poses from first_free on."""
-        inverse_depth, known, residuals = self._triangulate(np.ones(len(self.tracks), bool))
-        loss = 1 + (residuals**2).sum(-1) / CAUCHY_SCALE**2
-        weights = (known / NOISE / np.sqrt(loss))[:, None]
-        J_anchor, J_camera, J_depth = reprojection.jacobians(
-            self.T_camera_anchor, self.anchor_keypoints, self.focal, inverse_depth)
-        return reprojection.schur_complement(
-            weights[..., None] * J_anchor, weights[..., None] * J_camera, weights * J_depth,
-            weights * residuals, self.anchors, self.cameras, self.tracks, poses, first_free)
-
-    def _triangulate(
-        self, used: NDArray[np.bool_],
-    ) -> tuple[Array, NDArray[np.bool_], Array]:  # fmt: skip
-        """Return inverse depths (M,) [1/m], whether they are known, and residuals (M, 2).
-
-        used (M,): the observations from which the depths are estimated.
-        """
-        inverse, parallax = reprojection.inverse_depths(
-            self.T_camera_anchor, self.anchor_keypoints, self.focal * used[:, None],
-            self.keypoints, self.tracks)
-        known = (parallax > MIN_PARALLAX) & (inverse > 0) & (inverse * MIN_DEPTH < 1)
-        inverse = inverse[self.tracks]
-        residuals = reprojection.residuals(
-            self.T_camera_anchor, self.anchor_keypoints, self.focal, inverse, self.keypoints)
-        return inverse, known[self.tracks], residuals
+    position: float  # metres, median of the corrections of positions
+    rotation: float  # degrees, median of the corrections of rotations
+    lens: LensEstimate  # of the latest camera
 
 
 class Alignment:
@@ -107,21 +62,42 @@ class Alignment:
         self.sigmas = np.repeat([np.radians(config.rotation_error), config.position_error], 3)
         self.images: list[AlignedImage] = []  # the latest last
         self.tracks = Tracks()  # of their features
+        self.lenses: dict[Camera, Lens] = {}
+
+    def restart(self) -> None:
+        """Forget the images, but not what they said about the lenses."""
+        self.images, self.tracks = [], Tracks()
 
     def add(
         self, gray: NDArray[np.uint8], camera: Camera, T_world_camera: Pose, keyframe: int,
     ) -> Poses:  # fmt: skip
         """Add an image (H, W) of a keyframe, by id, and return corrected T_world_camera by id."""
-        image = AlignedImage(keyframe, T_world_camera, T_world_camera, camera.fx,
+        image = AlignedImage(keyframe, T_world_camera.copy(), T_world_camera.copy(), camera,
                              *epipolar.features(gray, camera))
+        if camera not in self.lenses:
+            self.lenses[camera] = Lens(camera)
         self._append(image)
         observations = self._observations()
         if observations.jumped(len(self.images) - 1, *self.sigmas[[0, 3]]):
-            self.images, self.tracks = [], Tracks()
+            self.restart()
             self._append(image)
         else:
             self._optimize(observations)
         return {image.keyframe: image.pose for image in self.images[-FREE_POSES:]}
+
+    def lens_of(self, camera: Camera) -> LensEstimate:
+        """Return what is known about the lens of a camera whose images were added."""
+        return self.lenses[camera].estimate() if camera in self.lenses else LensEstimate()
+
+    def report(self) -> AlignmentReport | None:
+        """Return what was corrected; None without images."""
+        if not self.images:
+            return None
+        motions = np.array([image.correction() for image in self.images])
+        rotation, position = np.median(
+            np.linalg.norm(motions.reshape(-1, 2, 3), axis=-1), axis=0).tolist()
+        return AlignmentReport(
+            position, float(np.degrees(rotation)), self.lens_of(self.images[-1].camera))
 
     def _append(self, image: AlignedImage) -> None:
         self.images = [*self.images, image][-WINDOW:]
@@ -135,30 +111,44 @@ class Alignment:
         T_other_camera = np.linalg.inv(other.given_pose) @ image.given_pose
         if np.linalg.norm(T_other_camera[:3, 3]) < MIN_BASELINE:
             return
+        focal = image.camera.fx
         own, matched = epipolar.match(image.descriptors, other.descriptors).T
         distances = epipolar.sampson_distance(
             T_other_camera, image.keypoints[own], other.keypoints[matched])
-        correct = abs(distances) * image.focal < MAX_EPIPOLAR_DISTANCE
-        if correct.sum() >= MIN_MATCHES:
-            self.tracks.merge(own[correct], offset, matched[correct])
+        near = abs(distances) * focal < MAX_EPIPOLAR_DISTANCE
+        own, matched = own[near], matched[near]
+        if len(own) < MIN_MATCHES:
+            return
+        rigid = epipolar.rigid_matches(
+            image.keypoints[own], other.keypoints[matched], MAX_RIGID_DISTANCE / focal)
+        if rigid.sum() >= MIN_MATCHES:
+            self.tracks.merge(own[rigid], offset, matched[rigid])
 
     def _observations(self) -> Observations:
         """Return the observations of the longest tracks."""
         table = self.tracks.longest(MAX_TRACKS, FREE_POSES)
         tracks, images = np.nonzero(table >= 0)
         first = np.cumsum([0, *(len(image.keypoints) for image in self.images)])
-        keypoints = np.concatenate([image.keypoints for image in self.images])[
-            first[images] + table[tracks, images]]
+        places = first[images] + table[tracks, images]
+        keypoints, derivatives = (np.concatenate(parts)[places] for parts in zip(
+            *(self._corrected(image) for image in self.images)))
         anchors = np.searchsorted(tracks, tracks)
         others = anchors < np.arange(len(tracks))
         anchors, cameras = anchors[others], images[others]
 
         poses = np.stack([image.pose for image in self.images])
-        focal = np.array([image.focal for image in self.images])
+        focal = np.array([image.camera.fx for image in self.images])
         return Observations(
             tracks[others], images[anchors], cameras,
-            np.linalg.inv(poses)[cameras] @ poses[images[anchors]], keypoints[anchors],
-            focal[cameras, None], keypoints[others])
+            np.linalg.inv(poses)[cameras] @ poses[images[anchors]], focal[cameras, None],
+            keypoints[anchors], keypoints[others], derivatives[anchors], derivatives[others])
+
+    def _corrected(self, image: AlignedImage) -> tuple[Array, Array]:
+        """Return keypoints (N, 3) corrected by the lens, and derivatives (N, 3, 2 L) by lenses."""
+        lens, first = self.lenses[image.camera], 2 * list(self.lenses).index(image.camera)
+        derivatives = np.zeros((len(image.keypoints), 3, 2 * len(self.lenses)))
+        derivatives[:, :, first : first + 2] = lens.jacobian(image.keypoints)
+        return lens.correct(image.keypoints), derivatives
 
     def _optimize(self, observations: Observations) -> None:
         """Take one Gauss-Newton step; the next image brings the next step."""
@@ -166,10 +156,16 @@ class Alignment:
         hessian, gradient = observations.normal_equations(
             len(self.images), len(self.images) - len(free))
         precision = np.tile(self.sigmas**-2, len(free))
-        deviations = np.concatenate([
-            epipolar.motion_of(np.linalg.inv(image.given_pose) @ image.pose) for image in free])
-        motions = -np.linalg.solve(
-            hessian.reshape(len(precision), -1) + np.diag(precision),
-            gradient.ravel() + precision * deviations)
-        for image, motion in zip(free, motions.reshape(-1, 6)):
+        count = len(precision)
+        hessian[:count, :count] += np.diag(precision)
+        gradient[:count] += precision * np.concatenate([image.correction() for image in free])
+        places = [slice(first, first + 2) for first in range(count, len(gradient), 2)]
+        for place, lens in zip(places, self.lenses.values()):
+            hessian[place, place] += lens.precision
+            gradient[place] += lens.precision @ lens.values - lens.information
+        covariance = np.asarray(np.linalg.inv(hessian), np.float64)
+        changes = -covariance @ gradient
+        for image, motion in zip(free, changes[:count].reshape(-1, 6)):
             image.move(motion)
+        for place, lens in zip(places, self.lenses.values()):
+            lens.update(changes[place], covariance[place, place], FREE_POSES)

@@ -66,6 +66,23 @@ def sampson_distance(
     return np.asarray(products / np.sqrt(squares.clip(min=1e-12)))
 
 
+def rigid_matches(
+    keypoints: NDArray[np.float64], other_keypoints: NDArray[np.float64], max_distance: float,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Return which of matched keypoints (M, 3) and (M, 3) one rigid motion of a camera explains.
+
+    max_distance: from the epipolar lines, in units of the keypoints. The motion is the one that
+    explains most matches, by USAC (Raguram et al. 2013); all matches if none is found, as between
+    images that are the same.
+    """
+    _, explained = cv2.findEssentialMat(
+        keypoints[:, :2], other_keypoints[:, :2], np.eye(3), method=cv2.USAC_ACCURATE, prob=0.99,
+        threshold=max_distance)
+    if explained is None or not np.any(explained):
+        return np.ones(len(keypoints), bool)
+    return np.asarray(explained).ravel().astype(bool)
+
+
 def cross(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the matrices (N, 3, 3) of the cross products of vectors (N, 3) with other vectors."""
     x, y, z = vectors.T

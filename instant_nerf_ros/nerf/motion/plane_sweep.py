@@ -8,8 +8,9 @@ Semi-global matching (Hirschmueller 2008) smooths the result where images have l
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -30,10 +31,11 @@ UPSAMPLING = 2  # of the other images, whose nearest pixel is compared
 STEP, JUMP, EDGE = 8.0, 100.0, 10.0  # penalties, see backends.reference.stereo.smooth_costs
 MIN_PARALLAX = 6.0  # pixels, between a point and infinity; an error of 0.3 pixels is then 5 %
 MIN_MARGIN = 0.2  # share by which the cost of any other plane must be larger
-DEPTH_TOLERANCE = 0.2  # share by which the depths of two images may differ
-BASELINES = 0.1, 0.2, 0.3  # metres, of the partners on each side
-MIN_BASELINE, MAX_BASELINE = 0.04, 0.6  # metres
-MAX_ANGLE = 25.0  # degrees between two views
+SMOOTHING = 5  # pixels, of the enlarged depth
+BASELINES = 0.1, 0.2, 0.3, 0.4  # metres, of the partners on each side
+SWEPT = 3  # of them in the plane sweep, which needs no more
+MIN_BASELINE, MAX_BASELINE = 0.04, 1.0  # metres
+MAX_ANGLE = 40.0  # degrees between two views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,31 +54,43 @@ class UndistortedImage:
 
 
 PosedView = tuple[UndistortedImage, Pose]  # with T_world_camera
+View = TypeVar('View')
 
 
-def undistort(gray: NDArray[np.uint8], camera: Camera) -> UndistortedImage:
-    """Return an image (H, W) of a camera without its distortion."""
-    matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
+def undistort(
+    gray: NDArray[np.uint8], camera: Camera, window: int = WINDOW,
+) -> UndistortedImage:  # fmt: skip
+    """Return an image (H, W) of a camera without its distortion, normalized in a window."""
     if camera.distortion:
-        row, column = np.mgrid[: camera.height, : camera.width]
-        pixels = np.stack([column.ravel(), row.ravel(), np.ones(row.size)], axis=-1)
         # Where the model does not hold, the corner pixel is taken, which matches nothing. A black
         # border would be an edge that is not in the scene.
-        sources = np.nan_to_num(camera.project(pixels @ np.linalg.inv(matrix).T), nan=-1.0)
-        columns, rows = sources.astype(np.float32).reshape(*gray.shape, 2).transpose(2, 0, 1)
         gray = np.asarray(cv2.remap(
-            gray, np.ascontiguousarray(columns), np.ascontiguousarray(rows), cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+            gray, *_sources(camera), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            dtype=np.uint8)
     image = gray.astype(np.float32)
-    mean = cv2.blur(image, (WINDOW, WINDOW))
-    variance = (cv2.blur(image * image, (WINDOW, WINDOW)) - mean * mean).clip(min=0)
+    mean = cv2.blur(image, (window, window))
+    variance = (cv2.blur(image * image, (window, window)) - mean * mean).clip(min=0)
     normalized = np.asarray(GAIN * (image - mean) / (np.sqrt(variance) + NOISE), np.float32)
     upsampled = cv2.resize(normalized, None, fx=UPSAMPLING, fy=UPSAMPLING)
-    return UndistortedImage(gray, normalized, np.asarray(upsampled, np.float32), matrix)
+    return UndistortedImage(
+        gray, normalized, np.asarray(upsampled, np.float32), camera.matrix())
 
 
-def stereo_partners(T_world_camera: Pose, others: Sequence[PosedView]) -> list[PosedView]:
-    """Return up to three of other views that show the same scene from a suitable distance."""
+@functools.lru_cache(maxsize=8)
+def _sources(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return columns and rows (H, W) in the image of a camera of pixels without distortion."""
+    row, column = np.mgrid[: camera.height, : camera.width]
+    pixels = np.stack([column.ravel(), row.ravel(), np.ones(row.size)], axis=-1)
+    sources = camera.project(pixels @ np.linalg.inv(camera.matrix()).T)
+    columns, rows = np.nan_to_num(sources, nan=-1.0).astype(np.float32).T.reshape(
+        2, camera.height, camera.width)
+    return columns, rows
+
+
+def stereo_partners(
+    T_world_camera: Pose, others: Sequence[tuple[View, Pose]],
+) -> list[tuple[View, Pose]]:  # fmt: skip
+    """Return up to four of other views that show the same scene from a suitable distance."""
     if not others:
         return []
     T_world_others = np.stack([pose for _, pose in others])
@@ -101,10 +115,11 @@ def depth(
 
     earlier, later: the stereo partners from before and after the image, on its two sides.
     """
+    earlier, later = earlier[:SWEPT], later[:SWEPT]
     others = [*earlier, *later]
     if not others:
         return np.full(image.gray.shape, np.nan, np.float32)
-    affine, shift = _projections(image, T_world_camera, others)
+    affine, shift = projections(image, T_world_camera, others, UPSAMPLING)
     inverse_depths = np.linspace(1 / MAX_DEPTH, 1 / MIN_DEPTH, PLANES, dtype=np.float32)
     costs = backend.plane_costs(
         image.normalized, np.stack([other.upsampled for other, _ in others]), affine, shift,
@@ -117,15 +132,16 @@ def depth(
     return np.where(certain, 1 / inverse_depth, np.nan).astype(np.float32)
 
 
-def _projections(
-    image: UndistortedImage, T_world_camera: Pose, others: Sequence[PosedView],
+def projections(
+    image: UndistortedImage, T_world_camera: Pose, others: Sequence[PosedView], factor: int = 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
-    """Return affine (P, 3, 3) and shift (P, 3) to the upsampled images of P other views.
+    """Return affine (P, 3, 3) and shift (P, 3) to the images of P other views.
 
-    They project homogeneous pixels at inverse depths; see backends.reference.stereo.plane_costs.
+    These are upsampled by a factor. They project homogeneous pixels at inverse depths; see
+    backends.reference.stereo.plane_costs.
     """
-    upsampling = np.diag([UPSAMPLING, UPSAMPLING, 1.0])
-    upsampling[:2, 2] = (UPSAMPLING - 1) / 2  # the corner of the image is fixed
+    upsampling = np.diag([factor, factor, 1.0])
+    upsampling[:2, 2] = (factor - 1) / 2  # the corner of the image is fixed
     affine, shift = [], []
     for other, T_world_other in others:
         T_other_camera = np.linalg.inv(T_world_other) @ T_world_camera
@@ -154,25 +170,17 @@ def _parallax(
     return largest
 
 
-def points(
-    image: UndistortedImage, T_world_camera: Pose, depth: NDArray[np.float32],
-) -> NDArray[np.float64]:  # fmt: skip
-    """Return the points (N, 3) [m, world] of an image at the finite values of depth (H, W)."""
+def enlarged(depth: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Return smooth inverse depth (height, width) [1/m] of depth (H, W) [m], NaN where unknown."""
     known = np.isfinite(depth)
-    in_camera = image.pixels()[known] @ np.linalg.inv(image.matrix).T * depth[known][:, None]
-    return np.asarray(in_camera @ T_world_camera[:3, :3].T + T_world_camera[:3, 3])
-
-
-def agrees(
-    image: UndistortedImage, T_world_camera: Pose, depth: NDArray[np.float32],
-    points: NDArray[np.float64],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Return which points (N, 3) [m, world] lie at the depth (H, W) of an image."""
-    pixels = (points - T_world_camera[:3, 3]) @ T_world_camera[:3, :3] @ image.matrix.T
+    inverse = np.where(known, 1 / np.where(known, depth, 1), 0).astype(np.float32)
+    weights, sums = (
+        cv2.blur(cv2.resize(part, (width, height)), (SMOOTHING, SMOOTHING))
+        for part in (known.astype(np.float32), inverse))
     with np.errstate(divide='ignore', invalid='ignore'):
-        column, row = np.round(pixels[:, :2] / pixels[:, 2:]).T
-    inside = ((pixels[:, 2] > 0) & (column >= 0) & (row >= 0)
-              & (column < depth.shape[1]) & (row < depth.shape[0]))
-    columns, rows = (np.where(inside, index, 0).astype(int) for index in (column, row))
-    expected = depth[rows, columns]
-    return inside & (abs(pixels[:, 2] - expected) < DEPTH_TOLERANCE * expected)
+        return np.where(weights > 0.5, sums / weights, np.nan).astype(np.float32)
+
+
+def box_sums(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Return the sums of values (H, W) in windows of a size around each pixel."""
+    return np.asarray(cv2.boxFilter(values, -1, (size, size), normalize=False), np.float32)

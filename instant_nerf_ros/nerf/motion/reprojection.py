@@ -51,11 +51,12 @@ def residuals(
 
 def jacobians(
     T_camera_anchor: Array, anchor_keypoints: Array, focal: Array, inverse_depth: Array,
-) -> tuple[Array, Array, Array]:  # fmt: skip
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """Return the Jacobians of the residuals.
 
     They are the derivatives with respect to a motion of the anchor (M, 2, 6), a motion of the
-    camera (M, 2, 6), see epipolar.apply_motion, and the inverse depth (M, 2).
+    camera (M, 2, 6), see epipolar.apply_motion, the inverse depth (M, 2), and the keypoint in the
+    anchor (M, 2, 3).
     """
     points = _transform(T_camera_anchor, anchor_keypoints, inverse_depth)
     depth = points[:, 2:].clip(min=MIN_DEPTH)
@@ -67,55 +68,67 @@ def jacobians(
     J_anchor = np.concatenate(
         [-J_anchor_point @ cross(anchor_keypoints), scale * J_anchor_point], axis=-1)
     J_camera = np.concatenate([J_point @ cross(points), -scale * J_point], axis=-1)
-    return J_anchor, J_camera, (J_point @ T_camera_anchor[:, :3, 3:])[..., 0]
+    J_depth = (J_point @ T_camera_anchor[:, :3, 3:])[..., 0]
+    return J_anchor, J_camera, J_depth, J_anchor_point
 
 
 def schur_complement(
-    J_anchor: Array, J_camera: Array, J_depth: Array, residuals: Array, anchors: Indices,
-    cameras: Indices, tracks: Indices, poses: int, first_free: int,
+    J_anchor: Array, J_camera: Array, J_shared: Array, J_depth: Array, residuals: Array,
+    anchors: Indices, cameras: Indices, tracks: Indices, poses: int, first_free: int,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Return the normal equations of poses, reduced by the inverse depths.
+    """Return the normal equations of poses and shared parameters, reduced by the inverse depths.
 
-    Returns the matrix (P, 6, P, 6) and the gradient (P, 6) of the poses from first_free on.
-    J_anchor, J_camera (M, 2, 6), J_depth (M, 2) and residuals (M, 2) are weighted; anchors and
-    cameras (M,) are indices of poses; tracks (M,) is sorted, has one anchor for each track, and
-    each camera at most once. The Schur complement of a diagonal matrix (Triggs et al. 2000,
-    "Bundle adjustment - a modern synthesis", 6.1).
+    Returns the matrix (N, N) and the gradient (N,) of the F poses from first_free on, six each,
+    and of the S shared parameters: N = 6 F + S. J_anchor, J_camera (M, 2, 6), J_shared (M, 2, S),
+    J_depth (M, 2) and residuals (M, 2) are weighted; anchors and cameras (M,) are indices of
+    poses; tracks (M,) is sorted, has one anchor for each track, and each camera at most once. The
+    Schur complement of a diagonal matrix (Triggs et al. 2000, "Bundle adjustment - a modern
+    synthesis", 6.1).
     """
-    hessian, gradient = _pose_equations(J_anchor, J_camera, residuals, anchors, cameras, poses)
+    J = np.concatenate([J_anchor, J_camera, J_shared], axis=-1)
+    hessian, gradient = _equations(J, residuals, anchors, cameras, poses)
     starts = np.flatnonzero(np.diff(tracks, prepend=-1))
-    products = (J_depth[:, None] @ np.concatenate([J_anchor, J_camera], axis=-1))[:, 0]
-    coupling = np.zeros((len(starts), poses, 6))
-    coupling[tracks, cameras] = products[:, 6:]
-    coupling[tracks[starts], anchors[starts]] = np.add.reduceat(products[:, :6], starts)
+    products = (J_depth[:, None] @ J)[:, 0]
+    of_poses = np.zeros((len(starts), poses, 6))
+    of_poses[tracks, cameras] = products[:, 6:12]
+    of_poses[tracks[starts], anchors[starts]] = np.add.reduceat(products[:, :6], starts)
+    coupling = np.concatenate([
+        of_poses.reshape(len(starts), 6 * poses), np.add.reduceat(products[:, 12:], starts),
+    ], axis=-1)
     depth_hessian = np.add.reduceat((J_depth**2).sum(-1), starts).clip(min=EPSILON)
     depth_gradient = np.add.reduceat((J_depth * residuals).sum(-1), starts)
-    rows = coupling[:, first_free:].reshape(-1, 6 * (poses - first_free))
+    first = 6 * first_free
+    rows = coupling[:, first:]
     scaled = rows / depth_hessian[:, None]
-    hessian, gradient = hessian[first_free:, :, first_free:], gradient[first_free:]
-    return (hessian - (rows.T @ scaled).reshape(hessian.shape),
-            gradient - (depth_gradient @ scaled).reshape(gradient.shape))
+    return hessian[first:, first:] - rows.T @ scaled, gradient[first:] - depth_gradient @ scaled
 
 
-def _pose_equations(
-    J_anchor: Array, J_camera: Array, residuals: Array, anchors: Indices, cameras: Indices,
-    poses: int,
+def _equations(
+    J: Array, residuals: Array, anchors: Indices, cameras: Indices, poses: int,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Return the normal matrix (P, 6, P, 6) and the gradient (P, 6) of all poses.
+    """Return the normal matrix (N, N) and the gradient (N,) of all poses and shared parameters.
 
-    They are summed by pairs of poses, as a matrix of all observations would be mostly zeros.
+    J (M, 2, 12 + S) is of anchor, camera and shared parameters. The products are summed by pairs
+    of poses, as a matrix of all observations would be mostly zeros.
     """
-    J = np.concatenate([J_anchor, J_camera], axis=-1)
-    products, gradients = np.zeros((poses, poses, 12, 12)), np.zeros((poses, poses, 12))
+    columns = J.shape[-1]
+    products = np.zeros((poses, poses, columns, columns))
+    gradients = np.zeros((poses, poses, columns))
     for group in _groups(anchors * poses + cameras):
-        rows, pair = J[group].reshape(-1, 12), (anchors[group[0]], cameras[group[0]])
+        rows, pair = J[group].reshape(-1, columns), (anchors[group[0]], cameras[group[0]])
         products[pair], gradients[pair] = rows.T @ rows, residuals[group].ravel() @ rows
-    hessian = products[:, :, :6, 6:].swapaxes(1, 2)
-    hessian = hessian + hessian.transpose(2, 3, 0, 1)
+    between = products[:, :, :6, 6:12].swapaxes(1, 2)
+    between = between + between.transpose(2, 3, 0, 1)
     diagonal = np.arange(poses)
-    hessian[diagonal, :, diagonal] += (
-        products[:, :, :6, :6].sum(1) + products[:, :, 6:, 6:].sum(0))
-    return hessian, gradients[:, :, :6].sum(1) + gradients[:, :, 6:].sum(0)
+    between[diagonal, :, diagonal] += (
+        products[:, :, :6, :6].sum(1) + products[:, :, 6:12, 6:12].sum(0))
+    with_shared = (products[:, :, :6, 12:].sum(1) + products[:, :, 6:12, 12:].sum(0)).reshape(
+        6 * poses, columns - 12)
+    hessian = np.block([
+        [between.reshape(6 * poses, 6 * poses), with_shared],
+        [with_shared.T, products[:, :, 12:, 12:].sum((0, 1))]])
+    of_poses = gradients[:, :, :6].sum(1) + gradients[:, :, 6:12].sum(0)
+    return hessian, np.concatenate([of_poses.ravel(), gradients[:, :, 12:].sum((0, 1))])
 
 
 def _groups(values: Indices) -> list[Indices]:

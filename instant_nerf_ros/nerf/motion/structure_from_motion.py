@@ -13,26 +13,31 @@ from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges, point_rays
 from instant_nerf_ros.nerf.config import MotionConfig
-from instant_nerf_ros.nerf.motion import plane_sweep
+from instant_nerf_ros.nerf.motion import plane_sweep, refinement
 from instant_nerf_ros.nerf.motion.alignment import WINDOW, Alignment
-from instant_nerf_ros.nerf.motion.plane_sweep import PosedView, UndistortedImage
+from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
+from instant_nerf_ros.nerf.motion.lens import LensEstimate
+from instant_nerf_ros.nerf.motion.plane_sweep import UndistortedImage
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
-ALIGNMENT_WIDTH, STEREO_WIDTH = 320, 160  # pixels, to which images are scaled
+ALIGNMENT_WIDTH, SWEEP_WIDTH = 320, 160  # pixels, to which images are scaled
 STEREO_EVERY = 2  # one of so many images gets depth: neighbors show much the same
 DELAY = 8  # later images before an image gets depth, so that it has partners on both sides
-MAX_POINTS = 3000  # of an image
-VALIDATORS = 2  # previous depth images, one of which must agree: most errors are in one image only
+MAX_POINTS = 3000  # of an image, that train the field
+THINNING = 2  # one of so many columns and rows of depth is kept
+# Changes of a lens [share of the focal length, k1] that are too small to be worth new tables.
+LENS_TOLERANCE = 0.001, 0.003
 
 
 @dataclasses.dataclass(frozen=True)
 class StereoImage:
-    """The image of a keyframe that is matched with others."""
+    """The image of a keyframe that is matched with others, in two sizes."""
 
     keyframe: int  # id
-    image: UndistortedImage
+    swept: UndistortedImage
+    refined: UndistortedImage
 
 
 class StructureFromMotion:
@@ -42,68 +47,93 @@ class StructureFromMotion:
         self.config, self.backend = config, backend
         self.alignment = Alignment(config)
         self.images: list[StereoImage] = []  # the latest last
-        self.depths: list[tuple[StereoImage, NDArray[np.float32]]] = []  # of the latest ones
+        self.estimates: dict[int, DepthEstimate] = {}  # by keyframe id
         self.pseudo_depth = Ranges()  # trains the field, but never votes
         self._count = 0  # of all images
+        self._lenses: dict[Camera, LensEstimate] = {}  # in use
 
-    def add_keyframe(self, keyframes: Keyframes, generator: np.random.Generator) -> None:
-        """Process the latest keyframe: correct poses and estimate depth; not if it has depth."""
+    def add_keyframe(
+        self, keyframes: Keyframes, generator: np.random.Generator,
+    ) -> DepthEstimate | None:  # fmt: skip
+        """Process the latest keyframe, if it has no depth: correct poses, and estimate depth.
+
+        Returns the depth of an earlier keyframe if it became known, else None.
+        """
         if not (self.config.align or self.config.stereo):
-            return
+            return None
         camera, image, depth = keyframes.image(-1)
         if depth.any():
-            return
-        pose, keyframe = keyframes.T_world_camera[-1], int(keyframes.ids[-1])
-        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+            return None
+        pose, keyframe = keyframes.T_world_camera[-1].copy(), int(keyframes.ids[-1])
+        gray, camera = scaled(
+            np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8), camera,
+            ALIGNMENT_WIDTH)
         if self.config.align:
-            keyframes.set_poses(
-                self.alignment.add(*_scaled(gray, camera, ALIGNMENT_WIDTH), pose, keyframe))
-        if self.config.stereo:
-            undistorted = plane_sweep.undistort(*_scaled(gray, camera, STEREO_WIDTH))
-            self.images = [*self.images, StereoImage(keyframe, undistorted)][-WINDOW:]
-            self._count += 1
-            if self._count % STEREO_EVERY == 0 and len(self.images) > DELAY:
-                self._add_pseudo_depth(keyframes, self.images[-1 - DELAY], generator)
+            keyframes.set_poses(self.alignment.add(gray, camera, pose, keyframe))
+        if not self.config.stereo:
+            return None
+        self.images = [*self.images, self._stereo_image(gray, camera, keyframe)][-WINDOW:]
+        self._count += 1
+        if self._count % STEREO_EVERY or len(self.images) <= DELAY:
+            return None
+        return self._estimate(keyframes, self.images[-1 - DELAY], generator)
 
     def correct_poses(self, corrections: Poses) -> None:
         """Move the pseudo depth of keyframes by {id: T_new_old (4, 4)}."""
         self.pseudo_depth.correct_poses(corrections)
-        self.alignment = Alignment(self.config)  # without the poses before the correction
+        self.alignment.restart()  # without the poses before the correction
 
-    def _add_pseudo_depth(
+    def _stereo_image(
+        self, gray: NDArray[np.uint8], camera: Camera, keyframe: int,
+    ) -> StereoImage:  # fmt: skip
+        used = self._lenses.get(camera, LensEstimate())
+        lens = self.alignment.lens_of(camera)
+        if (abs(lens.focal - used.focal) > LENS_TOLERANCE[0]
+                or abs(lens.radial - used.radial) > LENS_TOLERANCE[1]):
+            used = self._lenses[camera] = lens
+        corrected = used.camera(camera)
+        return StereoImage(
+            keyframe, plane_sweep.undistort(*scaled(gray, corrected, SWEEP_WIDTH)),
+            plane_sweep.undistort(gray, corrected, refinement.WINDOW))
+
+    def _estimate(
         self, keyframes: Keyframes, image: StereoImage, generator: np.random.Generator,
-    ) -> None:  # fmt: skip
-        """Estimate the depth of an image, and keep the points with which a previous one agrees."""
+    ) -> DepthEstimate | None:  # fmt: skip
+        """Estimate the depth of an image, and keep it."""
         poses = dict(zip(keyframes.ids.tolist(), keyframes.T_world_camera))
+        self.estimates = {key: kept for key, kept in self.estimates.items() if key in poses}
         if image.keyframe not in poses:
-            return
+            return None
         pose = poses[image.keyframe]
-        earlier: list[PosedView] = []
-        later: list[PosedView] = []
-        for other in self.images:
-            same_size = other.image.gray.shape == image.image.gray.shape
-            if other is not image and same_size and other.keyframe in poses:
-                side = later if other.keyframe > image.keyframe else earlier
-                side.append((other.image, poses[other.keyframe]))
-        depth = plane_sweep.depth(
-            image.image, pose, plane_sweep.stereo_partners(pose, earlier),
-            plane_sweep.stereo_partners(pose, later), self.backend)
-        points = plane_sweep.points(image.image, pose, depth)
-        confirmed = np.zeros(len(points), bool)
-        for other, other_depth in self.depths:
-            if other.keyframe in poses:
-                confirmed |= plane_sweep.agrees(
-                    other.image, poses[other.keyframe], other_depth, points)
-        self.depths = [*self.depths, (image, depth)][-VALIDATORS:]
-        points = points[confirmed]
-        points = points[:: max(1, -(-len(points) // MAX_POINTS))]
-        if len(points):
-            origins = np.broadcast_to(pose[:3, 3], points.shape)
-            self.pseudo_depth.add(
-                point_rays(origins, points, generator), image.keyframe, generator)
+        views = [
+            (other, poses[other.keyframe]) for other in self.images
+            if other is not image and other.keyframe in poses
+            and other.refined.gray.shape == image.refined.gray.shape]
+        earlier, later = (
+            plane_sweep.stereo_partners(
+                pose, [view for view in views if (view[0].keyframe > image.keyframe) == is_later])
+            for is_later in (False, True))
+        swept = plane_sweep.depth(
+            image.swept, pose, [(other.swept, T_other) for other, T_other in earlier],
+            [(other.swept, T_other) for other, T_other in later], self.backend)
+        depth, sigma = refinement.refine(
+            image.refined, pose,
+            [(other.refined, T_other) for other, T_other in [*earlier, *later]],
+            plane_sweep.enlarged(swept, *image.refined.gray.shape), self.backend)
+        estimate = DepthEstimate(
+            image.keyframe, image.refined.matrix, depth, sigma).every(THINNING)
+        if not np.isfinite(estimate.depth).any():
+            return None
+        self.estimates[image.keyframe] = estimate
+        origins, directions, distances, _ = estimate.rays(pose)
+        some = np.s_[:: -(-len(distances) // MAX_POINTS)]
+        points = origins[some] + distances[some, None] * directions[some]
+        self.pseudo_depth.add(
+            point_rays(origins[some], points, generator), image.keyframe, generator)
+        return estimate
 
 
-def _scaled(
+def scaled(
     gray: NDArray[np.uint8], camera: Camera, width: int,
 ) -> tuple[NDArray[np.uint8], Camera]:  # fmt: skip
     """Return an image scaled down to at most a width [pixels], and its camera."""

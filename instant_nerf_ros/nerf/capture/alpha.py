@@ -1,0 +1,60 @@
+"""Alpha: images that are transparent where the background begins.
+
+The pixels of keyframe k with alpha are ``keyframes.alphas[first[k] + p]``, see Keyframes.
+"""
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from instant_nerf_ros.nerf.arrays import Alpha, Image
+from instant_nerf_ros.nerf.constants import OPAQUE_ALPHA
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+    from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
+
+
+def keyframe_alpha(keyframes: Keyframes, k: int) -> Alpha | None:
+    """Return the alpha (H, W) of keyframe k, None if it is opaque everywhere."""
+    if not keyframes.with_alpha[k]:
+        return None
+    place = slice(keyframes.first[k], keyframes.first[k] + keyframes.pixels[k])
+    return keyframes.alphas[place].reshape(keyframes.heights[k], keyframes.widths[k])
+
+
+def sampled_alphas(
+    keyframes: Keyframes, chosen: NDArray[np.integer], pixel: NDArray[np.integer],
+) -> NDArray[np.uint8] | None:  # fmt: skip
+    """Return the alphas (R,) of pixels (R,) of chosen keyframes (R,), None if all are opaque."""
+    if not keyframes.with_alpha.any():
+        return None
+    alphas = keyframes.alphas[keyframes.first[chosen] + pixel]
+    return np.where(keyframes.with_alpha[chosen], alphas, np.uint8(OPAQUE_ALPHA))
+
+
+def over_black(image: Image, alpha: Alpha | None) -> Image:
+    """Return an image (H, W, 3) with alpha (H, W) composited over black, as views are rendered."""
+    if alpha is None:
+        return image
+    return (image * (alpha[..., None] / OPAQUE_ALPHA) + 0.5).astype(np.uint8)
+
+
+def over_background(rays: Rays, sources: RaySources, background: Tensor) -> Rays:
+    """Return rays whose transparent pixels are composited over a background (R, 3) in [0, 1].
+
+    The rendered color is composited over the same one. With one that is random for each ray, only
+    a ray of the opacity of its pixel has no error (as in instant-ngp).
+    """
+    if sources.alphas is None:
+        return rays
+    count = len(sources)
+    alphas = torch.as_tensor(sources.alphas)[:, None] / OPAQUE_ALPHA
+    pixels = rays.pixels.float()
+    pixels[:count] = alphas * pixels[:count] + (1 - alphas) * 255 * background[:count]
+    return dataclasses.replace(rays, pixels=pixels)

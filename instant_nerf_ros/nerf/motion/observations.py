@@ -1,0 +1,81 @@
+"""Observations: points of tracks in the images of a window, triangulated and linearized."""
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.nerf.motion import reprojection
+from instant_nerf_ros.nerf.motion.reprojection import Array, Indices
+
+MIN_MATCHES = 15  # of two images
+# Standard deviation of residuals [pixels]. The noise of single features is far smaller, but the
+# residuals of an image are correlated: lenses differ from their models, and most cameras have a
+# rolling shutter.
+NOISE = 3.0
+CAUCHY_SCALE = 2.0  # pixels, of the Cauchy loss
+MIN_PARALLAX = 2.0  # pixels; with less, the depth of a point is unknown
+JUMP_RATIO = 4.0  # of residuals to their standard deviation, beyond which the given poses jumped
+MIN_DEPTH = 0.1  # metres; points that are nearer come from wrong matches
+
+
+@dataclasses.dataclass
+class Observations:
+    """M observations of points of tracks, in other images than their anchors.
+
+    The derivatives are of keypoints with respect to S parameters of lenses.
+    """
+
+    tracks: Indices  # (M,) sorted
+    anchors: Indices  # (M,) index of the first image of the track
+    cameras: Indices  # (M,) index of the image
+    T_camera_anchor: Array  # (M, 4, 4)
+    focal: Array  # (M, 1) pixels
+    anchor_keypoints: Array  # (M, 3)
+    keypoints: Array  # (M, 3)
+    anchor_derivatives: Array  # (M, 3, S)
+    derivatives: Array  # (M, 3, S)
+
+    def jumped(self, camera: int, rotation: float, position: float) -> bool:
+        """Return whether the pose of an image contradicts the depths from the other images.
+
+        rotation [rad] and position [m] are the standard deviations of poses.
+        """
+        in_camera = self.cameras == camera
+        inverse_depth, known, residuals = self._triangulate(~in_camera)
+        sigmas = np.sqrt(CAUCHY_SCALE**2 + self.focal[:, 0] ** 2 * (
+            rotation**2 + (position * inverse_depth) ** 2))
+        ratios = (np.linalg.norm(residuals, axis=-1) / sigmas)[known & in_camera]
+        return len(ratios) >= MIN_MATCHES and bool(np.median(ratios) > JUMP_RATIO)
+
+    def normal_equations(self, poses: int, first_free: int) -> tuple[Array, Array]:
+        """Return the matrix (N, N) and gradient (N,) of poses from first_free on, and of lenses.
+
+        See reprojection.schur_complement.
+        """
+        inverse_depth, known, residuals = self._triangulate(np.ones(len(self.tracks), bool))
+        loss = 1 + (residuals**2).sum(-1) / CAUCHY_SCALE**2
+        weights = (known / NOISE / np.sqrt(loss))[:, None]
+        J_anchor, J_camera, J_depth, J_keypoint = reprojection.jacobians(
+            self.T_camera_anchor, self.anchor_keypoints, self.focal, inverse_depth)
+        J_lenses = (J_keypoint @ self.anchor_derivatives
+                    - self.focal[..., None] * self.derivatives[:, :2])
+        return reprojection.schur_complement(
+            weights[..., None] * J_anchor, weights[..., None] * J_camera,
+            weights[..., None] * J_lenses, weights * J_depth, weights * residuals, self.anchors,
+            self.cameras, self.tracks, poses, first_free)
+
+    def _triangulate(
+        self, used: NDArray[np.bool_],
+    ) -> tuple[Array, NDArray[np.bool_], Array]:  # fmt: skip
+        """Return inverse depths (M,) [1/m], whether they are known, and residuals (M, 2).
+
+        used (M,): the observations from which the depths are estimated.
+        """
+        inverse, parallax = reprojection.inverse_depths(
+            self.T_camera_anchor, self.anchor_keypoints, self.focal * used[:, None],
+            self.keypoints, self.tracks)
+        known = (parallax > MIN_PARALLAX) & (inverse > 0) & (inverse * MIN_DEPTH < 1)
+        inverse = inverse[self.tracks]
+        residuals = reprojection.residuals(
+            self.T_camera_anchor, self.anchor_keypoints, self.focal, inverse, self.keypoints)
+        return inverse, known[self.tracks], residuals
