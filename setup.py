@@ -14,7 +14,7 @@ setup(
     maintainer_email='instant-nerf-ros@example.com',
     license='Apache-2.0',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['py.typed']},
+    package_data={NAME: ['py.typed', 'scenes/*.html']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
@@ -27,17 +27,22 @@ setup(
         'numba>=0.55',
         'numpy>=1.21',
         'opencv-python-headless>=4.5',
+        'rich>=11.2',
         'scikit-image>=0.18',
         'scipy>=1.8',
         'torch>=2.0',
     ],
     extras_require={
-        'replay': ['rosbags>=0.11'],
+        'photos': ['pycolmap>=4.0'],
+        'export': ['gsply>=0.4.6'],
+        'replay': ['rosbags>=0.11', 'rosbags-image>=0.10'],
         'test': ['pytest', 'pytest-timeout'],
+        'video': ['imageio-ffmpeg>=0.5'],
     },
     zip_safe=True,
     entry_points={
         'console_scripts': [
+            f'instant-nerf = {NAME}.scenes.cli:main',
             f'mapper_node = {NAME}.ros.commands:mapper_node',
             f'replay = {NAME}.ros.commands:replay',
             f'sim_robot = {NAME}.ros.commands:sim_robot',

@@ -28,7 +28,9 @@ html_css_files = ['tables.css']
 myst_heading_anchors = 4
 
 # Only names and docstrings are read, so the engine need not be installed.
-autodoc_mock_imports = ['cv2', 'llvmlite', 'numba', 'scipy', 'skimage', 'torch']
+autodoc_mock_imports = [
+    'cv2', 'gsply', 'imageio_ffmpeg', 'llvmlite', 'numba', 'rich', 'rosbags', 'scipy', 'skimage',
+    'torch']
 autodoc_member_order = 'bysource'
 autodoc_preserve_defaults = True
 autodoc_typehints = 'none'  # docstrings give shapes and units as well

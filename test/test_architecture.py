@@ -28,18 +28,22 @@ NERF = {
     'capture': {'arrays', 'camera', 'config', 'constants'},
     'held_out': {'arrays', 'camera', 'capture'},
     'field': {'arrays', 'capture', 'constants'},
-    'occupancy': {'arrays', 'capture', 'config', 'constants', 'local_frame'},
+    'occupancy': {'arrays', 'camera', 'capture', 'config', 'constants', 'local_frame'},
     'motion': {'arrays', 'camera', 'capture', 'config'},
     'products': {
         'arrays', 'camera', 'capture', 'config', 'constants', 'field', 'local_frame', 'occupancy',
         'settings'},
     'backends': {'arrays', 'capture', 'config', 'constants', 'field', 'occupancy'},
-    'trainer': {'capture', 'config', 'field', 'occupancy', 'schedule'},
+    'cut_off': {'capture', 'config', 'occupancy'},
+    'trainer': {'capture', 'config', 'cut_off', 'field', 'occupancy', 'schedule'},
     'measurements': {
         'arrays', 'camera', 'capture', 'config', 'held_out', 'local_frame', 'motion', 'occupancy'},
     'mapper': {
         'arrays', 'backends', 'camera', 'capture', 'config', 'field', 'held_out', 'measurements',
         'occupancy', 'products', 'trainer'},
+    'visual_hull': {'arrays', 'camera'},
+    'bounds': {
+        'arrays', 'camera', 'config', 'motion', 'settings', 'visual_hull'},
     'warm_up': {'camera', 'config', 'mapper', 'motion'},
 }  # fmt: skip
 ROS_PACKAGES = {
@@ -68,7 +72,7 @@ LIBRARY_NAMES = {
     'settings.setting', 'warm_up.warm_up',
 }  # fmt: skip
 USE_OPENCV = re.compile(
-    r'nerf/(camera|distortion|motion/(epipolar|plane_sweep|structure_from_motion))\.py')
+    r'nerf/(camera|distortion|motion/(epipolar|plane_sweep|sparse_points|structure_from_motion))\.py')
 USE_NUMBA = re.compile(r'nerf/backends/cpu/(threads|kernels/\w+)\.py')
 USE_TRITON = re.compile(r'nerf/backends/(cuda|tinycudann)/.*\.py')
 USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py'}
@@ -122,9 +126,13 @@ def test_imports_point_down(path):
         assert USE_OPENCV.fullmatch(relative)
     if 'numba' in roots:
         assert USE_NUMBA.fullmatch(relative)
-    if not relative.startswith('nerf/'):
+    if relative.startswith('scenes/'):
+        assert 'torch' not in roots
+        assert not {name for name in own(names, 'nerf') if name.startswith('backends')}
+    elif not relative.startswith('nerf/'):
         assert 'torch' not in roots
         assert own(names, 'nerf') <= LIBRARY_NAMES
+        assert not own(names, 'scenes')
     if not relative.startswith('ros/'):
         assert not {root for root in roots if root in ROS or root.endswith('_msgs')}
         assert not own(names, 'ros')
@@ -132,7 +140,8 @@ def test_imports_point_down(path):
         assert own(names, 'nerf') <= {
             'camera.Camera', 'camera.MAX_COORDINATE', 'camera.T_BODY_OPTICAL'}
     elif relative not in USE_DATA:
-        assert not own(names, 'data') and not own(names, 'simulation')
+        assert not own(names, 'simulation')
+        assert not own(names, 'data') or relative.startswith('scenes/')
 
 
 @pytest.mark.parametrize(('part', 'table'), [('nerf', NERF), ('ros', ROS_PACKAGES)])

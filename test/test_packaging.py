@@ -107,6 +107,15 @@ def test_an_executable_runs_the_installed_code(installation, name):
     assert str(ROOT) not in done.stdout.replace(sys.prefix, '')
 
 
+@pytest.mark.slow
+def test_the_command_runs_the_installed_code(installation):
+    paths = str(installation.modules), sysconfig.get_path('purelib')
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
+    help_page = run(installation.executables / 'instant-nerf', 'fit', '--help', env=environment,
+                    cwd='/')
+    assert 'transforms.json' in help_page and '--target-psnr' in help_page
+
+
 def test_the_version_is_the_same_everywhere():
     version = ElementTree.parse(ROOT / 'package.xml').findtext('version')
     assert f"version='{version}'" in (ROOT / 'setup.py').read_text()

@@ -24,14 +24,17 @@ def pose(x=0.0, y=0.0, z=0.0, yaw=0.0):
     return T
 
 
-def render_plane(T_world_camera, camera=CAMERA, contrast=1.0):
-    """Return the image (H, W) uint8 of the plane and its depth (H, W) [m]."""
+def render_plane(T_world_camera, camera=CAMERA, contrast=1.0, detail=1):
+    """Return the image (H, W) uint8 of the plane and its depth (H, W) [m].
+
+    detail: factor of the frequencies of its texture.
+    """
     rays = camera.directions().astype(np.float64)
     directions = rays @ T_world_camera[:3, :3].T
     along = (POINT - T_world_camera[:3, 3]) @ NORMAL / (directions @ NORMAL)
     points = T_world_camera[:3, 3] + along[:, None] * directions
     phases = np.arange(len(WAVES))
-    texture = np.sin(points[:, :2] @ WAVES.T + phases).sum(-1) / np.sqrt(len(WAVES))
+    texture = np.sin(detail * points[:, :2] @ WAVES.T + phases).sum(-1) / np.sqrt(len(WAVES))
     size = camera.height, camera.width
     image = (127 + contrast * 60 * texture).clip(0, 255).reshape(size).astype(np.uint8)
     return image, (along * rays[:, 2]).reshape(size)
@@ -85,18 +88,6 @@ def test_the_depth_of_a_slanted_plane(axis, sign, camera):
     assert (error > 0.2).mean() < 0.05
 
 
-@pytest.mark.parametrize('camera', CAMERAS, ids=NAMES)
-def test_its_points_lie_on_the_plane(camera):
-    own = pose(x=0.3, y=-0.2, yaw=0.2)
-    image = undistorted(own, camera)
-    pinhole = dataclasses.replace(camera, distortion_model='none', distortion=())
-    depth = render_plane(own, pinhole)[1]
-    depth[::2] = np.nan
-    points = plane_sweep.points(image, own, depth)
-    assert len(points) == np.isfinite(depth).sum()
-    np.testing.assert_allclose((points - POINT) @ NORMAL, 0, atol=1e-6)
-
-
 @pytest.mark.parametrize('others', [
     [],
     [pose(yaw=0.1), pose(yaw=-0.1), pose()],
@@ -132,26 +123,6 @@ def test_parallax_in_closed_form(axis):
     np.testing.assert_allclose(parallax, expected[axis], rtol=1e-4, atol=1e-4)
 
 
-def test_points_agree_with_the_depth_of_another_image():
-    own, other = pose(x=0.3, yaw=-0.1), pose(x=-0.2, z=0.1, yaw=0.05)
-    points = plane_sweep.points(undistorted(own), own, render_plane(own)[1])
-    other_depth = render_plane(other)[1]
-
-    def agrees(points, depth=other_depth):
-        return plane_sweep.agrees(undistorted(other), other, depth, points)
-
-    T_other_world = np.linalg.inv(other)
-    x, y, z = T_other_world[:3, :3] @ points.T + T_other_world[:3, 3:]
-    inside = (abs(x / z) < 79 / 130) & (abs(y / z) < 59 / 130)
-    outside = (abs(x / z) > 81 / 130) | (abs(y / z) > 61 / 130)
-    assert inside.any() and outside.any()
-    assert agrees(points)[inside].all() and not agrees(points)[outside].any()
-    for share in (0.7, 1.3):
-        assert not agrees(other[:3, 3] + share * (points - other[:3, 3])).any()
-    assert not agrees(2 * other[:3, 3] - points).any()  # behind the camera
-    assert not agrees(points, np.full_like(other_depth, np.nan)).any()
-
-
 def test_a_change_of_contrast_is_compensated():
     own, others = pose(), [pose(x=0.12), pose(x=0.18), pose(x=0.25)]
     darker = [(undistorted(other, contrast=0.5), other) for other in others]
@@ -174,9 +145,9 @@ def test_one_side_is_enough_where_the_other_is_occluded():
 
 
 def test_partners_are_those_with_the_wanted_baselines():
-    poses = [pose(x=x) for x in (0.05, 0.11, 0.14, 0.21, 0.32, 0.5)] + [pose(x=0.2, yaw=0.5)]
+    poses = [pose(x=x) for x in (0.05, 0.11, 0.14, 0.21, 0.32, 0.5)] + [pose(x=0.2, yaw=0.8)]
     views = [(None, other) for other in poses]
-    assert plane_sweep.stereo_partners(pose(), views) == [views[k] for k in (1, 3, 4)]
+    assert plane_sweep.stereo_partners(pose(), views) == [views[k] for k in (1, 3, 4, 5)]
 
 
 def random_views(random):

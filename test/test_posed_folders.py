@@ -156,8 +156,9 @@ def test_the_position_of_a_scaled_pose_is_kept(tmp_path):
 @pytest.mark.parametrize('with_size', [True, False])
 def test_stored_pixels_hold_whatever_orientation_exif_has(tmp_path, with_size):
     image = pytest.importorskip('PIL.Image')
-    common = {} if with_size else {'without': ('w', 'h', 'fl_x', 'cx', 'cy')}
-    write_folder(tmp_path, frame={'file_path': 'e.jpg'}, camera_angle_x=0.9, **common)
+    common = {} if with_size else {
+        'without': ('w', 'h', 'fl_x', 'cx', 'cy'), 'camera_angle_x': 0.9}
+    write_folder(tmp_path, frame={'file_path': 'e.jpg'}, **common)
     exif = image.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
     image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(tmp_path / 'e.jpg', exif=exif)

@@ -6,6 +6,7 @@ from test_alignment import normalize, random_pose
 from instant_nerf_ros.nerf.motion import epipolar, reprojection
 
 COUNT = 20
+SHARED = 2  # parameters of all cameras
 
 
 class Scene:
@@ -51,11 +52,28 @@ def test_jacobians_are_numerical_derivatives(axis):
     def pixels(amount):
         return scene.focal * scene.project(amount * np.eye(13)[axis])[:, :2]
 
-    J_anchor, J_camera, J_depth = reprojection.jacobians(
+    J_anchor, J_camera, J_depth, _ = reprojection.jacobians(
         scene.T_camera_anchor(np.zeros(13)), scene.anchor_keypoints, scene.focal,
         scene.inverse_depths)
     J = np.concatenate([J_anchor, J_camera, J_depth[..., None]], axis=-1)[..., axis]
     np.testing.assert_allclose(J, (pixels(1e-5) - pixels(-1e-5)) / 2e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize('axis', range(3))
+def test_jacobians_of_keypoints_are_numerical_derivatives(axis):
+    scene = Scene(axis)
+    arguments = scene.T_camera_anchor(np.zeros(13)), scene.focal, scene.inverse_depths
+
+    def pixels(amount):
+        T, focal, inverse_depths = arguments
+        return reprojection.residuals(
+            T, scene.anchor_keypoints + amount * np.eye(3)[axis], focal, inverse_depths,
+            scene.keypoints)
+
+    *_, J = reprojection.jacobians(
+        arguments[0], scene.anchor_keypoints, *arguments[1:])
+    np.testing.assert_allclose(
+        J[..., axis], (pixels(1e-5) - pixels(-1e-5)) / 2e-5, atol=1e-4)
 
 
 def test_inverse_depths_are_those_of_the_points():
@@ -112,26 +130,28 @@ def observations(random):
     anchors = np.array([chosen[0] for chosen in images])[tracks]
     cameras = np.concatenate([chosen[1:] for chosen in images])
     count = len(tracks)
-    values = [random.normal(size=(count, 2, *shape)) for shape in ((6,), (6,), (), ())]
+    values = [random.normal(size=(count, 2, *shape)) for shape in ((6,), (6,), (SHARED,), (), ())]
     return *values, anchors, cameras, tracks, 6
 
 
 @pytest.mark.parametrize('first_free', [0, 2])
 def test_the_reduced_equations_have_the_solution_of_all_equations(first_free):
     *values, anchors, cameras, tracks, poses = observations(np.random.default_rng(0))
-    J_anchor, J_camera, J_depth, residuals = values
-    J = np.zeros((len(tracks), 2, 6 * poses + 12))
+    J_anchor, J_camera, J_shared, J_depth, residuals = values
+    first_depth = 6 * poses + SHARED
+    J = np.zeros((len(tracks), 2, first_depth + 12))
+    J[:, :, 6 * poses:][:, :, :SHARED] = J_shared
     for k in range(len(tracks)):
         J[k, :, 6 * anchors[k]:][:, :6] = J_anchor[k]
         J[k, :, 6 * cameras[k]:][:, :6] = J_camera[k]
-        J[k, :, 6 * poses + tracks[k]] = J_depth[k]
-    J = J.reshape(-1, 6 * poses + 12)[:, 6 * first_free:]
-    free = 6 * (poses - first_free)
-    prior = np.diag(np.arange(len(J.T)) < free)  # of the poses only
+        J[k, :, first_depth + tracks[k]] = J_depth[k]
+    J = J.reshape(-1, first_depth + 12)[:, 6 * first_free:]
+    free = first_depth - 6 * first_free
+    prior = np.diag(np.arange(len(J.T)) < free)  # of all but the depths
     expected = np.linalg.solve(J.T @ J + prior, J.T @ residuals.ravel())[:free]
     hessian, gradient = reprojection.schur_complement(
         *values, anchors, cameras, tracks, poses, first_free)
-    actual = np.linalg.solve(hessian.reshape(free, free) + np.eye(free), gradient.ravel())
+    actual = np.linalg.solve(hessian + np.eye(free), gradient)
     np.testing.assert_allclose(actual, expected)
 
 

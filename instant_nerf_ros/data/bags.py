@@ -7,7 +7,20 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from instant_nerf_ros.data.parsing import enumeration, natural_key
+from instant_nerf_ros.data.parsing import enumeration
+from instant_nerf_ros.data.storage_files import (
+    COMPRESSED,
+    METADATA,
+    REPAIRS,
+    ROS1_SUFFIXES,
+    check_file,
+    compressed_files,
+    content_suffix,
+    damage,
+    one_line,
+    recordings_in,
+    storage_files,
+)
 
 # The types that a mapper can use; other messages of a bag are skipped.
 MESSAGE_TYPES = frozenset((
@@ -15,32 +28,26 @@ MESSAGE_TYPES = frozenset((
     'sensor_msgs/msg/LaserScan', 'sensor_msgs/msg/PointCloud2', 'tf2_msgs/msg/TFMessage',
     'nav_msgs/msg/Odometry', 'nav_msgs/msg/Path', 'geometry_msgs/msg/PoseStamped'))
 ROS1_NAMES = {'tf/msg/tfMessage': 'tf2_msgs/msg/TFMessage'}
-METADATA = 'metadata.yaml'
-ROS1_REPAIR = 'it has the suffix of a ROS 1 bag; `rosbag reindex {0}` may restore a truncated one'
-# What may restore a storage file, by its suffix.
-REPAIRS = {
-    '.mcap': '`mcap recover {0} -o recovered.mcap` may restore a truncated file, and '
-             '`ros2 bag reindex` its metadata.yaml',
-    '.db3': '`sqlite3 {0} .recover` may restore a truncated file, and `ros2 bag reindex` its '
-            'metadata.yaml',
-    '.bag': ROS1_REPAIR,
-    '.active': ROS1_REPAIR,
-}
-ROS1_SUFFIXES = ('.bag', '.active')
 ZSTD = b'\x28\xb5\x2f\xfd'  # first bytes of compressed data
 
 Message = tuple[int, str, bytes]  # time of recording [ns], topic, serialized message (CDR)
 
 
 def is_bag(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a recording: a storage file, or a folder with one."""
+    """Return whether a path is a recording: a storage file, or a folder with one.
+
+    Those that are compressed, that have another suffix or that lie one folder deeper count, too:
+    `open_recording` says what to do with them.
+    """
     path = Path(path)
     if path.is_file():
-        return path.suffix in REPAIRS
+        return (path.suffix in (*REPAIRS, *COMPRESSED) or path.name == METADATA
+                or content_suffix(path) is not None)
     if (path / METADATA).is_file():
         return True
     posed = any((path / name).is_file() for name in ('transforms.json', 'intrinsics.json'))
-    return not posed and bool(_storage_files(path))
+    return not posed and bool(
+        storage_files(path) or compressed_files(path) or recordings_in(path))
 
 
 class Recording:
@@ -82,7 +89,7 @@ class Recording:
         except OSError:
             raise
         except Exception as error:  # rosbags raises many kinds for damaged data
-            raise ValueError(_damage(reader.path or self._path, error)) from error
+            raise ValueError(damage(reader.path or self._path, error)) from error
 
 
 @contextlib.contextmanager
@@ -127,13 +134,21 @@ def _open(
             f'reading a bag needs the rosbags package ({error}): pip install rosbags') from None
     if not path.exists():
         raise FileNotFoundError(f'{path} does not exist')
+    path = path.parent if path.name == METADATA else path
+    if path.is_file():
+        check_file(path)
     reason = f'there is no {METADATA}'
     if (path / METADATA).is_file():
         try:
             return [stack.enter_context(rosbag2.Reader(path))], _uncompressed
         except Exception as error:  # rosbags raises many kinds for damaged files
-            reason = f'{METADATA} cannot be used: {_one_line(error)}'
-    files = [path] if path.is_file() else _storage_files(path)
+            reason = f'{METADATA} cannot be used: {one_line(error)}'
+    files = [path] if path.is_file() else storage_files(path)
+    if not files and not (path / METADATA).is_file():
+        if packed := compressed_files(path):
+            check_file(packed[0])
+        raise ValueError(f'{path} holds several recordings, choose one of them: '
+                         f'{enumeration([str(each) for each in recordings_in(path)])}')
     if not files:
         raise ValueError(f'{path} cannot be read: {reason}; `ros2 bag reindex {path}` writes '
                          f'another {METADATA}')
@@ -146,7 +161,7 @@ def _open(
             reader = (rosbag1.Reader if True in is_ros1 else rosbag2.Reader)(file)
             readers.append(stack.enter_context(reader))
         except Exception as error:
-            damaged.append(_damage(file, error))
+            damaged.append(damage(file, error))
     if not readers:
         raise ValueError(enumeration(damaged))
     if path.is_dir():
@@ -161,28 +176,6 @@ def _open(
     return readers, (
         (lambda data, name: bytes(store.ros1_to_cdr(data, name))) if True in is_ros1
         else _uncompressed)
-
-
-def _storage_files(path: Path) -> list[Path]:
-    """Return the storage files in a folder, in the order of their numbers."""
-    if not path.is_dir():
-        return []
-    files = [file for file in path.iterdir() if file.suffix in REPAIRS and file.is_file()]
-    return sorted(files, key=lambda file: natural_key(file.name))
-
-
-def _damage(path: Path, error: Exception) -> str:
-    """Return a sentence about damaged data, and what may restore it."""
-    files = _storage_files(path) or [path]
-    file = files[0] if len(files) == 1 else 'FILE'
-    repairs = dict.fromkeys(
-        REPAIRS[each.suffix].format(file) for each in files if each.suffix in REPAIRS)
-    return (f"{path} cannot be read, it is damaged or truncated ({_one_line(error)}): "
-            f"{'; '.join(repairs)}")
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join((str(error) or repr(error)).split())
 
 
 def _uncompressed(data: bytes, _: str) -> bytes:

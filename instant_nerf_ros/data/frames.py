@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.data.images import read_color, read_depth
+from instant_nerf_ros.data.images import read_color, read_color_alpha, read_depth
 from instant_nerf_ros.data.layouts import REFERENCE_FILE, Entry, read_pose_files
 from instant_nerf_ros.data.parsing import enumeration, parse_pose
 from instant_nerf_ros.data.transforms import read_transforms
@@ -32,6 +32,7 @@ class Frame:
     camera: Camera
     T_world_camera: NDArray[np.float64]  # (4, 4) optical frame to a z-up world [m]
     depth: NDArray[np.float32] | None = None  # (H, W) m along the optical axis, 0: not measured
+    alpha: NDArray[np.uint8] | None = None  # (H, W), None: opaque, or not wanted
 
 
 class FrameFolder:
@@ -40,9 +41,9 @@ class FrameFolder:
     Iteration yields the frames that can be read; a warning names and counts the others.
     """
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        """entries: the frames, in order."""
-        self.entries = entries
+    def __init__(self, entries: Sequence[Entry], with_alpha: bool = False) -> None:
+        """entries: the frames, in order. Without alpha, transparent pixels are warned of."""
+        self.entries, self._with_alpha = entries, with_alpha
 
     def __len__(self) -> int:
         """Return the number of frames, including those whose files turn out to be unreadable."""
@@ -55,12 +56,16 @@ class FrameFolder:
         image is missing, unreadable, or not of the shape of its camera.
         """
         entry = self.entries[index]
-        image = read_color(entry.image_path, entry.camera)
+        alpha = None
+        if self._with_alpha:
+            image, alpha = read_color_alpha(entry.image_path, entry.camera)
+        else:
+            image = read_color(entry.image_path, entry.camera)
         depth = None
         if entry.depth_path:
             depth = read_depth(
                 entry.depth_path, entry.camera, entry.depth_unit, entry.depth_float_unit)
-        return Frame(entry.stamp, image, entry.camera, entry.T_world_camera, depth)
+        return Frame(entry.stamp, image, entry.camera, entry.T_world_camera, depth, alpha)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames that can be read; see `readable`."""
@@ -68,7 +73,9 @@ class FrameFolder:
 
     def without_depth(self) -> 'FrameFolder':
         """Return the frames without their depth images, which are not read."""
-        return FrameFolder([dataclasses.replace(entry, depth_path=None) for entry in self.entries])
+        return FrameFolder(
+            [dataclasses.replace(entry, depth_path=None) for entry in self.entries],
+            self._with_alpha)
 
     def readable(self, indices: Iterable[int]) -> Iterator[tuple[int, Frame]]:
         """Yield (index, Frame) of all that can be read; one warning names and counts the others.

@@ -18,14 +18,17 @@ from instant_nerf_ros.nerf.camera import Camera
 
 STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-SATURATED = 65535  # of 16 bits: farther than can be counted
+DARK = 4096  # of 65536
 FAR = 1000.0  # m; the median of a depth image in metres is less
 # Without the name of a file: the warning is repeated for no other image of the folder.
 ALPHA_WARNING = (
     'there are transparent pixels: transparency is not used, they are trained like the others')
 UNIT_WARNING = (
-    f'there is depth in floats, which are metres, with a median above {FAR:.0f}: are they '
-    'millimetres?')
+    f'there is depth with a median above {FAR:.0f} m: floats must be metres, are they '
+    'millimetres? integer_depth_scale is the metres per count of integers')
+DARK_WARNING = (
+    f'there are images of 16 bits whose values are all below {DARK}, so that they are almost '
+    'black: scale those of a camera with 10 or 12 bits to 16 bits')
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -39,16 +42,35 @@ def read_color(path: Path, camera: Camera) -> NDArray[np.uint8]:
 
     Raises FileNotFoundError or ValueError, with the path.
     """
+    image, alpha = read_color_alpha(path, camera)
+    if alpha is not None:
+        warnings.warn(f'{path.parent}: {ALPHA_WARNING}', stacklevel=3)
+    return image
+
+
+def read_color_alpha(
+    path: Path, camera: Camera,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:  # fmt: skip
+    """Return an image (H, W, 3) RGB of the camera's size, and its alpha (H, W), None if opaque.
+
+    Colors are not multiplied by alpha. Raises FileNotFoundError or ValueError, with the path.
+    """
     stored = _decode(path, STORED)
     channels = stored.shape[2] if stored.ndim == 3 else 1
-    if channels == 4 and (stored[..., 3] < _opaque(stored.dtype)).any():
-        warnings.warn(f'{path.parent}: {ALPHA_WARNING}', stacklevel=3)
+    alpha = None
+    if channels == 4 and (stored[..., 3] < (opaque := _opaque(stored.dtype))).any():
+        alpha = (stored[..., 3] * (255 / opaque) + 0.5).astype(np.uint8)
     image = stored if stored.dtype == np.uint8 and channels >= 3 else _decode(path, COLOR)
     if image.shape[:2] != (camera.height, camera.width):
+        turned = image.shape[:2] == (camera.width, camera.height)
         raise ValueError(
             f'{path} is {image.shape[1]} x {image.shape[0]}, but its intrinsics are for '
-            f'{camera.width} x {camera.height}')
-    return np.ascontiguousarray(image[..., 2::-1])
+            f'{camera.width} x {camera.height}'
+            + (': are they for an image turned by its EXIF orientation? Write it upright, without '
+               'that orientation' if turned else ''))
+    if stored.dtype == np.uint16 and stored[..., :3].max() < DARK:
+        warnings.warn(f'{path.parent}: {DARK_WARNING}', stacklevel=3)
+    return np.ascontiguousarray(image[..., 2::-1]), alpha
 
 
 def read_depth(
@@ -56,8 +78,8 @@ def read_depth(
 ) -> NDArray[np.float32]:  # fmt: skip
     """Return depth (H, W) [m] of the camera's size, 0 where it is not measured.
 
-    Integers are counts of a unit [m per count], the largest of 16 bits is no measurement; floats
-    are multiplied by float_unit [m]. Another resolution of the same picture is resampled to the
+    Integers are counts of a unit [m per count], the largest one is no measurement; floats are
+    multiplied by float_unit [m]. Another resolution of the same picture is resampled to the
     nearest pixel. Raises FileNotFoundError or ValueError, with the path.
     """
     stored = _load_array(path) if path.suffix == '.npy' else _decode(path, STORED)
@@ -65,6 +87,8 @@ def read_depth(
         raise ValueError(
             f'{path} has 8 bits, which is too coarse for depth, and has no unit: write 16 bits '
             'in mm, or floats in metres')
+    if stored.ndim == 3 and stored.shape[2] == 1:
+        stored = stored[..., 0]
     if stored.ndim != 2:
         raise ValueError(f'{path} must have one channel, has the shape {stored.shape}')
     if not (np.issubdtype(stored.dtype, np.floating) or np.issubdtype(stored.dtype, np.integer)):
@@ -77,14 +101,12 @@ def read_depth(
     if np.issubdtype(stored.dtype, np.floating):
         with np.errstate(over='ignore'):  # becomes infinite, which is no measurement
             depth = stored.astype(np.float32) * np.float32(float_unit)
-        median = np.median(depth[depth > 0]) if (depth > 0).any() else 0.0
-        if median > FAR:
-            warnings.warn(f'{path.parent}: {UNIT_WARNING}', stacklevel=3)
     else:
         depth = stored.astype(np.float32) * np.float32(unit)
-        if stored.dtype == np.uint16:
-            depth[stored == SATURATED] = 0.0
+        depth[stored == np.iinfo(stored.dtype).max] = 0.0  # farther than can be counted
     depth[~(np.isfinite(depth) & (depth > 0))] = 0.0
+    if (depth > 0).any() and np.median(depth[depth > 0]) > FAR:
+        warnings.warn(f'{path.parent}: {UNIT_WARNING}', stacklevel=3)
     if depth.shape != (camera.height, camera.width):
         depth = cv2.resize(
             depth, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -97,7 +119,8 @@ def _opaque(dtype: np.dtype[Any]) -> float:
 
 def _load_array(path: Path) -> NDArray[Any]:
     try:
-        array = np.load(require_file(path), allow_pickle=False)
+        # Mapped, so that a wrong size in its header takes no memory.
+        array = np.load(require_file(path), mmap_mode='r', allow_pickle=False)
     except (EOFError, ValueError) as error:
         raise ValueError(f'{path} is not a readable array: {error}') from None
     return np.asarray(array)

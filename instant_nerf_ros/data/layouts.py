@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instant_nerf_ros.data.intrinsics import suspicions
 from instant_nerf_ros.data.parsing import (
     enumeration,
     natural_key,
@@ -60,11 +61,15 @@ def read_pose_files(folder: Path) -> list[Entry]:
         T_depth_color = parse_pose(
             document['T_depthcam_from_colorcam_recommended'],
             'T_depthcam_from_colorcam_recommended')
-        depth_unit = number({'': document['depth_scale_m_per_unit']}, '')
+        depth_unit = number(document, 'depth_scale_m_per_unit', 0.001)
+        if depth_unit <= 0:
+            raise ValueError(f'depth_scale_m_per_unit must be positive, is {depth_unit}')
     except KeyError as error:
         raise ValueError(f"{folder / 'intrinsics.json'} lacks the key {error}") from None
     except ValueError as error:
         raise ValueError(f"{folder / 'intrinsics.json'}: {error}") from None
+    for sentence in suspicions({}, camera):
+        warnings.warn(f"{folder / 'intrinsics.json'}: {sentence}", stacklevel=3)
     times = _read_times(folder / 'frames.csv')
     with_depth = (folder / 'registered_depth').is_dir()
     entries, unusable = [], []

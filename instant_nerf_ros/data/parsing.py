@@ -113,14 +113,17 @@ def find_image(folder: Path, name: str) -> Path | None:
     """Return the path of an image that a file names, or None if it does not exist.
 
     A backslash separates folders in a name that does not exist as it stands. An omitted suffix
-    is one of SUFFIXES.
+    is one of SUFFIXES. Upper and lower case may differ if only one file is meant.
     """
     for variant in dict.fromkeys((name, name.replace('\\', '/'))):
         for suffix in ('', *SUFFIXES):
             path = f'{os.path.join(folder, variant)}{suffix}'
             if os.path.isfile(path):
                 return Path(path)
-    return None
+    parent, base = os.path.split(os.path.join(folder, name.replace('\\', '/')))
+    found = [file for file in (os.listdir(parent) if os.access(parent, os.R_OK) else ())
+             if file.casefold() == base.casefold()]
+    return Path(parent, found[0]) if len(found) == 1 else None
 
 
 def natural_key(name: str) -> list[int | str]:

@@ -2,7 +2,6 @@
 
 A frame that cannot be used is left out; a warning names and counts such frames.
 """
-import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.data.images import image_size
+from instant_nerf_ros.data.intrinsics import camera_of, suspicions
 from instant_nerf_ros.data.layouts import Entry
 from instant_nerf_ros.data.parsing import (
+    MAX_NAMED,
     enumeration,
     find_image,
     natural_key,
@@ -22,11 +23,9 @@ from instant_nerf_ros.data.parsing import (
     read_json,
     text,
 )
-from instant_nerf_ros.nerf.camera import Camera
 
 # OpenGL cameras: x right, y up, z backward. Optical frames: x right, y down, z forward.
 OPENGL_FROM_OPTICAL = np.diag([1.0, -1.0, -1.0, 1.0])
-PERSPECTIVE = ('SIMPLE_PINHOLE', 'PINHOLE', 'SIMPLE_RADIAL', 'RADIAL', 'OPENCV', 'FULL_OPENCV')
 DEPTH_KEYS = ('depth_file_path', 'depth_path')  # of nerfstudio, of instant-ngp
 UNIT_KEYS = ('integer_depth_scale', 'depth_unit_scale_factor')  # m per count of integer depth
 MASK_KEYS = ('mask_path', 'mask_file_path')
@@ -40,6 +39,9 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
     the frames follow each other at `rate` [Hz]. Translations and depth are multiplied by scale
     [m per unit]. Raises ValueError if no frame can be used.
     """
+    if path.suffix.lower() != '.json':
+        raise ValueError(
+            f'{path} is neither a folder, a transforms.json nor a recording (.mcap, .db3, .bag)')
     document = read_json(path)
     listed = document.get('frames') or []
     if not isinstance(listed, list):
@@ -56,7 +58,7 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
     images = {name: image for name in frames if (image := find_image(path.parent, name))}
     missing = [f'{name} is missing' for name in frames if name not in images]
     entries: list[Entry] = []
-    scaled, masked = [], []
+    scaled, masked, suspicious = [], [], {}
     for name in sorted(images, key=natural_key):
         frame = {**document, **{k: v for k, v in frames[name].items() if v is not None}}
         try:
@@ -67,6 +69,7 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
             unusable.append(f'frame {name}: {error}')
             continue
         entries.append(entry)
+        suspicious.update(dict.fromkeys(suspicions(frame, entry.camera)))
         if pose_scale != 1.0:
             scaled.append(f'{name} by {pose_scale:.4g}')
         if any(frame.get(key) for key in MASK_KEYS):
@@ -89,6 +92,8 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
         warnings.warn(
             f'{path}: the masks of {len(masked)} frames are not used, masked pixels are trained '
             f'like the others: {enumeration(masked)}', stacklevel=3)
+    for sentence in list(suspicious)[:MAX_NAMED]:
+        warnings.warn(f'{path}: {sentence}', stacklevel=3)
     if document.get('rolling_shutter'):
         warnings.warn(f'{path}: rolling_shutter is not corrected', stacklevel=3)
     return entries
@@ -99,6 +104,9 @@ def _transforms_entry(
     T_world_opengl: NDArray[np.float64], scale: float,
 ) -> Entry:  # fmt: skip
     """Return the Entry of a frame of a transforms.json. Raises ValueError if it is unusable."""
+    width, height = int(number(frame, 'w')), int(number(frame, 'h'))
+    if not width or not height:
+        width, height = image_size(image_path)
     T_world_camera = T_world_opengl @ OPENGL_FROM_OPTICAL
     T_world_camera[:3, 3] *= scale
     depth = next((name for key in DEPTH_KEYS if (name := text(frame, key))), '')
@@ -108,46 +116,5 @@ def _transforms_entry(
     if unit < 0:
         raise ValueError(f'the unit of depth must be positive, is {unit}')
     return Entry(
-        stamp, image_path, _transforms_camera(frame, image_path), T_world_camera,
+        stamp, image_path, camera_of(frame, width, height), T_world_camera,
         (find_image(folder, depth) or folder / depth) if depth else None, unit * scale, scale)
-
-
-def _transforms_camera(frame: Mapping[str, Any], image_path: Path) -> Camera:
-    """Return the Camera of a frame of a transforms.json. Raises ValueError if it has none."""
-    width, height = int(number(frame, 'w')), int(number(frame, 'h'))
-    if not width or not height:
-        width, height = image_size(image_path)
-    focal_x = number(frame, 'fl_x') or _focal_length(number(frame, 'camera_angle_x'), width)
-    focal_y = (number(frame, 'fl_y') or _focal_length(number(frame, 'camera_angle_y'), height)
-               or focal_x)
-    if not focal_x:
-        raise ValueError('no focal length; give fl_x [pixels] or camera_angle_x [rad]')
-    model = text(frame, 'camera_model') or 'OPENCV'
-    fisheye = bool(frame.get('is_fisheye')) or model == 'OPENCV_FISHEYE'
-    if not fisheye and model not in PERSPECTIVE:
-        raise ValueError(
-            f"camera_model {model} is not supported; use OPENCV_FISHEYE or one of "
-            f"{', '.join(PERSPECTIVE)}")
-    return Camera(
-        width, height, focal_x, focal_y,
-        # The center of the top-left pixel is (0.5, 0.5) there and (0, 0) here.
-        number(frame, 'cx', width / 2) - 0.5, number(frame, 'cy', height / 2) - 0.5,
-        *_distortion(frame, fisheye))
-
-
-def _distortion(frame: Mapping[str, Any], fisheye: bool) -> tuple[str, tuple[float, ...]]:
-    """Return the distortion model and its coefficients in OpenCV's order."""
-    def values(*keys: str) -> tuple[float, ...]:
-        return tuple(number(frame, key) for key in keys)
-
-    if fisheye:
-        return 'equidistant', values('k1', 'k2', 'k3', 'k4')
-    if any(values('k4', 'k5', 'k6')):
-        return 'rational_polynomial', values('k1', 'k2', 'p1', 'p2', 'k3', 'k4', 'k5', 'k6')
-    polynomial = values('k1', 'k2', 'p1', 'p2', 'k3')
-    return ('plumb_bob', polynomial) if any(polynomial) else ('none', ())
-
-
-def _focal_length(angle: float, size: int) -> float:
-    """Return the focal length [pixels] for a field of view [rad] of so many pixels, 0 for 0."""
-    return size / (2 * math.tan(angle / 2)) if angle else 0.0

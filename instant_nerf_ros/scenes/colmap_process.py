@@ -1,0 +1,61 @@
+"""Structure from motion by COLMAP, in a process of its own: it can be watched and ended.
+
+Its database is watched by another process, as two copies of SQLite in one process would damage it.
+"""
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+MAX_SIZE = 1600  # pixels, of the longer side of the image in which features are found
+MAX_FEATURES = 4096  # of an image
+SEED = {'random_seed': 0}
+REGISTERED = 'registered'  # file with a byte for each image that has been registered
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What COLMAP is to do."""
+
+    folder: str  # of the photos
+    names: list[str]  # of the photos
+    work: str  # folder for database.db, sparse/ and REGISTERED
+    one_camera: bool  # all photos are of one camera; otherwise, COLMAP looks at EXIF
+    sequential: bool  # photos are matched with the next ones, else all with each other
+    mapper: str  # 'incremental' (Schönberger and Frahm 2016) or 'global' (Pan et al. 2024)
+
+
+def run(job: Job) -> None:
+    """Find poses; models are in work/sparse/0, 1, ..., none if there are no poses."""
+    import pycolmap
+    work = Path(job.work)
+    database, sparse, registered = work / 'database.db', work / 'sparse', work / REGISTERED
+    reader = pycolmap.ImageReaderOptions({'camera_model': 'OPENCV'})
+    extraction = pycolmap.FeatureExtractionOptions(
+        {'max_image_size': MAX_SIZE, 'sift': {'max_num_features': MAX_FEATURES}})
+    cpu: Any = pycolmap.Device.cpu
+    pycolmap.extract_features(
+        database, job.folder, job.names, extraction_options=extraction, reader_options=reader,
+        camera_mode=(pycolmap.CameraMode.SINGLE if job.one_camera else pycolmap.CameraMode.AUTO),
+        device=cpu)
+    (pycolmap.match_sequential if job.sequential else pycolmap.match_exhaustive)(
+        database, device=cpu)
+    sparse.mkdir()
+    if job.mapper == 'global':
+        registered.touch()
+        pycolmap.calibrate_view_graph(database, pycolmap.ViewGraphCalibrationOptions(SEED))
+        pycolmap.global_mapping(
+            database, job.folder, sparse, pycolmap.GlobalPipelineOptions(SEED))
+        return
+    with registered.open('wb', buffering=0) as file:
+        def count() -> None:
+            file.write(b'.')
+
+        pycolmap.incremental_mapping(
+            database, job.folder, sparse, pycolmap.IncrementalPipelineOptions(SEED),
+            next_image_callback=count)
+
+
+if __name__ == '__main__':
+    run(Job(**json.loads(sys.argv[1])))

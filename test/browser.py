@@ -1,0 +1,32 @@
+"""A real browser for tests of pages, where there is one: Chromium with its driver."""
+import contextlib
+import shutil
+
+import pytest
+
+CHROMIUM, DRIVER = ('chromium', 'chromium-browser', 'google-chrome'), 'chromedriver'
+
+
+@contextlib.contextmanager
+def chromium(path, dark=False):
+    """Yield a selenium driver that shows a file; skip where there is no browser."""
+    webdriver = pytest.importorskip('selenium.webdriver', reason='needs selenium and Chromium')
+    found, driver = next(filter(None, map(shutil.which, CHROMIUM)), None), shutil.which(DRIVER)
+    if not found or not driver:
+        pytest.skip('needs Chromium and its driver: apt install chromium chromium-driver')
+    options = webdriver.ChromeOptions()
+    options.binary_location = found
+    for argument in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage',
+                     '--window-size=1000,900'):
+        options.add_argument(argument)
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    service = webdriver.ChromeService(driver)
+    browser = webdriver.Chrome(options=options, service=service)
+    try:
+        if dark:
+            browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {
+                'features': [{'name': 'prefers-color-scheme', 'value': 'dark'}]})
+        browser.get(path.resolve().as_uri())
+        yield browser
+    finally:
+        browser.quit()
