@@ -2,10 +2,15 @@
 import atexit
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_share_directory,
+    get_packages_with_prefixes,
+)
 from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
@@ -16,7 +21,8 @@ from launch.actions import (
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import PushRosNamespace
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+from launch_ros.actions import Node, PushRosNamespace
 
 from instant_nerf_ros.ros.nav2 import ZONES, fill_placeholders, nav2_parameters
 
@@ -47,20 +53,35 @@ def base_parameters(context: LaunchContext) -> dict[str, Any]:
     return parameters
 
 
+def navigation() -> PythonLaunchDescriptionSource:
+    """Return navigation_launch.py of nav2_bringup."""
+    return PythonLaunchDescriptionSource(os.path.join(
+        get_package_share_directory('nav2_bringup'), 'launch', 'navigation_launch.py'))
+
+
+def entities_in(entity: LaunchDescriptionEntity) -> Iterator[LaunchDescriptionEntity]:
+    """Yield an entity and all that it contains, also under conditions."""
+    yield entity
+    for contained in entity.describe_sub_entities():
+        yield from entities_in(contained)
+    for _, conditional in entity.describe_conditional_sub_entities():
+        for contained in conditional:
+            yield from entities_in(contained)
+
+
 def check_nav2(context: LaunchContext) -> None:
     """Raise RuntimeError if Nav2 cannot be started.
 
-    An error after the mapper was included would end launch, but not the mapper.
+    An error after a node was started would end launch, but not the node.
     """
     base_parameters(context)
-
-
-def pushes_namespace(entity: LaunchDescriptionEntity) -> bool:
-    """Return whether a launch description starts its nodes in a namespace by itself."""
-    entities = list(entity.describe_sub_entities())
-    for _, conditional in entity.describe_conditional_sub_entities():
-        entities += conditional
-    return isinstance(entity, PushRosNamespace) or any(map(pushes_namespace, entities))
+    packages = {
+        perform_substitutions(context, normalize_to_list_of_substitutions(entity.node_package))
+        for entity in entities_in(navigation().get_launch_description(context))
+        if isinstance(entity, Node) and entity.node_package}
+    missing = ', '.join(sorted(packages - set(get_packages_with_prefixes())))
+    if missing:
+        raise RuntimeError(f'these packages of Nav2 are not installed: {missing}')
 
 
 def temporary_file(parameters: dict[str, Any]) -> str:
@@ -73,7 +94,6 @@ def temporary_file(parameters: dict[str, Any]) -> str:
 
 def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -> list[Action]:
     """Return the navigation of nav2_bringup, with the map in its costmaps."""
-    bringup = get_package_share_directory('nav2_bringup')
     value = {name: LaunchConfiguration(name, default='').perform(context) for name in (
         'namespace', 'use_sim_time', 'bag', 'respawn', 'log_level', 'map_topic',
         *ZONES.values())}
@@ -82,17 +102,17 @@ def start_nav2(context: LaunchContext, mapping: PythonLaunchDescriptionSource) -
     parameters = nav2_parameters(
         fill_placeholders(base_parameters(context), zones, namespace),
         read(os.path.join(SHARE, 'config', 'nav2.yaml')), namespace, value['map_topic'])
-    navigation = PythonLaunchDescriptionSource(
-        os.path.join(bringup, 'launch', 'navigation_launch.py'))
+    source = navigation()
+    entities = entities_in(source.get_launch_description(context))
     # Else the arguments of this file would be those of the same names of navigation_launch.py.
     arguments = mapping.get_launch_description(context).get_launch_arguments()
     actions: list[Action] = [
         UnsetLaunchConfiguration(name)
         for name in ('nav2_params_file', *(argument.name for argument in arguments))]
     # Up to Kilted, only bringup_launch.py of nav2_bringup pushes the namespace.
-    if namespace and not pushes_namespace(navigation.get_launch_description(context)):
+    if namespace and not any(isinstance(entity, PushRosNamespace) for entity in entities):
         actions.append(PushRosNamespace(namespace))
-    actions.append(IncludeLaunchDescription(navigation, launch_arguments={
+    actions.append(IncludeLaunchDescription(source, launch_arguments={
         'namespace': namespace, 'params_file': temporary_file(parameters), 'autostart': 'true',
         'use_sim_time': value['use_sim_time'] or ('true' if value['bag'] else 'false'),
         'use_respawn': value['respawn'], 'log_level': value['log_level']}.items()))

@@ -291,8 +291,7 @@ def test_the_thresholds_of_map_server_give_the_map_from_the_probabilities():
     assert (grid.probabilities[grid.cells == OCCUPIED] >= 65).all()
     assert (grid.probabilities[grid.cells == FREE] < 19.6).all()
     assert (grid.probabilities[known] >= 0).all() and (grid.probabilities <= 100).all()
-    disputed = (grid.cells == UNKNOWN) & (grid.probabilities != UNKNOWN)
-    assert (grid.probabilities[disputed] < 65).all()
+    assert (grid.probabilities[~known] == UNKNOWN).all()
 
 
 @pytest.mark.parametrize('hits', range(1, 16))
@@ -302,7 +301,7 @@ def test_cells_and_probabilities_agree_for_the_same_votes(hits, misses):
     occupancy.hits[:], occupancy.misses[:] = hits, misses
     grid = grids.project(occupancy, BAND, 0.0)
     [cell] = set(grid.cells.ravel().tolist()) - {UNKNOWN} or [UNKNOWN]
-    [probability] = set(grid.probabilities.ravel().tolist()) - {UNKNOWN}
+    [probability] = set(grid.probabilities.ravel().tolist()) - {UNKNOWN} or [UNKNOWN]
     # Percentages are rounded down.
-    low, high = {FREE: (0, 19), UNKNOWN: (19, 64), OCCUPIED: (65, 100)}[cell]
+    low, high = {FREE: (0, 19), UNKNOWN: (UNKNOWN, UNKNOWN), OCCUPIED: (65, 100)}[cell]
     assert low <= probability <= high

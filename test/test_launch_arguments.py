@@ -64,7 +64,8 @@ collision_monitor:
 
 @pytest.fixture(params=['', PUSH], ids=['Kilted', 'Lyrical'])
 def nav2_bringup(request, monkeypatch, tmp_path):
-    """Install a nav2_bringup whose navigation_launch.py declares many arguments."""
+    """Install a Nav2 whose navigation_launch.py declares many arguments."""
+    install(monkeypatch, tmp_path, 'nav2_planner', {})
     install(monkeypatch, tmp_path, 'nav2_bringup', {
         'launch/navigation_launch.py': NAVIGATION.format(push=request.param),
         'params/nav2_params.yaml': PARAMETERS})
@@ -173,3 +174,11 @@ def test_unreadable_parameters_of_nav2_end_the_launch_before_a_node_starts(
         monkeypatch, 'nav2.launch.py', rviz='false', nav2_params_file=str(file))
     assert status == 1 and not nodes
     assert 'nav2_params_file: ' in caplog.text and 'mine.yaml' in caplog.text
+
+
+def test_a_package_of_nav2_that_is_missing_is_named_before_a_node_starts(
+        nav2_bringup, monkeypatch, tmp_path, caplog):
+    (tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'nav2_planner').unlink()
+    status, nodes = launched(monkeypatch, 'nav2.launch.py', rviz='false')
+    assert status == 1 and not nodes
+    assert 'not installed: nav2_planner' in caplog.text

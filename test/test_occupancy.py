@@ -18,6 +18,7 @@ from instant_nerf_ros.nerf.constants import (
     FREE,
     MAX_MISSES,
     MAX_VOTES,
+    MIN_HITS,
     MISS_WEIGHT,
     OCCUPIED,
     SOLID,
@@ -48,7 +49,7 @@ class Grids:
 
     def integrate_rays(
         self, backend, origins, directions, distances, clear_distances=None, measured=True,
-        pixel=(0, 0, 0), keyframe=1, weight=1,
+        pixel=(0, 0, 0), keyframe=1, weight=MIN_HITS,
     ):  # fmt: skip
         """Integrate rays of one color, clear up to a voxel before their ends; return self."""
         origins, directions = torch.as_tensor(origins), torch.as_tensor(directions)
@@ -70,9 +71,9 @@ class Grids:
         return self
 
     def cells(self, name):
-        """Return {cell: votes} of what is not zero; hits weigh 1 here."""
+        """Return {cell: votes} of what is not zero, in units of one vote."""
         array = getattr(self, name)
-        one = {'hits': 1, 'misses': MISS_WEIGHT}[name]
+        one = {'hits': MIN_HITS, 'misses': MISS_WEIGHT}[name]
         return {tuple(cell): array[tuple(cell)].item() / one for cell in array.nonzero().tolist()}
 
     def state(self, backend, cell):
@@ -213,7 +214,7 @@ def test_an_obstacle_that_comes_is_seen_after_four_keyframes(backend, before):
 
 def test_full_counts_are_halved_together(backend):
     for name, other, cell, added in (
-            ('misses', 'hits', (1, 2, 2), MISS_WEIGHT), ('hits', 'misses', (4, 2, 2), 1)):
+            ('misses', 'hits', (1, 2, 2), MISS_WEIGHT), ('hits', 'misses', (4, 2, 2), MIN_HITS)):
         grids = Grids()
         getattr(grids, name)[cell] = 43
         getattr(grids, other)[cell] = MAX_VOTES - 43
@@ -245,7 +246,7 @@ def test_a_ray_without_colour_votes_but_colours_nothing(backend):
         grids.integrate_rays(
             backend, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], pixel=pixel, keyframe=keyframe + 1)
         np.testing.assert_allclose(grids.colors[4, 2, 2].tolist(), expected, atol=1)
-    assert grids.hits[4, 2, 2] == 4
+    assert grids.hits[4, 2, 2] == 4 * MIN_HITS
 
 
 def test_only_measured_rays_clear_the_voxels_of_the_field(backend):
@@ -289,11 +290,13 @@ def test_cpu_carves_as_the_reference_does():
 
 def test_states_of_the_extremes(backend):
     hits, misses = torch.tensor([
-        [0, 0], [0, 255], [255, 0], [255, 255], [0, 1], [1, 0], [7, 7], [7, 8], [8, 7],
+        [0, 0], [0, 255], [255, 0], [255, 255], [0, 1], [MIN_HITS, 0], [7, 7], [7, 8], [8, 7],
+        [MIN_HITS - 1, 0], [MIN_HITS - 1, 1], [MIN_HITS - 1, MIN_HITS],
     ], dtype=torch.uint8).T.contiguous()[:, :, None, None]  # fmt: skip
     states = backend.states(hits, misses).flatten().tolist()
     assert states == [
-        UNKNOWN, FREE, OCCUPIED, OCCUPIED, FREE, OCCUPIED, OCCUPIED, FREE, OCCUPIED]
+        UNKNOWN, FREE, OCCUPIED, OCCUPIED, FREE, OCCUPIED, OCCUPIED, FREE, OCCUPIED,
+        UNKNOWN, UNKNOWN, FREE]
 
 
 def test_states_agree_for_all_counts_and_only_sink_as_rays_pass():

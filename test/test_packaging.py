@@ -140,9 +140,11 @@ def imported_modules():
 
 def test_package_xml_names_what_the_code_imports_and_nothing_else():
     keys = {'cv2': 'python3-opencv', 'llvmlite': 'python3-numba', 'numba': 'python3-numba',
-            'numpy': 'python3-numpy', 'scipy': 'python3-scipy', 'skimage': 'python3-skimage',
+            'numpy': 'python3-numpy', 'rich': 'python3-rich', 'scipy': 'python3-scipy', 'skimage': 'python3-skimage',
             'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
-    with_pip, optional = {'rosbags', 'tinycudann', 'torch', 'triton'}, {'octomap_msgs'}
+    with_pip = {
+        'gsply', 'imageio_ffmpeg', 'pycolmap', 'rosbags', 'tinycudann', 'torch', 'triton'}
+    optional = {'octomap_msgs'}
     manifest = ElementTree.parse(ROOT / 'package.xml')
     declared = {element.text for element in manifest.findall('exec_depend')}
     needed = {keys.get(module, module) for module in imported_modules() - with_pip - optional}

@@ -11,6 +11,7 @@ from typing import Any
 MAX_SIZE = 1600  # pixels, of the longer side of the image in which features are found
 MAX_FEATURES = 4096  # of an image
 SEED = {'random_seed': 0}
+MIN_IMAGES = 30  # of one camera, that tell where its principal point is
 REGISTERED = 'registered'  # file with a byte for each image that has been registered
 
 
@@ -42,19 +43,26 @@ def run(job: Job) -> None:
     (pycolmap.match_sequential if job.sequential else pycolmap.match_exhaustive)(
         database, device=cpu)
     sparse.mkdir()
+    models: dict[int, Any]
     if job.mapper == 'global':
         registered.touch()
         pycolmap.calibrate_view_graph(database, pycolmap.ViewGraphCalibrationOptions(SEED))
-        pycolmap.global_mapping(
+        models = pycolmap.global_mapping(
             database, job.folder, sparse, pycolmap.GlobalPipelineOptions(SEED))
-        return
-    with registered.open('wb', buffering=0) as file:
-        def count() -> None:
-            file.write(b'.')
+    else:
+        with registered.open('wb', buffering=0) as file:
+            def count() -> None:
+                file.write(b'.')
 
-        pycolmap.incremental_mapping(
-            database, job.folder, sparse, pycolmap.IncrementalPipelineOptions(SEED),
-            next_image_callback=count)
+            models = pycolmap.incremental_mapping(
+                database, job.folder, sparse, pycolmap.IncrementalPipelineOptions(SEED),
+                next_image_callback=count)
+    for number, model in models.items():
+        if job.one_camera and model.num_reg_images() >= MIN_IMAGES:
+            # The mappers keep it in the middle of the image, as they begin with two images.
+            pycolmap.bundle_adjustment(
+                model, pycolmap.BundleAdjustmentOptions({'refine_principal_point': True}))
+            model.write(sparse / str(number))
 
 
 if __name__ == '__main__':

@@ -74,7 +74,8 @@ def refine(
     known = np.isfinite(values)
     # The error of the pose of the image itself is in all partners: no mean reduces it.
     number = known.sum(0).clip(min=1)
-    own = (POSE_INFLATION * np.median(noise)) ** 2 * number / np.where(known, speeds**2, 0).sum(0).clip(min=1e-6)
+    information = np.where(known, speeds**2, 0).sum(0).clip(min=1e-6)
+    own = (POSE_INFLATION * np.median(noise)) ** 2 * number / information
     with np.errstate(divide='ignore', invalid='ignore'):
         depth = 1 / mean
         sigma = np.sqrt(variance + own) * depth**2

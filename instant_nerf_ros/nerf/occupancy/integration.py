@@ -15,7 +15,7 @@ from torch import Tensor
 from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.rays import Rays, keyframe_rays, pixel_rays
-from instant_nerf_ros.nerf.constants import EDGE_WEIGHT
+from instant_nerf_ros.nerf.constants import RENDERED_WEIGHT
 from instant_nerf_ros.nerf.occupancy import depth_votes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
@@ -104,7 +104,7 @@ def integrate_rendered(
         distances, clear_distances = rendered_distances(
             field, rays, colors, medians, opacities, occupancy.voxel_size)
         occupancy.integrate_rays(
-            rays, distances, clear_distances, False, int(keyframes.ids[k]), EDGE_WEIGHT)
+            rays, distances, clear_distances, False, int(keyframes.ids[k]), RENDERED_WEIGHT)
 
 
 def probe_density(

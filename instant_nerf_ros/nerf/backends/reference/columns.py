@@ -35,8 +35,8 @@ def classify_columns(
 
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, at least one in their
-    lower half; else UNKNOWN. The share of hits is the largest of its voxels, negative where the
-    column is unknown.
+    lower half; else UNKNOWN. The share of hits is the largest of its known voxels, negative where
+    the column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
@@ -47,7 +47,7 @@ def classify_columns(
     cells = np.full(bases.shape, UNKNOWN, np.int8)
     cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)] = FREE
     cells[(band & (states == OCCUPIED)).any(-1)] = OCCUPIED
-    largest = np.where(band, shares, 0).max(-1, initial=0)
+    largest = np.where(band & (states != UNKNOWN), shares, 0).max(-1, initial=0)
     return cells, np.where(cells == UNKNOWN, -1, largest).astype(np.float32)
 
 

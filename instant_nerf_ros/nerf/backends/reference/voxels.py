@@ -12,6 +12,7 @@ from instant_nerf_ros.nerf.constants import (
     FREE,
     MAX_MISSES,
     MAX_VOTES,
+    MIN_HITS,
     MISS_WEIGHT,
     OCCUPIED,
     SOLID,
@@ -91,11 +92,11 @@ def state(hits: int, misses: int) -> int:
     """Return OCCUPIED, FREE or UNKNOWN for the weighted votes on a voxel.
 
     The majority decides: without a state in between, noise leaves no gaps in free space. A voxel
-    without votes is unknown.
+    without votes, or with a hit of a single rendered ray, is unknown.
     """
-    if hits or misses:
-        return OCCUPIED if hits >= misses else FREE
-    return UNKNOWN
+    if hits >= max(misses, MIN_HITS):
+        return OCCUPIED
+    return FREE if misses > hits else UNKNOWN
 
 
 def surely_free(hits: int, misses: int) -> bool:
@@ -108,7 +109,7 @@ def states(hits: Tensor, misses: Tensor) -> Tensor:
     hits, misses = hits.int(), misses.int()
     result = torch.full(hits.shape, UNKNOWN, dtype=torch.int8, device=hits.device)
     result[misses > hits] = FREE
-    result[(hits > 0) & (hits >= misses)] = OCCUPIED
+    result[(hits >= MIN_HITS) & (hits >= misses)] = OCCUPIED
     return result
 
 

@@ -62,7 +62,7 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
                     free += 1
                     lower = lower or k < middle
                 occupied = occupied or state == OCCUPIED
-                if hits[x, y, k]:
+                if hits[x, y, k] and state != UNKNOWN:
                     share = np.float32(hits[x, y, k]) / (
                         np.float32(hits[x, y, k]) + np.float32(misses[x, y, k]))
                     max_share = max(max_share, share)

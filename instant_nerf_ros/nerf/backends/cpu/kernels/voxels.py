@@ -11,6 +11,7 @@ from instant_nerf_ros.nerf.constants import (
     FREE,
     MAX_MISSES,
     MAX_VOTES,
+    MIN_HITS,
     MISS_WEIGHT,
     OCCUPIED,
     SOLID,
@@ -53,9 +54,9 @@ def _next_face(start, along):
 @jit
 def state(hits, misses):
     """Return the state of a voxel with these votes."""
-    if hits == 0 and misses == 0:
-        return UNKNOWN
-    return OCCUPIED if hits >= misses else FREE
+    if hits >= MIN_HITS and hits >= misses:
+        return OCCUPIED
+    return FREE if misses > hits else UNKNOWN
 
 
 @jit
