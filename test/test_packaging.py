@@ -140,7 +140,8 @@ def imported_modules():
 
 def test_package_xml_names_what_the_code_imports_and_nothing_else():
     keys = {'cv2': 'python3-opencv', 'llvmlite': 'python3-numba', 'numba': 'python3-numba',
-            'numpy': 'python3-numpy', 'rich': 'python3-rich', 'scipy': 'python3-scipy', 'skimage': 'python3-skimage',
+            'numpy': 'python3-numpy', 'rich': 'python3-rich', 'scipy': 'python3-scipy',
+            'skimage': 'python3-skimage',
             'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
     with_pip = {
         'gsply', 'imageio_ffmpeg', 'pycolmap', 'rosbags', 'tinycudann', 'torch', 'triton'}
