@@ -28,6 +28,7 @@ from instant_nerf_ros.nerf.constants import (
 )
 from instant_nerf_ros.nerf.occupancy import occupancy_grid, sparse_memory
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.occupancy.voxel_states import voxel_states
 from instant_nerf_ros.nerf.products import grids
 
 SHAPE = 8, 10, 12  # voxels of 0.5 m, from the origin
@@ -480,3 +481,18 @@ def test_all_that_rays_tell_of_lies_in_the_window_also_after_growth(backend):
         inside[occupancy.window()] = True
         assert told.sum() > 100 and not (told & ~inside).any()
         assert inside.any(2).any(1).sum() < len(inside)
+
+
+def test_a_voxel_that_one_image_alone_has_hit_is_a_speck_unless_it_is_part_of_something(backend):
+    hits, misses = torch.zeros(2, *SHAPE, dtype=torch.uint8)
+    misses += 4
+    lone, crossed_never, seen_twice, leg = (1, 1, 1), (1, 5, 1), (1, 8, 1), (5, 5, slice(1, 9))
+    for cell, votes in ((lone, 1), (crossed_never, 1), (seen_twice, 2), (leg, 1)):
+        hits[cell] = votes * EDGE_WEIGHT
+    misses[crossed_never] = 0
+    states = voxel_states(backend, hits, misses)
+    assert (backend.states(hits, misses)[leg] == OCCUPIED).all()
+    assert states[lone] == FREE
+    assert states[crossed_never] == states[seen_twice] == OCCUPIED
+    assert (states[5, 5, 2:8] == OCCUPIED).all()  # but its ends
+    assert (states == OCCUPIED).sum() <= 2 + 8

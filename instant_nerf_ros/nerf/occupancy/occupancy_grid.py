@@ -17,6 +17,7 @@ from instant_nerf_ros.nerf.constants import SURFACE_WEIGHT
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import lattice
 from instant_nerf_ros.nerf.occupancy.sparse_memory import enlarged, zeros
+from instant_nerf_ros.nerf.occupancy.voxel_states import voxel_states
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
@@ -113,7 +114,7 @@ class OccupancyGrid:
             setattr(self, name, grid)
 
     def reach(self, rays: Rays) -> None:
-        """Grow to where measured rays end, if there is memory; else log once what is cut off."""
+        """Grow to where measured rays end, if there is memory; else log once what is missing."""
         if len(rays) and not self._cut_off:
             ends = (rays.origins + rays.surfaces[:, None] * rays.directions).cpu().numpy()
             try:
@@ -156,8 +157,7 @@ class OccupancyGrid:
         known = (farthest > 0)[:, None]
         ends = rays.origins + farthest[:, None] * rays.directions
         places = torch.stack([rays.origins, ends]) / self.voxel_size - self._lattice
-        # One voxel more on all sides, as the kernels round in their own way.
-        low = torch.where(known, places, math.inf).amin((0, 1)).floor() - 1
+        low = torch.where(known, places, math.inf).amin((0, 1)).floor() - 1  # kernels round
         high = torch.where(known, places, -math.inf).amax((0, 1)).floor() + 2
         self.low, self.high = self.low.minimum(low), self.high.maximum(high)
         self.backend.integrate_rays(
@@ -182,7 +182,7 @@ class OccupancyGrid:
 
     def states(self, window: Window) -> NDArray[np.int8]:
         """Return OCCUPIED, FREE or UNKNOWN for a window of voxels."""
-        return self.backend.states(self.hits[window], self.misses[window]).cpu().numpy()
+        return voxel_states(self.backend, self.hits[window], self.misses[window])
 
     def contents(self) -> dict[str, NDArray[Any]]:
         """Return the box of the votes and copies of all grids, by name."""

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 MIN_FREE_SHARE = 0.25  # of the height band, in a free column
+MAX_FREE_HITS = 0.49  # share of hits that a free voxel counts with, also if it is a speck
 
 
 def survey_columns(
@@ -44,6 +45,7 @@ def classify_columns(
     free = band & (states == FREE)
     lower = free & (np.cumsum(band, axis=-1) <= -(-counts // 2)[:, :, None])
     shares = hits / np.maximum(hits.astype(np.float32) + misses, 1)
+    shares[states == FREE] = shares[states == FREE].clip(max=MAX_FREE_HITS)
     cells = np.full(bases.shape, UNKNOWN, np.int8)
     cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)] = FREE
     cells[(band & (states == OCCUPIED)).any(-1)] = OCCUPIED

@@ -3,7 +3,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
-from instant_nerf_ros.nerf.backends.reference.columns import MIN_FREE_SHARE
+from instant_nerf_ros.nerf.backends.reference.columns import MAX_FREE_HITS, MIN_FREE_SHARE
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 
@@ -65,6 +65,8 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
                 if hits[x, y, k] and state != UNKNOWN:
                     share = np.float32(hits[x, y, k]) / (
                         np.float32(hits[x, y, k]) + np.float32(misses[x, y, k]))
+                    if state == FREE:
+                        share = min(share, np.float32(MAX_FREE_HITS))
                     max_share = max(max_share, share)
             cells[x, y] = UNKNOWN
             if lower and free >= MIN_FREE_SHARE * (last - first):
