@@ -43,6 +43,7 @@ def run_mapper(folder, device, gpu):
     from test_cuda_mapper import CONFIG, SMALL, mapped
 
     from instant_nerf_ros.nerf import Mapper, replace
+    from instant_nerf_ros.nerf.constants import SOLID
     random = np.random.default_rng(0)
     config = replace(CONFIG, {'device': device, 'keyframes.held_out_every': 4})
     mapper = mapped(SMALL, 2, config)
@@ -69,6 +70,7 @@ def run_mapper(folder, device, gpu):
     mapper.field.load({name: torch.from_numpy(random.normal(size=values.shape)).float()
                        for name, values in mapper.field.state().items()})
     mapper.occupancy.hits[tuple(size // 2 for size in mapper.occupancy.shape)] = 9
+    mapper.occupancy.density_state.fill_(SOLID)  # so that this field is seen
     mapper.map(), mapper.octree(), mapper.esdf(0.5)
     assert len(mapper.points()[0]) and (mapper.voxels().states == 100).any()
     rendered = mapper.render(SMALL, poses(9)[2])
