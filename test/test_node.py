@@ -290,8 +290,8 @@ def test_for_a_static_camera_the_diagnostics_advise_to_move_it(robot, monkeypatc
     statuses = robot.collect(DiagnosticArray, '/diagnostics', 10)
     with mapper(name='still') as process:
         process.wait_for('the engine runs on backend')
-        drive_until(robot, lambda: grids)
-        assert (cells_from_message(grids[-1]) == -1).all()
+        # One measured image is enough for a map of what it shows.
+        drive_until(robot, lambda: grids and (cells_from_message(grids[-1]) != -1).any())
         drive_until(robot, lambda: any(
             'move the camera' in status.message for array in statuses for status in array.status))
         assert process.running()
