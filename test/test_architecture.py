@@ -29,7 +29,7 @@ NERF = {
     'held_out': {'arrays', 'camera', 'capture'},
     'field': {'arrays', 'capture', 'constants'},
     'occupancy': {'arrays', 'camera', 'capture', 'config', 'constants', 'local_frame'},
-    'motion': {'arrays', 'camera', 'capture', 'config'},
+    'motion': {'arrays', 'camera', 'capture', 'config', 'distortion'},
     'products': {
         'arrays', 'camera', 'capture', 'config', 'constants', 'field', 'local_frame', 'occupancy',
         'settings'},

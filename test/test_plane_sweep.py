@@ -247,3 +247,17 @@ def test_the_best_plane_is_the_minimum_of_a_parabola():
         np.testing.assert_allclose(margin[0, 1], 9 / 10, rtol=1e-5)  # 10 at a distance of 3
         plane, margin = module.best_planes(d[None, None].astype(np.float32))
         assert plane[0, 0] == 0 and margin[0, 0] == 0
+
+
+@pytest.mark.parametrize('distortion', [
+    (-0.05, 0.0, 0.0, 0.0, 0.0), (0.1, -0.05, 0.001, -0.001, 0.0), (-0.3, 0.1, 0.0, 0.0, 0.0)])
+def test_the_sources_of_a_lens_that_only_grows_are_those_of_the_camera(distortion):
+    camera = Camera(160, 120, 130.0, 130.0, 79.5, 59.5, 'plumb_bob', distortion)
+    columns, rows = plane_sweep._sources(camera)
+    row, column = np.mgrid[:120, :160]
+    pixels = np.stack([column, row, np.ones_like(row)], axis=-1).reshape(-1, 3)
+    expected = camera.project(pixels @ np.linalg.inv(camera.matrix()).T).reshape(120, 160, 2)
+    known = np.isfinite(expected).all(-1)
+    assert known.mean() > 0.9
+    np.testing.assert_allclose(columns[known], expected[known][:, 0], atol=1e-3)
+    np.testing.assert_allclose(rows[known], expected[known][:, 1], atol=1e-3)

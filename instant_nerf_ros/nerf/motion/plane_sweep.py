@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Pose
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.distortion import distort
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
@@ -79,12 +80,32 @@ def undistort(
 @functools.lru_cache(maxsize=8)
 def _sources(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return columns and rows (H, W) in the image of a camera of pixels without distortion."""
+    if _only_grows(camera):
+        columns, rows = cv2.initUndistortRectifyMap(
+            camera.matrix(), np.array(camera.distortion), None, camera.matrix(),
+            (camera.width, camera.height), cv2.CV_32FC1)
+        return np.asarray(columns, np.float32), np.asarray(rows, np.float32)
     row, column = np.mgrid[: camera.height, : camera.width]
     pixels = np.stack([column.ravel(), row.ravel(), np.ones(row.size)], axis=-1)
     sources = camera.project(pixels @ np.linalg.inv(camera.matrix()).T)
     columns, rows = np.nan_to_num(sources, nan=-1.0).astype(np.float32).T.reshape(
         2, camera.height, camera.width)
     return columns, rows
+
+
+def _only_grows(camera: Camera) -> bool:
+    """Return whether the polynomials of a lens do not turn back within the image.
+
+    Where they do, only the slower Camera.project finds what is outside the field of view.
+    """
+    if camera.distortion_model not in ('plumb_bob', 'rational_polynomial'):
+        return False
+    corners = np.array([[u, v] for u in (0, camera.width - 1) for v in (0, camera.height - 1)])
+    rays = (corners - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
+    along = np.linspace(0, 1.05, 32)[:, None, None] * rays
+    pixels = distort(along.reshape(-1, 2), camera.matrix(), camera.distortion)
+    radii = np.linalg.norm(pixels - (camera.cx, camera.cy), axis=-1).reshape(along.shape[:2])
+    return bool((np.diff(radii, axis=0) > 0).all())
 
 
 def stereo_partners(
