@@ -13,6 +13,7 @@ from scenes import BALL, CAMERA, HIGH, LOW, RADIUS, paint, poses, view
 from scipy.spatial import cKDTree
 
 from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.products import exports, folders
 
 CONFIG = replace(Config(), {
@@ -384,7 +385,7 @@ def test_the_names_in_a_model_never_change(mapper, saved):
         about = json.loads(str(arrays['about']))
     assert set(about) == {
         'format', 'version', 'settings', 'steps', 'counters', 'cameras', 'keyframes', 'learnt',
-        'local_frame'}
+        'local_frame', 'weighted_votes'}
     assert set(about['counters']) == {'rays', 'stride', 'age'}
     assert set(about['cameras'][0]) == {
         'width', 'height', 'fx', 'fy', 'cx', 'cy', 'distortion_model', 'distortion'}
@@ -401,6 +402,28 @@ def test_a_model_of_the_version_without_a_local_frame_is_loaded(mapper, copy):
     np.testing.assert_array_equal(loaded.map().cells, mapper.map().cells)
     np.testing.assert_array_equal(
         loaded.render(CAMERA, ROUND[1]).color, mapper.render(CAMERA, ROUND[1]).color)
+
+
+def test_voxels_of_the_version_with_equal_votes_keep_their_states(copy):
+    votes = {(2, 6): OCCUPIED, (16, 0): OCCUPIED, (0, 2): FREE, (1, 9): FREE, (1, 0): UNKNOWN,
+             (2, 7): UNKNOWN, (1, 8): UNKNOWN, (0, 1): UNKNOWN}  # fmt: skip
+
+    def equal_votes(arrays):
+        about = json.loads(str(arrays['about']))
+        del about['weighted_votes']
+        arrays['about'] = np.array(json.dumps(about))
+        hits, misses = np.array([*votes]).T
+        for name, counts in (('hits', hits), ('passes', misses)):
+            arrays[f'voxels/{name}'][:] = 0
+            arrays[f'voxels/{name}'][0, 0, : len(votes)] = counts
+
+    rewrite(copy / 'model.npz', equal_votes)
+    occupancy = Mapper.load(copy).occupancy
+    states = occupancy.backend.states(occupancy.hits, occupancy.misses)
+    place = (occupancy.hits > 0) | (occupancy.misses > 0)
+    first = place.nonzero()[0].tolist()
+    column = states[first[0], first[1], first[2] :][: len(votes)].tolist()
+    assert column == [*votes.values()]
 
 
 def test_a_mesh_without_vertices_is_a_valid_file(tmp_path):

@@ -39,6 +39,8 @@ UNVISITED, EMPTY, SOLID = 0, 1, 2
 
 # Occupancy state of a voxel, as in nav_msgs/OccupancyGrid.
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1
+
+# Votes of keyframes on a voxel, and what they weigh.
 MISS_WEIGHT = 2  # of a ray that crosses a voxel: 32 such votes fill MAX_VOTES
 SURFACE_WEIGHT = 3  # of a ray that ends on a smooth surface, whose place is known well
 EDGE_WEIGHT = 8  # of a ray that ends on something thin, beside which most rays of the voxel pass

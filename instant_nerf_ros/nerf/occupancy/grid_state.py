@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.config import MAX_VOXELS, OccupancyConfig
+from instant_nerf_ros.nerf.constants import MISS_WEIGHT
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
@@ -29,6 +30,18 @@ def to_arrays(occupancy: OccupancyGrid) -> dict[str, NDArray[Any]]:
     return {
         'first': occupancy.first, 'shape': np.array(occupancy.shape), 'start': start,
         'low': low, 'high': high, **{name: grid[inside] for name, grid in grids.items()}}
+
+
+def weighted(hits: NDArray[np.uint8], misses: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """Return weighted votes, by name, for the votes of files in which all weighed the same.
+
+    The states stay what they were: occupied with at least 2 hits and at most 3 misses a hit, free
+    with at least 2 misses and more than 8 a hit, else unknown.
+    """
+    h, m = hits.astype(int), misses.astype(int)
+    known = ((h >= 2) & (3 * h >= m)) | ((m >= 2) & (8 * h < m))
+    return {'hits': np.where(known, 3 * MISS_WEIGHT * h, 0).clip(max=255).astype(np.uint8),
+            'misses': np.where(known, MISS_WEIGHT * m, 0).clip(max=255).astype(np.uint8)}
 
 
 def from_arrays(

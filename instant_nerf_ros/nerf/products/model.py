@@ -49,7 +49,7 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
             'rays': schedule.rays, 'stride': schedule.stride, 'age': schedule.age},
         'cameras': [dataclasses.asdict(camera) for camera in cameras],
         'keyframes': len(keyframes), 'learnt': trained,
-        'local_frame': mapper.measurements.frame.voxels,
+        'local_frame': mapper.measurements.frame.voxels, 'weighted_votes': True,
     }
     poses = mapper.keyframe_poses()
     with zipfile.ZipFile(path, 'w') as archive:
@@ -99,6 +99,8 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
         names = {old: new for new, old in FILE_NAMES.items()}
         voxels = {names.get(name, name): array
                   for name, array in _group('voxels/', arrays).items()}
+        if not about.get('weighted_votes'):
+            voxels.update(grid_state.weighted(voxels['hits'], voxels['misses']))
         mapper.measurements.restore(
             grid_state.from_arrays(config.occupancy, voxels, mapper.backend, frame))
         mapper.field.load(state)
