@@ -1,11 +1,13 @@
 """The summary of the progress in the log."""
 import dataclasses
+import types
 
 import pytest
 
 pytest.importorskip('rclpy')
 
 from instant_nerf_ros.ros.reporting.diagnostics import summary
+from instant_nerf_ros.ros.reporting.input_checks import InputChecks
 from instant_nerf_ros.ros.reporting.progress import Progress
 
 pytestmark = pytest.mark.ros
@@ -37,3 +39,13 @@ def test_a_converged_field_is_logged_without_a_rate():
     assert summary('resting', MAPPING, 0.0) == (
         'resting because the field has converged: 3 keyframes, 2 images with depth, 70 steps, '
         'loss 0.01234')
+
+
+@pytest.mark.parametrize(('measured', 'complains'), [
+    ({}, True), ({'images_with_depth': 1}, False), ({'scans': 1}, False)])
+def test_one_keyframe_is_not_enough_unless_distances_were_measured(measured, complains):
+    session = types.SimpleNamespace(topics={}, trajectory_topic='', range_topics=())
+    progress = dataclasses.replace(STARTED, keyframes=1, **measured)
+    found = list(InputChecks(None, None).warnings(session, progress, {}, ()))
+    assert [sentence.startswith('1 keyframes are not enough') for sentence in found] == (
+        [True] * complains)

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 MAX_SIZE = 1600  # pixels, of the longer side of the image in which features are found
 MAX_FEATURES = 4096  # of an image
 SEED = {'random_seed': 0}
 MIN_IMAGES = 30  # of one camera, that tell where its principal point is
+MIN_POINT_SHARE = 0.25  # of the points of the median image, below which a pose is found again
 REGISTERED = 'registered'  # file with a byte for each image that has been registered
 
 
@@ -49,6 +52,8 @@ def run(job: Job) -> None:
         pycolmap.calibrate_view_graph(database, pycolmap.ViewGraphCalibrationOptions(SEED))
         models = pycolmap.global_mapping(
             database, job.folder, sparse, pycolmap.GlobalPipelineOptions(SEED))
+        for number, model in models.items():
+            models[number] = _completed(model, database, job.folder, sparse / str(number))
     else:
         with registered.open('wb', buffering=0) as file:
             def count() -> None:
@@ -63,6 +68,31 @@ def run(job: Job) -> None:
             pycolmap.bundle_adjustment(
                 model, pycolmap.BundleAdjustmentOptions({'refine_principal_point': True}))
             model.write(sparse / str(number))
+
+
+def _completed(model: Any, database: Path, folder: str, path: Path) -> Any:
+    """Return a model of global mapping with the images that it lost or placed by few points.
+
+    Global mapping keeps the pose of an image that hardly any point agrees with. The incremental
+    mapper registers such images again with those that are right.
+    """
+    import pycolmap
+    options = pycolmap.IncrementalPipelineOptions(SEED)
+    placed = [image for image in model.images.values() if image.has_pose]
+    few = MIN_POINT_SHARE * np.median([image.num_points3D for image in placed])
+    for image in placed:
+        if image.num_points3D < max(few, options.mapper.abs_pose_min_num_inliers):
+            model.deregister_frame(image.frame_id)
+    if model.num_reg_images() == model.num_images():
+        return model
+    model.write(path)
+    output = database.parent / f'completed_{path.name}'
+    output.mkdir()
+    completed = pycolmap.incremental_mapping(
+        database, folder, output, options, input_path=path)
+    best = max(completed.values(), key=lambda each: each.num_reg_images(), default=model)
+    best.write(path)
+    return best
 
 
 if __name__ == '__main__':

@@ -80,7 +80,7 @@ def train(
             elif share == 0 and mapper.converged:
                 ended = 'it has converged'
             last = records[-1].seconds if records else 0.0
-            if ended or seconds - last > max(PERIOD, GROWTH * seconds):
+            if ended or not records or seconds - last > max(PERIOD, GROWTH * seconds):
                 elapsed = max(now - since[0], 1e-9)
                 records.append(Record(
                     seconds, mapper.steps, float(np.nanmean(losses)), rows.psnr(mapper),
