@@ -56,3 +56,26 @@ def test_ground_ends_below_the_first_gap():
             areas, tops, grounds = module.survey_columns(states, climb)
             assert (tops[0, 0], grounds[0, 0]) == (top, ground)
             assert areas.tolist() == [0, 0, 0, 1, 0, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize('columns', [cpu_columns, reference_columns])
+def test_a_gap_between_rays_is_free_amid_free_columns(columns):
+    states = np.full((5, 5, 12), FREE, np.int8)
+    states[2, 2, 1:] = UNKNOWN
+
+    def middle(states):
+        none = np.zeros(states.shape, np.uint8)
+        cells, shares = columns.classify_columns(
+            states, none, none, np.zeros((5, 5), np.int64), 0, 12)
+        assert (shares >= 0).tolist() == (cells != UNKNOWN).tolist()
+        return cells[2, 2]
+
+    assert middle(states) == FREE
+    nothing, upper, beside, edge = (states.copy() for _ in range(4))
+    nothing[2, 2] = UNKNOWN
+    upper[2, 2, :2] = UNKNOWN, UNKNOWN
+    upper[2, 2, 10] = FREE
+    beside[2, 2, 5] = OCCUPIED
+    edge[3, :, :] = UNKNOWN
+    assert middle(nothing) == middle(upper) == middle(edge) == UNKNOWN
+    assert middle(beside) == OCCUPIED

@@ -486,13 +486,17 @@ def test_all_that_rays_tell_of_lies_in_the_window_also_after_growth(backend):
 def test_a_voxel_that_one_image_alone_has_hit_is_a_speck_unless_it_is_part_of_something(backend):
     hits, misses = torch.zeros(2, *SHAPE, dtype=torch.uint8)
     misses += 4
-    lone, crossed_never, seen_twice, leg = (1, 1, 1), (1, 5, 1), (1, 8, 1), (5, 5, slice(1, 9))
-    for cell, votes in ((lone, 1), (crossed_never, 1), (seen_twice, 2), (leg, 1)):
+    lone, crossed_never, seen_twice = (1, 1, 1), (1, 5, 1), (1, 8, 1)
+    leg, wall = (4, 7, slice(1, 9)), (7, slice(1, 6), slice(1, 6))
+    for cell, votes in ((lone, 1), (crossed_never, 1), (seen_twice, 2), (leg, 2), (wall, 1)):
         hits[cell] = votes * EDGE_WEIGHT
     misses[crossed_never] = 0
     states = voxel_states(backend, hits, misses)
     assert (backend.states(hits, misses)[leg] == OCCUPIED).all()
-    assert states[lone] == FREE
-    assert states[crossed_never] == states[seen_twice] == OCCUPIED
-    assert (states[5, 5, 2:8] == OCCUPIED).all()  # but its ends
-    assert (states == OCCUPIED).sum() <= 2 + 8
+    assert states[lone] == FREE and states[crossed_never] == UNKNOWN
+    assert states[seen_twice] == OCCUPIED and (states[leg] == OCCUPIED).all()
+    corners = np.zeros((5, 5), bool)
+    corners[::4, ::4] = True  # of the wall, with three neighbors
+    np.testing.assert_array_equal(states[wall] == OCCUPIED, ~corners)
+    misses[wall] = 0
+    assert (voxel_states(backend, hits, misses)[wall] == OCCUPIED).all()

@@ -7,27 +7,31 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, FREE, OCCUPIED
+from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, FREE, OCCUPIED, UNKNOWN
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
 NEIGHBORS = np.array([step for step in np.ndindex(3, 3, 3) if step != (1, 1, 1)]) - 1
-MIN_NEIGHBORS = 2  # occupied ones of a voxel that is part of something, however thin
+# Occupied neighbors of a voxel that is part of something: if others' rays have crossed it, or not.
+MIN_NEIGHBORS_CROSSED, MIN_NEIGHBORS = 4, 2
 
 
 def voxel_states(backend: Backend, hits: Tensor, misses: Tensor) -> NDArray[np.int8]:
     """Return OCCUPIED, FREE or UNKNOWN for the votes on voxels (nx, ny, nz), without specks.
 
-    A speck is occupied by one image alone, against others whose rays have crossed it, and hardly
-    any of its 26 neighbors is occupied: an error of that image. What is in the way of a robot is
-    in more voxels, or more images see it.
+    A speck is occupied by one image alone, and few of its 26 neighbors are occupied: a few wrong
+    pixels of one image. It is free if the rays of other images have crossed it, else unknown. What
+    is in the way of a robot is in more voxels, or more images see it.
     """
     states = backend.states(hits, misses).cpu().numpy()
     few, crossed = hits.cpu().numpy() <= EDGE_WEIGHT, misses.cpu().numpy() > 0
-    doubtful = np.argwhere((states == OCCUPIED) & few & crossed)
+    doubtful = np.argwhere((states == OCCUPIED) & few)
     padded = np.pad(states == OCCUPIED, 1)
-    around = doubtful[:, None] + NEIGHBORS + 1
-    neighbors = padded[tuple(np.moveaxis(around, -1, 0))].sum(-1)
-    states[tuple(doubtful[neighbors < MIN_NEIGHBORS].T)] = FREE
+    neighbors = np.zeros(len(doubtful), np.int64)
+    for step in NEIGHBORS + 1:
+        neighbors += padded[tuple((doubtful + step).T)]
+    is_crossed = crossed[tuple(doubtful.T)]
+    speck = neighbors < np.where(is_crossed, MIN_NEIGHBORS_CROSSED, MIN_NEIGHBORS)
+    states[tuple(doubtful[speck].T)] = np.where(is_crossed[speck], FREE, UNKNOWN)
     return states

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 MIN_FREE_SHARE = 0.25  # of the height band, in a free column
+MIN_FREE_NEIGHBORS = 6  # of the 8 around a column of which less than that is free
 MAX_FREE_HITS = 0.49  # share of hits that a free voxel counts with, also if it is a speck
 
 
@@ -36,8 +37,9 @@ def classify_columns(
 
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, at least one in their
-    lower half; else UNKNOWN. The share of hits is the largest of its known voxels, negative where
-    the column is unknown.
+    lower half; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around it that are FREE by
+    that, one free voxel in its lower half is enough: a gap between rays is no obstacle. The share
+    of hits is the largest of its known voxels, negative where the column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
@@ -49,6 +51,9 @@ def classify_columns(
     cells = np.full(bases.shape, UNKNOWN, np.int8)
     cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)] = FREE
     cells[(band & (states == OCCUPIED)).any(-1)] = OCCUPIED
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(cells == FREE, 1), (3, 3))
+    surrounded = np.count_nonzero(around, axis=(2, 3)) >= MIN_FREE_NEIGHBORS
+    cells[(cells == UNKNOWN) & lower.any(-1) & surrounded] = FREE
     largest = np.where(band & (states != UNKNOWN), shares, 0).max(-1, initial=0)
     return cells, np.where(cells == UNKNOWN, -1, largest).astype(np.float32)
 

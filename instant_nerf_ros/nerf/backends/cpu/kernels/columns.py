@@ -3,8 +3,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
-from instant_nerf_ros.nerf.backends.reference.columns import MAX_FREE_HITS, MIN_FREE_SHARE
+from instant_nerf_ros.nerf.backends.reference.columns import (
+    MAX_FREE_HITS,
+    MIN_FREE_NEIGHBORS,
+    MIN_FREE_SHARE,
+)
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
+
+PARTLY_FREE = 1  # a column that its neighbors decide on
 
 
 def survey_columns(
@@ -24,6 +30,7 @@ def classify_columns(
     """See reference.columns.classify_columns."""
     cells, shares = np.empty(bases.shape, np.int8), np.empty(bases.shape, np.float32)
     _classify(states, hits, misses, bases, low, high, cells, shares)
+    _settle(cells, cells == FREE, shares)
     return cells, shares
 
 
@@ -69,8 +76,25 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
                         share = min(share, np.float32(MAX_FREE_HITS))
                     max_share = max(max_share, share)
             cells[x, y] = UNKNOWN
-            if lower and free >= MIN_FREE_SHARE * (last - first):
-                cells[x, y] = FREE
+            if lower:
+                enough = free >= MIN_FREE_SHARE * (last - first)
+                cells[x, y] = FREE if enough else PARTLY_FREE
             if occupied:
                 cells[x, y] = OCCUPIED
             shares[x, y] = max_share if cells[x, y] != UNKNOWN else -1
+
+
+@jit
+def _settle(cells, free, shares):
+    nx, ny = cells.shape
+    for x in range(nx):
+        for y in range(ny):
+            if cells[x, y] == PARTLY_FREE:
+                around = 0
+                for i in range(max(x - 1, 0), min(x + 2, nx)):
+                    for j in range(max(y - 1, 0), min(y + 2, ny)):
+                        around += free[i, j]
+                if around >= MIN_FREE_NEIGHBORS:
+                    cells[x, y] = FREE
+                else:
+                    cells[x, y], shares[x, y] = UNKNOWN, -1
