@@ -41,19 +41,19 @@ def _name(size):
 
 def measure_rest(options):
     """Return the table of CPU time after convergence, without new images."""
-    with _mapping('training') as (node, statuses, pid):
+    with mapping('training') as (node, statuses, pid):
         with _camera(SIZES[0], 0.0):
-            _spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
-            _spin(node, DISCOVERY_TIME)
-        _spin_until(node, lambda: statuses[-1]['state'] == 'resting', 600.0)
+            spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
+            spin(node, DISCOVERY_TIME)
+        spin_until(node, lambda: statuses[-1]['state'] == 'resting', 600.0)
         used, begin = _cpu_time(pid), time.monotonic()
-        _spin(node, options.seconds)
+        spin(node, options.seconds)
         share = (_cpu_time(pid) - used) / (time.monotonic() - begin)
     return [Table(['mapper_node at rest', 'cores'], [['no image, no subscriber', share]])]
 
 
 @contextlib.contextmanager
-def _mapping(mode):
+def mapping(mode):
     """Run a mapper_node; yield a node, the diagnostics that it receives, and the process id.
 
     The diagnostics are {name: value}, the newest last.
@@ -66,7 +66,7 @@ def _mapping(mode):
         'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', sys.prefix),
         'FASTDDS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds.xml')})
     statuses = []
-    with _process('intake_mapper.py', mode) as mapper:
+    with process('intake_mapper.py', mode) as mapper:
         rclpy.init()
         try:
             node = rclpy.create_node('intake')
@@ -74,24 +74,24 @@ def _mapping(mode):
                 DiagnosticArray, '/diagnostics',
                 lambda array: statuses.append(
                     {pair.key: pair.value for pair in array.status[0].values}), 10)
-            _spin_until(node, lambda: statuses and statuses[-1]['backend'], 300.0)  # may compile
+            spin_until(node, lambda: statuses and statuses[-1]['backend'], 300.0)  # may compile
             yield node, statuses, mapper.pid
         finally:
             rclpy.shutdown()
 
 
 def _camera(size, late):
-    return _process('intake_camera.py', *map(str, (*size, RATE, late)))
+    return process('intake_camera.py', *map(str, (*size, RATE, late)))
 
 
 def _run(size, seconds, mode, late):
     """Return the figures of a mapper_node with a camera of a size, over so many seconds."""
-    with _mapping(mode) as (node, statuses, pid), _camera(size, late):
-        _spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
-        _spin(node, DISCOVERY_TIME)
+    with mapping(mode) as (node, statuses, pid), _camera(size, late):
+        spin_until(node, lambda: int(statuses[-1]['keyframes']) > 0, 60.0)
+        spin(node, DISCOVERY_TIME)
         first, used, begin = statuses[-1], _cpu_time(pid), time.monotonic()
         count = len(statuses)
-        _spin(node, seconds)
+        spin(node, seconds)
         used, duration = _cpu_time(pid) - used, time.monotonic() - begin
         last = statuses[-1]
     rates = [float(status['rate: /image [Hz]']) for status in statuses[count:]]
@@ -101,10 +101,11 @@ def _run(size, seconds, mode, late):
         'images': f'{statistics.mean(rates):.1f} Hz',
         'keyframes': int(last['keyframes']) - int(first['keyframes']),
         'delay': statistics.median(delay for delay in delays if delay == delay),
-        'lost': _lost(last) - _lost(first)}
+        'lost': lost(last) - lost(first)}
 
 
-def _lost(status):
+def lost(status):
+    """Return the number of messages that were dropped, without those that normally are."""
     return sum(int(value) for key, value in status.items()
                if key.startswith('dropped: ')
                and key not in ('dropped: blurred', 'dropped: redundant'))
@@ -116,12 +117,14 @@ def _cpu_time(pid):
     return sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
 
 
-def _spin(node, seconds):
+def spin(node, seconds):
+    """Receive diagnostics for some time."""
     end = time.monotonic() + seconds
-    _spin_until(node, lambda: time.monotonic() > end, seconds + 1.0)
+    spin_until(node, lambda: time.monotonic() > end, seconds + 1.0)
 
 
-def _spin_until(node, condition, timeout):
+def spin_until(node, condition, timeout):
+    """Receive diagnostics until a condition holds; RuntimeError after a timeout [s]."""
     import rclpy
 
     end = time.monotonic() + timeout
@@ -133,7 +136,7 @@ def _spin_until(node, condition, timeout):
 
 
 @contextlib.contextmanager
-def _process(program, *arguments):
+def process(program, *arguments):
     """Run a program of this folder for the duration of the context."""
     process = subprocess.Popen(
         [sys.executable, HERE / program, *arguments], stdout=subprocess.DEVNULL)

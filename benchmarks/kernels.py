@@ -32,7 +32,8 @@ def forward(rays, space, field, extent, chunk, with_colors):
 
 def measure(mapper: Mapper) -> Table:
     """Return the table of a mapper that is warm."""
-    config, geometry, trainer = mapper.config, mapper.field.geometry, mapper.trainer
+    geometry, trainer = mapper.field.geometry, mapper.trainer
+    config = trainer.config
     batch, _ = mapper.backend.sample_rays(
         mapper.keyframes, trainer.schedule.rays, np.random.default_rng(0), 0.0)
     jitter, background = torch.rand(len(batch)).numpy(), torch.rand(len(batch), 3).numpy()

@@ -25,7 +25,7 @@ REPEATS = 10
 def make_step(path: str) -> Callable[[], None]:
     """Return a function that takes one training step, and write the positions of its samples."""
     mapper = load_rgbd().trained(STEPS, {'sampling.samples_per_step': SAMPLES})
-    backend, config, schedule = mapper.backend, mapper.config, mapper.trainer.schedule
+    backend, config, schedule = mapper.backend, mapper.trainer.config, mapper.trainer.schedule
     batch, _ = backend.sample_rays(
         mapper.keyframes, schedule.rays, np.random.default_rng(0), config.sampling.error_share)
     jitter, background = torch.rand(len(batch)), torch.rand(len(batch), 3)

@@ -2,17 +2,22 @@
 import argparse
 import sys
 
+import busy
+import faults
 import gpu
 import intake
 import loops
 import maps
 import peers
+import photo_scenes
 import quality
+import ranks
 import render
 import report
 import stereo
 import throughput
 import updates
+import viewer
 import yard
 
 BENCHMARKS = {
@@ -22,15 +27,20 @@ BENCHMARKS = {
     'memory': render.measure_memory,
     'online': quality.measure_online,
     'quality': quality.measure,
+    'photos': photo_scenes.measure,
     'loops': loops.measure,
     'gpu': gpu.measure,
     'intake': intake.measure,
     'rest': intake.measure_rest,
+    'busy': busy.measure,
     'updates': updates.measure,
+    'ranks': ranks.measure,
     'stereo': stereo.measure,
+    'viewer': viewer.measure,
     'maps-kitchen': maps.measure_kitchen,
     'maps-flat': maps.measure_flat,
     'yard': yard.measure,
+    'faults': faults.measure,
 }
 
 

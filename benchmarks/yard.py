@@ -7,7 +7,7 @@ python benchmarks/yard.py --seeds 1 5 --no-drives --exact --pictures /tmp/yard
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import drives
@@ -16,12 +16,23 @@ import numpy as np
 import pictures
 from agreement import agreement, percentage
 from environments import interpreter
+from ground_truth import BAND
 from report import Table
 from yard_peers import DRIVEN, MARGINS, drive_figures, peer_drives, peers, plan_drives
-from yard_scenes import DEVELOPED, REPORTED, SCENES, Recorded, YardScene, load_yard, scene_key
+from yard_scenes import (
+    DEVELOPED,
+    REPORTED,
+    SCENES,
+    Recorded,
+    YardScene,
+    base_poses,
+    load_yard,
+    scene_key,
+)
 
 from instant_nerf_ros.data.metrics import UNKNOWN
-from instant_nerf_ros.nerf import Config, Mapper
+from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf.arrays import Pose
 
 FIGURES: dict[str, Callable] = {  # and which is the worst of several scenes
     'occupied found, within a voxel [%]': min,
@@ -53,13 +64,14 @@ def tables(scenes, with_drives, exact, folder):
         name = scene_key(scene, exact)
         results = peers(name, recorded, python)
         loaded = time.monotonic()
-        results = [our_result(recorded), *results]
+        results = [our_result(recorded), our_result(recorded, base_poses(scene, exact)), *results]
         figures = {each.title: scene_figures(each, recorded) for each in results}
         driven = {}
         if with_drives:
             space = drives.ConfigurationSpace(recorded.truth.drivable, recorded.truth, 0.0)
-            driven = {'ours': plan_drives(results[0], space, recorded, python),
-                      **peer_drives(name, results[1:], space, recorded, python)}
+            driven = {each.title: plan_drives(each, space, recorded, python)
+                      for each in results[:2]}
+            driven |= peer_drives(name, results[2:], space, recorded, python)
             for title, on_map in driven.items():
                 figures[title] |= drive_figures(on_map, space, recorded.truth)
         if folder:
@@ -75,12 +87,20 @@ def tables(scenes, with_drives, exact, folder):
     return [*result, _summary(columns)]
 
 
-def our_result(recorded: Recorded) -> maps.Result:
-    """Return the map of our mapper with its defaults, without training."""
-    mapper, begin = Mapper(Config()), time.monotonic()
+def our_result(recorded: Recorded, base: Sequence[tuple[int, Pose]] = ()) -> maps.Result:
+    """Return the map of our mapper with its defaults, without training.
+
+    base: stamps [ns] and poses of the robot's base, whose body then counts as well.
+    """
+    body = {'body.radius': drives.RADIUS, 'body.height': BAND[1]} if base else {}
+    mapper, begin, passed = Mapper(replace(Config(), body)), time.monotonic(), 0
     for frame in recorded.frames:
         mapper.add(frame.image, frame.camera, frame.T_world_camera, frame.depth)
-    return maps.mapped_result('ours', mapper, recorded.truth, time.monotonic() - begin)
+        while passed < len(base) and base[passed][0] <= frame.stamp:
+            mapper.add_body_pose(base[passed][1])
+            passed += 1
+    title = 'ours, with the body' if base else 'ours'
+    return maps.mapped_result(title, mapper, recorded.truth, time.monotonic() - begin)
 
 
 def scene_figures(result: maps.Result, recorded: Recorded) -> dict[str, float | None]:

@@ -15,7 +15,12 @@ from instant_nerf_ros.data.metrics import FREE, OCCUPIED, UNKNOWN, dilate
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.simulation.building import MIN_OVERLAP, Building
 from instant_nerf_ros.simulation.generator import generate
-from instant_nerf_ros.simulation.imperfections import EXACT, REALISTIC
+from instant_nerf_ros.simulation.imperfections import (
+    EXACT,
+    REALISTIC,
+    Drift,
+    with_pose_noise,
+)
 from instant_nerf_ros.simulation.recording import Capture, Recording
 from instant_nerf_ros.simulation.route import survey
 from instant_nerf_ros.simulation.walker import Walker
@@ -103,6 +108,20 @@ def recording(scene: YardScene, exact: bool) -> tuple[Building, Recording]:
     return building, Recording(
         building, route, CAMERA, scene.height, math.radians(scene.pitch), scene.rate, errors,
         Walker(route) if scene.walker else None, scene.seed)
+
+
+def base_poses(scene: YardScene, exact: bool) -> list[tuple[int, NDArray[np.float64]]]:
+    """Return stamps [ns] and poses (4, 4) of the robot's base as its TF has them, at each image.
+
+    They have the same drift as the poses of the camera, and noise of the same size.
+    """
+    _, drive = recording(scene, exact)
+    random = np.random.default_rng(scene.seed)
+    drift = Drift(drive.imperfections, random)
+    times = np.arange(int(drive.route.duration * scene.rate) + 1) / scene.rate
+    return [(round(time * 1e9), with_pose_noise(
+        drift.displaced(drive.route.T_world_base(time), time), drive.imperfections, random))
+        for time in times]
 
 
 def record(scene: YardScene, exact: bool) -> Recorded:

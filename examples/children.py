@@ -1,6 +1,8 @@
 """Child processes: nodes that end with their parent, and report why if they end too early."""
 import contextlib
 import ctypes
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +17,8 @@ PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 MODULES = {  # of the nodes
-    'mapper_node': 'mapper_node', 'replay': 'playback.replay', 'sim_robot': 'playback.sim_robot'}
+    'mapper_node': 'ros.mapper_node', 'replay': 'ros.playback.replay',
+    'sim_robot': 'ros.playback.sim_robot', 'viewer': 'viewer.node_viewer'}
 
 
 class ChildError(Exception):
@@ -43,7 +46,7 @@ class Children:
             arguments += ['-r', f'{topic}:={other}']
         with self._log(name).open('w') as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, '-m', f'instant_nerf_ros.ros.{MODULES[name]}', '--ros-args',
+                [sys.executable, '-m', f'instant_nerf_ros.{MODULES[name]}', '--ros-args',
                  *arguments],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its children
@@ -57,6 +60,21 @@ class Children:
             raise ChildError('\n  '.join(
                 [f'{name} ended with status {status}; the end of {self._log(name)}:', *lines]))
         return status is None
+
+    def processor_time(self, name: str) -> float:
+        """Return the time [s] that a node has taken on all processors so far; Linux only."""
+        stat = Path(f'/proc/{self._processes[name].pid}/stat').read_text()
+        user, system = stat.rpartition(')')[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
+
+    def wait_for(self, name: str, pattern: str, timeout: float) -> str:
+        """Return what first matches a pattern in the log of a node; '' if nothing does in time."""
+        deadline = time.monotonic() + timeout
+        while self._processes[name].poll() is None and time.monotonic() < deadline:
+            if found := re.search(pattern, self._log(name).read_text(errors='replace')):
+                return found[0]
+            time.sleep(0.1)
+        return ''
 
     def end(self) -> None:
         """End all, with a stronger signal if one is ignored."""

@@ -28,6 +28,7 @@ from scenes import VOXEL_SIZE, Scene, open_scene  # noqa: E402
 MAPPING_TIME = 120.0  # s since the first image, without the option --settle
 START_TIMEOUT = 120.0  # s; the first start compiles
 TICK = 0.2  # s
+VIEWER_PORT, VIEWER_TIMEOUT = 8080, 20.0  # s
 LAST_MAP = 3.0  # s, longer than the period at which maps are published
 
 
@@ -42,6 +43,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         '--no-depth', dest='depth', action='store_false',
         help='map from colour images and TF alone')
+    parser.add_argument(
+        '--no-viewer', dest='viewer', action='store_false', help='do not serve a page to watch')
     parser.add_argument(
         '--settle', type=float, metavar='S',
         help='seconds of mapping after the drive (default: until mapping has taken '
@@ -92,6 +95,11 @@ def run(scene: Scene, options: argparse.Namespace) -> tuple:
           f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']} rviz2 -d rviz/mapping.rviz")
     with Children(options.output) as children, \
             Observer(scene.topics['camera_info']) as observer:
+        if options.viewer:
+            children.start('viewer', {'viewer_port': VIEWER_PORT})
+            address = children.wait_for('viewer', r'http://\S+', VIEWER_TIMEOUT)
+            print(f'to watch in a browser: {address}' if address else
+                  f'without a page to watch, see {options.output}/viewer.log')
         results = drive(scene, options, children, observer)
         print('requesting views from the held-out poses')
         rendered = list(observer.request_views(scene.held_out_poses()))

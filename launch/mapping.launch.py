@@ -1,5 +1,6 @@
 """Map with the images, the poses and, if available, the depth images of a camera."""
 import os
+import secrets
 from collections.abc import Sequence
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
@@ -12,6 +13,7 @@ from launch.actions import (
 )
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = get_package_share_directory('instant_nerf_ros')
 
@@ -34,7 +36,8 @@ TOPICS = {  # topic of the mapper: (default remapping, description)
     'map': ('map', 'the map, under another name where SLAM has a map too'),
 }
 
-OPTIONAL = 'use_sim_time', 'use_depth', 'autostart', 'bag'  # '' stands for no value
+OPTIONAL = (  # '' stands for no value
+    'use_sim_time', 'use_depth', 'autostart', 'bag', 'session_folder', 'resume')
 
 
 def argument(
@@ -60,6 +63,8 @@ def start(context: LaunchContext) -> list[Action]:
         return {name: value == 'true' for name, value in values.items() if value}
 
     play = bool(LaunchConfiguration('bag').perform(context))
+    session = LaunchConfiguration('session_folder').perform(context)
+    folder = {'session_folder': os.path.abspath(os.path.expanduser(session))} if session else {}
     time = flags('use_sim_time') or ({'use_sim_time': True} if play else {})
     namespace = LaunchConfiguration('namespace')
     tf = [('/tf', 'tf'), ('/tf_static', 'tf_static')]
@@ -69,7 +74,7 @@ def start(context: LaunchContext) -> list[Action]:
         package='instant_nerf_ros', executable='mapper_node', name='instant_nerf',
         namespace=namespace, remappings=topics,
         parameters=[existing('params_file', context), {
-            **time, **flags('use_depth', 'autostart')}],
+            **time, **flags('use_depth', 'autostart', 'resume'), **folder}],
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
         respawn=LaunchConfiguration('respawn'), respawn_delay=2.0,
         output='screen', emulate_tty=True)]
@@ -81,6 +86,17 @@ def start(context: LaunchContext) -> list[Action]:
         nodes.append(Node(
             package='rviz2', executable='rviz2', namespace=namespace, remappings=topics,
             parameters=[time], arguments=['-d', existing('rviz_config', context)]))
+    if flags('viewer')['viewer']:
+        # One token for all its starts, so that open pages find it again.
+        token = {'INSTANT_NERF_VIEWER_TOKEN': secrets.token_urlsafe(16)}
+        nodes.append(Node(
+            package='instant_nerf_ros', executable='viewer', name='instant_nerf_viewer',
+            namespace=namespace, remappings=topics, additional_env=token,
+            parameters=[time, {
+                'viewer_host': ParameterValue(LaunchConfiguration('viewer_host'), value_type=str),
+                'viewer_port': ParameterValue(LaunchConfiguration('viewer_port'), value_type=int),
+                'controls': flags('viewer_controls')['viewer_controls']}],
+            respawn=True, respawn_delay=2.0, output='screen', emulate_tty=True))
     if play:
         nodes.append(Node(
             package='instant_nerf_ros', executable='replay', namespace=namespace, remappings=tf,
@@ -105,9 +121,18 @@ def generate_launch_description() -> LaunchDescription:
                  optional),
         argument('autostart', '', 'false: a lifecycle manager starts it; if not given, as '
                  'params_file says', optional),
+        argument('session_folder', '', 'folder in which everything is kept while it is mapped'),
+        argument('resume', '', 'continue the session in session_folder; if not given, as '
+                 'params_file says', optional),
         argument('bag', '', 'a rosbag2, or a folder of posed images, to play'),
         argument('rviz', 'true', 'show the map in RViz', switch),
         argument('rviz_config', os.path.join(SHARE, 'rviz', 'mapping.rviz'), 'what RViz shows'),
+        argument('viewer', 'false', 'show the map on a page for browsers', switch),
+        argument('viewer_host', '127.0.0.1', 'address of that page; any but 127.0.0.1 opens it to '
+                 'a network, with a token in the address'),
+        argument('viewer_port', '8080', 'its port, or the next free one'),
+        argument('viewer_controls', 'false', 'the page may pause, save, reset, and send goals',
+                 switch),
         argument('respawn', 'false', 'start the mapper again if it dies', switch),
         argument('log_level', 'info', 'lowest severity that is logged'),
         SetEnvironmentVariable(PROFILES, profiles),

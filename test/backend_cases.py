@@ -14,7 +14,8 @@ from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 CONFIG = replace(Config(), {
     'field.levels': 3, 'field.log2_table': 8, 'field.hidden': 16, 'field.finest_cell': 0.25,
     'occupancy.voxel_size': 0.25, 'occupancy.length': 6.0, 'occupancy.width': 5.0,
-    'occupancy.height': 4.0, 'sampling.min_step': 0.2, 'sampling.far': 3.0})
+    'occupancy.height': 4.0, 'sampling.near': 0.2, 'sampling.min_step': 0.2,
+    'sampling.far': 3.0})
 
 
 class Scene:

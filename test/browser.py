@@ -7,9 +7,14 @@ import pytest
 CHROMIUM, DRIVER = ('chromium', 'chromium-browser', 'google-chrome'), 'chromedriver'
 
 
-@contextlib.contextmanager
 def chromium(path, dark=False):
     """Yield a selenium driver that shows a file; skip where there is no browser."""
+    return open_chromium(path.resolve().as_uri(), dark)
+
+
+@contextlib.contextmanager
+def open_chromium(address, dark=False, size=(1000, 900)):
+    """Yield a selenium driver that shows a page; skip where there is no browser."""
     webdriver = pytest.importorskip('selenium.webdriver', reason='needs selenium and Chromium')
     found, driver = next(filter(None, map(shutil.which, CHROMIUM)), None), shutil.which(DRIVER)
     if not found or not driver:
@@ -17,7 +22,7 @@ def chromium(path, dark=False):
     options = webdriver.ChromeOptions()
     options.binary_location = found
     for argument in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage',
-                     '--window-size=1000,900'):
+                     f'--window-size={size[0]},{size[1]}', '--enable-unsafe-swiftshader'):
         options.add_argument(argument)
     options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
     service = webdriver.ChromeService(driver)
@@ -26,7 +31,8 @@ def chromium(path, dark=False):
         if dark:
             browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {
                 'features': [{'name': 'prefers-color-scheme', 'value': 'dark'}]})
-        browser.get(path.resolve().as_uri())
+        browser.set_script_timeout(120)
+        browser.get(address)
         yield browser
     finally:
         browser.quit()

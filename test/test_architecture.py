@@ -17,30 +17,38 @@ ROS = {
 # What a package or module may import of its part: the table of docs/explanation/architecture.md.
 NERF = {
     'arrays': set(),
+    'blas': set(),
     'constants': set(),
     'local_frame': set(),
     'schedule': set(),
+    'ranks': set(),
     'settings': set(),
     'distortion': set(),
     'fisheye': set(),
     'camera': {'arrays', 'distortion', 'fisheye'},
     'config': {'settings'},
     'capture': {'arrays', 'camera', 'config', 'constants'},
+    'estimated_depth': {'arrays', 'camera', 'capture', 'config', 'motion', 'occupancy'},
     'held_out': {'arrays', 'camera', 'capture'},
     'field': {'arrays', 'capture', 'constants'},
-    'occupancy': {'arrays', 'camera', 'capture', 'config', 'constants', 'local_frame'},
+    'occupancy': {
+        'arrays', 'camera', 'capture', 'config', 'constants', 'local_frame', 'ranks'},
     'motion': {'arrays', 'camera', 'capture', 'config', 'distortion'},
     'products': {
         'arrays', 'camera', 'capture', 'config', 'constants', 'field', 'local_frame', 'occupancy',
         'settings'},
-    'backends': {'arrays', 'capture', 'config', 'constants', 'field', 'occupancy'},
+    'backends': {'arrays', 'capture', 'config', 'constants', 'field', 'occupancy', 'ranks'},
+    'adaptation': {'blas', 'bounds', 'capture', 'config', 'constants', 'motion', 'settings'},
     'cut_off': {'capture', 'config', 'occupancy'},
-    'trainer': {'capture', 'config', 'cut_off', 'field', 'occupancy', 'schedule'},
+    'trainer': {'capture', 'config', 'cut_off', 'field', 'occupancy', 'ranks', 'schedule'},
+    'joining': {'ranks'},
+    'sharding': {'capture', 'constants', 'occupancy', 'ranks'},
     'measurements': {
-        'arrays', 'camera', 'capture', 'config', 'held_out', 'local_frame', 'motion', 'occupancy'},
+        'arrays', 'blas', 'camera', 'capture', 'config', 'estimated_depth', 'held_out',
+        'local_frame', 'motion', 'occupancy'},
     'mapper': {
-        'arrays', 'backends', 'camera', 'capture', 'config', 'field', 'held_out', 'measurements',
-        'occupancy', 'products', 'trainer'},
+        'adaptation', 'arrays', 'backends', 'camera', 'capture', 'config', 'field',
+        'measurements', 'occupancy', 'products', 'trainer'},
     'visual_hull': {'arrays', 'camera'},
     'bounds': {
         'arrays', 'camera', 'config', 'motion', 'settings', 'visual_hull'},
@@ -64,18 +72,43 @@ ROS_PACKAGES = {
     'mapper_node': {'mapping_session', 'outputs', 'params', 'reporting', 'training'},
     'playback': {'conversions', 'params', 'qos'},
 }  # fmt: skip
+VIEWER = {
+    'advice': set(),
+    'page_server': set(),
+    'picture_source': set(),
+    'node_images': set(),
+    'node_controls': set(),
+    'stage': {'picture_source'},
+    'comparison': {'picture_source'},
+    'rendered_pictures': {'picture_source'},
+    'node_views': {'picture_source'},
+    'node_panel': {'advice', 'stage'},
+    'browser_panel': {'comparison', 'rendered_pictures', 'picture_source', 'stage'},
+    'saved_scene': {'picture_source', 'stage'},
+    'node_source': {'node_images', 'node_views', 'picture_source', 'stage'},
+    'page': {
+        'browser_panel', 'page_server', 'picture_source', 'rendered_pictures', 'saved_scene',
+        'stage'},
+    'node_viewer': {'node_controls', 'node_panel', 'node_source', 'page'},
+}  # fmt: skip
+PARTS = [('nerf', NERF), ('ros', ROS_PACKAGES), ('viewer', VIEWER)]
+# What the viewer may import of the adapter: conversions, nothing that runs in the mapper's node.
+ADAPTER_NAMES = re.compile(
+    r'conversions\..*|inputs\.(calibration|encodings)\..*|outputs\.cloud_messages\..*'
+    r'|outputs\.progressive_renderer\..*')
 # What the adapter may import of the library, to call it and to name its results.
 LIBRARY_NAMES = {
-    'Camera', 'Config', 'Mapper', 'flatten', 'replace', 'camera.Camera', 'camera.MAX_COORDINATE',
-    'camera.T_BODY_OPTICAL',
+    'Camera', 'Config', 'EstimatedDepth', 'Mapper', 'flatten', 'replace', 'camera.Camera',
+    'camera.MAX_COORDINATE', 'camera.T_BODY_OPTICAL',
     'config.KeyframeConfig', 'products.grids.MapGrid', 'settings.flatten', 'settings.replace',
     'settings.setting', 'warm_up.warm_up',
 }  # fmt: skip
 USE_OPENCV = re.compile(
-    r'nerf/(camera|distortion|motion/(epipolar|plane_sweep|sparse_points|structure_from_motion))\.py')
+    r'nerf/(camera|distortion|estimated_depth/depth_network|motion/(epipolar|plane_sweep|sparse_points|structure_from_motion))\.py')
 USE_NUMBA = re.compile(r'nerf/backends/cpu/(threads|kernels/\w+)\.py')
 USE_TRITON = re.compile(r'nerf/backends/(cuda|tinycudann)/.*\.py')
 USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py'}
+USE_SCENES = {'fit.py', 'viewer/saved_scene.py'}  # fit is a command of scenes
 MOST_LINES = 210
 
 
@@ -126,16 +159,21 @@ def test_imports_point_down(path):
         assert USE_OPENCV.fullmatch(relative)
     if 'numba' in roots:
         assert USE_NUMBA.fullmatch(relative)
-    if relative.startswith('scenes/'):
+    if relative.startswith(('scenes/', 'session/')):
         assert 'torch' not in roots
         assert not {name for name in own(names, 'nerf') if name.startswith('backends')}
     elif not relative.startswith('nerf/'):
         assert 'torch' not in roots
         assert own(names, 'nerf') <= LIBRARY_NAMES
-        assert not own(names, 'scenes')
-    if not relative.startswith('ros/'):
-        assert not {root for root in roots if root in ROS or root.endswith('_msgs')}
+        assert relative in USE_SCENES or not own(names, 'scenes')
+    if own(names, 'session'):
+        assert relative.startswith(('ros/', 'session/'))
+    if relative.startswith('viewer/'):
+        assert all(ADAPTER_NAMES.fullmatch(name) for name in own(names, 'ros'))
+    elif not relative.startswith('ros/'):
         assert not own(names, 'ros')
+    if not relative.startswith(('ros/', 'viewer/node_')):
+        assert not {root for root in roots if root in ROS or root.endswith('_msgs')}
     if relative.startswith(('data/', 'simulation/')):
         assert own(names, 'nerf') <= {
             'camera.Camera', 'camera.MAX_COORDINATE', 'camera.T_BODY_OPTICAL'}
@@ -144,7 +182,7 @@ def test_imports_point_down(path):
         assert not own(names, 'data') or relative.startswith('scenes/')
 
 
-@pytest.mark.parametrize(('part', 'table'), [('nerf', NERF), ('ros', ROS_PACKAGES)])
+@pytest.mark.parametrize(('part', 'table'), PARTS)
 def test_packages_import_what_the_table_allows(part, table):
     for path in FILES:
         parts = path.relative_to(PACKAGE).parts
@@ -156,13 +194,13 @@ def test_packages_import_what_the_table_allows(part, table):
 
 
 def test_every_package_is_in_the_table():
-    for part, table in (('nerf', NERF), ('ros', ROS_PACKAGES)):
+    for part, table in PARTS:
         found = {path.stem for path in (PACKAGE / part).iterdir()
                  if path.suffix == '.py' or (path / '__init__.py').exists()}  # fmt: skip
         assert found - {'__init__'} == set(table)
 
 
-@pytest.mark.parametrize('table', [NERF, ROS_PACKAGES])
+@pytest.mark.parametrize('table', [table for _, table in PARTS])
 def test_there_is_no_circle(table):
     order = []
     while len(order) < len(table):
@@ -172,11 +210,12 @@ def test_there_is_no_circle(table):
 
 
 def test_the_table_is_that_of_the_documentation():
-    rows = re.findall(r'^\| `(nerf|ros)/(\w+)` \| (.*?) \|$', ARCHITECTURE.read_text(), re.M)
+    rows = re.findall(
+        r'^\| `(nerf|ros|viewer)/(\w+)` \| (.*?) \|$', ARCHITECTURE.read_text(), re.M)
     documented = {
         (part, package): set(re.findall(r'`(\w+)`', used)) for part, package, used in rows}
     assert documented == {
-        (part, package): used for part, table in (('nerf', NERF), ('ros', ROS_PACKAGES))
+        (part, package): used for part, table in PARTS
         for package, used in table.items()}
 
 
@@ -225,11 +264,13 @@ def foreign_writes(path):
                         yield f'{name_of(path)}:{node.lineno}: {ast.unparse(each)}'
 
 
-# Fields of ROS messages and responses that a function is handed to fill in, and what PyTorch keeps
-# in its own objects.
+# Fields of ROS messages and responses that a function is handed to fill in, what PyTorch keeps in
+# its own objects, and handles of viser, which are changed by assignment.
 FOREIGN = re.compile(
     r': (response\.(success|message|map.*)|(position|orientation|pose|transform)\..*'
-    r'|matrix\.data|params\.grad|network\.loss_scale|self\._network\.params\.grad)$')
+    r'|matrix\.data|params\.grad|network\.loss_scale|self\._network\.params\.grad)$'
+    r'|^viewer/\S+: .*\.(content|data|fov|image|label|look_at|position|up_direction|value|visible'
+    r'|on_slabs|wxyz|frustum|moved|sharp|shown_at|took|headers\[.*\])$')
 
 
 @pytest.mark.parametrize('path', FILES, ids=name_of)

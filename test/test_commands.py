@@ -18,7 +18,7 @@ COMMANDS = re.findall(r"'(\w+) = {NAME}\.ros\.commands:\1'", SETUP)
 
 
 def test_all_console_scripts_are_commands():
-    assert COMMANDS == ['mapper_node', 'replay', 'sim_robot']
+    assert COMMANDS == ['mapper_node', 'replay', 'sim_robot', 'viewer']
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

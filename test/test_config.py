@@ -17,6 +17,8 @@ def other(field, value):
         return next(choice for choice in choices if choice != value)
     if isinstance(value, bool):
         return not value
+    if isinstance(value, str):
+        return f'{value}.onnx'
     return value + 1 if isinstance(value, int) else value + (field.metadata['high'] - value) / 1000
 
 

@@ -67,6 +67,16 @@ def test_estimates_are_kept_with_their_keyframes():
         assert (abs(errors) < 3 * deviations).mean() > 0.97
 
 
+def test_images_in_a_hurry_are_aligned_without_stereo():
+    true = trajectory(16)
+    mapper, given = make_mapper(), noisy(true)
+    for pose, at in zip(given, true):
+        image, _ = render_plane(at)
+        mapper.add(np.repeat(image[..., None], 3, axis=-1), CAMERA, pose, hurry=True)
+    assert not mapper.measurements.motion.estimates
+    assert pixel_errors(mapper.keyframe_poses(), true) < pixel_errors(given, true) / 2
+
+
 def test_pseudo_depth_has_no_vote():
     mapper = add_views(make_mapper(), trajectory(16), trajectory(16))
     assert len(pseudo_depth_of(mapper)) and (mapper.voxels().states == UNKNOWN).all()

@@ -1,4 +1,4 @@
-"""DutyCycle: training takes no more than its share of the time."""
+"""DutyCycle: training takes no more than its share of the time, and images no more than half."""
 import types
 
 import pytest
@@ -61,3 +61,37 @@ def test_a_changed_share_applies_from_the_next_step_on():
     assert duty_cycle.due()
     duty_cycle.step(machine, 1.0)
     assert duty_cycle.due()
+
+
+@pytest.mark.parametrize('image', [0.003, 0.15])  # s; a step takes 0.01 s
+def test_images_that_always_wait_leave_half_of_the_time_to_training(image):
+    machine = Machine(generator())
+    duty_cycle, of_images = DutyCycle(lambda: machine.now), 0.0
+
+    def feed():
+        machine.now += image
+
+    begin = machine.now
+    for _ in range(5000):
+        if duty_cycle.images_due():
+            duty_cycle.take_images(feed)
+            of_images += image
+        duty_cycle.step(machine, 1.0)
+    assert of_images <= (machine.now - begin + image) / 2
+    if image == 0.15:  # else images wait for the end of a step
+        assert of_images > 0.45 * (machine.now - begin)
+
+
+def test_an_image_that_comes_after_long_training_is_taken_at_once_and_only_once():
+    machine = Machine(generator())
+    duty_cycle = DutyCycle(lambda: machine.now)
+    for _ in range(100):
+        duty_cycle.step(machine, 1.0)
+    assert duty_cycle.images_due()
+    for _ in range(3):  # without training in between, as after it has converged
+        duty_cycle.take_images(lambda: setattr(machine, 'now', machine.now + 0.1))
+    assert not duty_cycle.images_due()
+    begin = machine.now
+    while not duty_cycle.images_due():
+        duty_cycle.step(machine, 1.0)
+    assert machine.now - begin < 0.1 + 0.2  # it owes no more than the last one

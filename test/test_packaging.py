@@ -144,7 +144,8 @@ def test_package_xml_names_what_the_code_imports_and_nothing_else():
             'skimage': 'python3-skimage',
             'tf2_ros': 'tf2_ros_py', 'yaml': 'python3-yaml'}
     with_pip = {
-        'gsply', 'imageio_ffmpeg', 'pycolmap', 'rosbags', 'tinycudann', 'torch', 'triton'}
+        'gsply', 'imageio_ffmpeg', 'pycolmap', 'rosbags', 'safetensors', 'threadpoolctl',
+        'tinycudann', 'torch', 'triton', 'trimesh', 'viser', 'websockets'}
     optional = {'octomap_msgs'}
     manifest = ElementTree.parse(ROOT / 'package.xml')
     declared = {element.text for element in manifest.findall('exec_depend')}

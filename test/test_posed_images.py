@@ -12,6 +12,7 @@ pytest.importorskip('tf2_ros')
 import tf2_ros
 from sensor_msgs.msg import CompressedImage
 
+from instant_nerf_ros.nerf import EstimatedDepth
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.ros.conversions import (
@@ -681,3 +682,40 @@ def test_frames_in_parameters_have_no_leading_slash():
         map_frame='/map', base_frame='/base', pose_frame='/body', render_frame='/eye')
     assert (config.map_frame, config.base_frame, config.pose_frame, config.render_frame) == (
         'map', 'base', 'body', 'eye')
+
+
+def depth_of(rig, values):
+    """Send an image and its depth; return what is decoded."""
+    rig.tf(1.0)
+    rig.info()
+    rig.images.add_image(image_message(
+        np.zeros((6, 8, 3), np.uint8), 'rgb8', ns(1.0), 'camera'))
+    rig.images.add_depth(image_message(values, '32FC1', ns(1.0), 'camera'))
+    rig.images.poll()
+    decoded = rig.images.decode(rig.queue.pop())
+    assert decoded is not None
+    return decoded[1]
+
+
+@pytest.mark.parametrize('size', [(6, 8), (3, 4), (12, 16)])
+def test_estimated_depth_is_stretched_over_the_image_and_marked(size):
+    values = np.arange(size[0] * size[1], dtype=np.float32).reshape(size) / 7
+    depth = depth_of(Rig(depth_trust='estimated'), values)
+    assert isinstance(depth, EstimatedDepth)
+    rows, columns = (np.floor((np.arange(n) + 0.5) * old / n).astype(int)
+                     for n, old in zip((6, 8), size))
+    np.testing.assert_array_equal(depth.values, values[rows[:, None], columns])
+
+
+def test_normalized_depth_is_no_measurement_and_says_which_parameter():
+    rig = Rig()
+    values = np.linspace(0.0, 1.0, 48, dtype=np.float32).reshape(6, 8)
+    assert depth_of(rig, values) is None
+    assert any("set 'depth_trust' to estimated" in warning for warning in rig.warnings)
+
+
+@pytest.mark.parametrize('values', [
+    np.linspace(0.3, 1.0, 48), np.linspace(0.0, 0.9, 48), np.r_[np.nan, np.linspace(0, 1, 47)]])
+def test_near_measurements_are_not_taken_for_normalized_depth(values):
+    depth = depth_of(Rig(), values.reshape(6, 8).astype(np.float32))
+    assert isinstance(depth, np.ndarray)

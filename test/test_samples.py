@@ -254,7 +254,8 @@ def test_samples_end_where_the_grid_does(occupancy):
 def test_positions_are_the_middles_of_the_intervals_of_their_rays(occupancy):
     random = generator()
     rays = rays_of(random.uniform(-1, 1, (50, 3)).tolist(), random.normal(size=(50, 3)).tolist())
-    samples = take(rays, occupancy, SamplingConfig(), floats(random.random(50)))
+    config = SamplingConfig(near=0.2, far=10.0)
+    samples = take(rays, occupancy, config, floats(random.random(50)))
     assert len(samples) == len(samples.positions) == samples.offsets[-1] > 500
     for ray, (a, b) in enumerate(zip(samples.offsets[:-1], samples.offsets[1:])):
         assert (samples.ray_indices[a:b] == ray).all()
@@ -263,8 +264,8 @@ def test_positions_are_the_middles_of_the_intervals_of_their_rays(occupancy):
 
 
 def test_stride_multiplies_the_steps(occupancy):
-    config = SamplingConfig(min_step=0.03, cone=0.02)
-    double = SamplingConfig(min_step=0.06, cone=0.04)
+    config = SamplingConfig(near=0.2, far=10.0, min_step=0.03, cone=0.02)
+    double = SamplingConfig(near=0.2, far=10.0, min_step=0.06, cone=0.04)
     rays = rays_of([[0, 0, 0]], [[1, 0.2, 0.1]])
     strided = take(rays, occupancy, config, stride=2.0)
     doubled = take(rays, occupancy, double)

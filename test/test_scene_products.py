@@ -103,6 +103,22 @@ def test_wrong_requests_are_refused_with_a_sentence(
     assert Path('there.ply').read_text() == 'mine'
 
 
+@pytest.mark.parametrize(('words', 'name', 'begin'), [
+    (['export', 'SCENE', 'octomap', 'there.bt'], 'there.bt', b'# Octomap'),
+    (['export', 'SCENE', 'points', 'there.ply'], 'there.ply', b'ply'),
+    (['report', 'SCENE', 'there.html'], 'there.html', b'<!'),
+    (['render', 'SCENE', 'there', '--seconds', '0.1'], 'there/00000.png', b'\x89PNG')])
+def test_what_exists_is_replaced_where_it_is_wanted(
+        scene, tmp_path, monkeypatch, words, name, begin):
+    _, folder = scene
+    monkeypatch.chdir(tmp_path)
+    Path('there').mkdir()
+    Path(name).write_text('mine')
+    words = [str(folder) if word == 'SCENE' else word for word in words]
+    assert main(words) == 2 and Path(name).read_text() == 'mine'
+    assert main([*words, '--overwrite']) == 0 and Path(name).read_bytes().startswith(begin)
+
+
 def test_a_damaged_scene_is_named(scene, tmp_path, capsys):
     _, folder = scene
     document = json.loads((folder / 'scene.json').read_text())

@@ -102,23 +102,25 @@ def test_it_has_not_converged_at_a_high_learning_rate_or_without_finite_losses()
     assert schedule.converged
 
 
-def test_with_a_planned_end_the_rate_falls_until_then_however_many_steps_that_takes():
+def test_with_a_planned_end_the_rate_is_held_and_falls_however_many_steps_that_takes():
     schedule = Schedule()
     rates = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+    held = constants.HELD
+    for share in (0.0, held / 2, held, (1 + held) / 2, 1.0):
         schedule.set_progress(share)
         run(schedule, 3000, lambda step: 1.0)
         rates.append(schedule.learning_rate(0.01))
         assert schedule.converged == (share == 1)
-    assert rates[0] == 0.01 and rates[-1] == pytest.approx(0.01 * constants.MIN_RATE)
-    ratios = [after / before for before, after in zip(rates, rates[1:])]
-    assert ratios == pytest.approx([ratios[0]] * 4) and ratios[0] < 1
+    assert rates[:3] == [0.01] * 3 and rates[-1] == pytest.approx(0.01 * constants.MIN_RATE)
+    assert rates[2] / rates[3] == pytest.approx(rates[3] / rates[4])  # exponential
 
 
-def test_with_a_planned_end_votes_are_rare_from_the_start():
+def test_with_a_planned_end_the_keyframes_vote_when_the_rate_falls():
     schedule = Schedule()
     assert schedule.vote_every == constants.VOTE_EVERY
     schedule.set_progress(0.0)
+    assert schedule.vote_every == constants.VOTE_HELD
+    schedule.set_progress(constants.HELD)
     assert schedule.vote_every == constants.VOTE_RARELY
 
 

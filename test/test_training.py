@@ -22,6 +22,7 @@ from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 from instant_nerf_ros.ros.training import TrainingThread
+from instant_nerf_ros.session.recorder import Recorder, SessionConfig
 
 CAMERA = Camera(8, 6, 5.0, 5.0, 3.5, 2.5)
 IMAGE = np.zeros((6, 8, 3), np.uint8)
@@ -30,6 +31,8 @@ IMAGE = np.zeros((6, 8, 3), np.uint8)
 @dataclasses.dataclass
 class Posed:
     """A PosedImage at x metres."""
+
+    preview = False  # as a ViewRequest
 
     stamp_ns: int
     x: float
@@ -83,7 +86,7 @@ class FakeMapper:
         """Return whether the camera is a metre from all added positions."""
         return all(abs(T_map_camera[0, 3] - x) >= 1.0 for x in self.added)
 
-    def add(self, image, camera, T_map_camera, depth):
+    def add(self, image, camera, T_map_camera, depth, hurry=False):
         """Keep the position; return the id."""
         if T_map_camera[0, 3] < 0:
             raise ValueError('negative x')
@@ -127,6 +130,20 @@ class Source:
         self.decode = decode
 
 
+class Queue:
+    """An InputQueue of a list."""
+
+    def __init__(self, posed):
+        self._posed, self.wait = posed, time.sleep
+
+    def __len__(self):
+        return len(self._posed)
+
+    def pop(self):
+        """Return the first, None if there is none."""
+        return self._posed.pop(0) if self._posed else None
+
+
 class Rig:
     """A training thread between lists of inputs and lists of outputs."""
 
@@ -138,8 +155,7 @@ class Rig:
         for index, one in enumerate(self.posed):
             if one.source is None:
                 self.posed[index] = dataclasses.replace(one, source=source)
-        queue = types.SimpleNamespace(
-            pop=lambda: self.posed.pop(0) if self.posed else None, wait=time.sleep)
+        queue = Queue(self.posed)
         self.publishers = types.SimpleNamespace(
             publish_map=lambda mapper, stamp_ns: self.maps.append((mapper.map(), stamp_ns)),
             publish_view=lambda view, *about: self.views.append(
@@ -165,9 +181,10 @@ class Rig:
         loop_closures = types.SimpleNamespace(
             reset=lambda: None, apply=lambda mapper: None, note=lambda image_id, stamp_ns: None,
             T_new_old=lambda stamp_ns: np.eye(4))
+        recorder = Recorder(SessionConfig(''))
         self.feeder = KeyframeFeeder(
             self.parameters, queue, loop_closures, path_publisher, TopicStatistics(),
-            self.dropped, time.time_ns)
+            self.dropped, time.time_ns, recorder)
         views = ViewPublisher(
             None, config,
             types.SimpleNamespace(take=lambda: requests.pop(0) if requests else None),
@@ -177,7 +194,7 @@ class Rig:
             thread = TrainingThread(
                 self.make, self.parameters, self.feeder,
                 OutputSchedule(self.parameters, self.publishers, path_publisher, views),
-                self.map_services, logger, previous)
+                self.map_services, recorder, logger, previous)
             thread.daemon = True  # it must not outlive a failed test
             return thread
 
@@ -271,8 +288,7 @@ def test_images_that_the_mapper_rejects_are_counted_and_mapping_continues():
 
 def test_images_that_arrive_faster_than_they_are_added_do_not_block_training():
     rig = Rig([Posed(1, 0.0)])
-    rig.feeder._queue = types.SimpleNamespace(
-        pop=lambda: rig.posed[0], wait=time.sleep)  # never empty
+    rig.feeder._queue.pop = lambda: rig.posed[0]  # never empty
     rig.run(lambda: rig.mappers and rig.mapper.steps >= 2)
 
 

@@ -106,7 +106,11 @@ def open_recording(path: str | os.PathLike[str]) -> Iterator[Recording]:
         recording = Recording(path, readers, convert)
         if not any(recording.counts[topic] for topic, name in recording.types.items()
                    if 'Image' in name):
-            raise ValueError(f'{path} holds no sensor_msgs/Image or CompressedImage')
+            there = sorted({f'{connection.topic} ({connection.msgtype})' for reader in readers
+                            for connection in reader.connections if connection.msgcount})
+            raise ValueError(
+                f'{path} holds no sensor_msgs/Image or CompressedImage, but '
+                f"{enumeration(there) or 'no message at all'}")
         yield recording
 
 

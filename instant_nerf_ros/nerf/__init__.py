@@ -3,15 +3,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time, see __getattr__
+    from instant_nerf_ros.nerf.arrays import EstimatedDepth
     from instant_nerf_ros.nerf.bounds import SceneBounds, scene_bounds
     from instant_nerf_ros.nerf.camera import Camera
     from instant_nerf_ros.nerf.config import Config
     from instant_nerf_ros.nerf.mapper import Mapper
     from instant_nerf_ros.nerf.settings import flatten, replace
 
-__all__ = ['Camera', 'Config', 'Mapper', 'SceneBounds', 'flatten', 'replace', 'scene_bounds']
+__all__ = [
+    'Camera', 'Config', 'EstimatedDepth', 'Mapper', 'SceneBounds', 'flatten', 'replace',
+    'scene_bounds']
 
-_MODULES = {'Camera': 'camera', 'Config': 'config', 'Mapper': 'mapper',
+_MODULES = {'Camera': 'camera', 'Config': 'config', 'EstimatedDepth': 'arrays',
+            'Mapper': 'mapper',
             'SceneBounds': 'bounds', 'flatten': 'settings', 'replace': 'settings',
             'scene_bounds': 'bounds'}  # fmt: skip
 

@@ -64,7 +64,7 @@ class SceneBounds:
         }
         if self.bounded:
             wanted |= {
-                'sampling.min_step': 0.8 * self.pixel, 'sampling.cone': 0.0,
+                'sampling.min_step': 1.6 * self.pixel, 'sampling.cone': 0.0,
                 'field.finest_cell': self.pixel / 4, 'field.coarsest_cell': self.distance / 16,
                 'occupancy.voxel_size': self.distance / 200,
             }

@@ -42,9 +42,12 @@ class SamplingConfig:
         change='live')
     error_share: float = setting(
         0.3, 'share of the rays that are sampled by the error map', 0.0, 1.0, change='live')
-    near: float = setting(0.2, 'distance from the camera at which samples begin [m]', 0.0, 10.0)
+    near: float = setting(
+        0.0, 'distance from the camera at which samples begin, 0: from what is seen [m]',
+        0.0, 10.0)
     far: float = setting(
-        10.0, 'distance up to which rays without measured depth are sampled [m]', 0.5, 200.0)
+        0.0, 'distance up to which rays without measured depth are sampled, 0: from what is seen '
+        '[m]', 0.0, 200.0)
     min_step: float = setting(0.02, 'minimum distance between samples [m]', 1e-3, 1.0)
     cone: float = setting(
         0.01, 'distance between samples, per distance from the camera', 0.0, 0.1)
@@ -108,6 +111,26 @@ class MotionConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DepthPriorConfig:
+    """A network that estimates depth from images without depth; it is fitted to stereo."""
+
+    model: str = setting('', "ONNX file of the network; '' for none")
+    normalization: str = setting(
+        'auto', "of its input: 'imagenet', 'unit' for 0 to 1; 'auto': by its outputs",
+        choices=('auto', 'imagenet', 'unit'))
+    share: float = setting(0.2, 'maximum share of the time that it may take', 0.01, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class BodyConfig:
+    """The body of the robot: nothing stands where it has been."""
+
+    radius: float = setting(
+        0.0, 'of the robot around its base frame; 0: its body says nothing [m]', 0.0, 5.0)
+    height: float = setting(0.5, 'of the robot above the floor [m]', 0.01, 5.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class MapConfig:
     """The two-dimensional map: a projection of a band of heights above the floor."""
 
@@ -131,6 +154,8 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     keyframes: KeyframeConfig = KeyframeConfig()
     motion: MotionConfig = MotionConfig()
+    depth_prior: DepthPriorConfig = DepthPriorConfig()
+    body: BodyConfig = BodyConfig()
     map: MapConfig = MapConfig()
     device: str = setting(
         'auto', 'backend that trains and renders',
@@ -143,7 +168,8 @@ class Config:
         for low, high in (
                 ('sampling.near', 'sampling.far'), ('map.min_height', 'map.max_height'),
                 ('field.finest_cell', 'field.coarsest_cell')):
-            if not values[low] < values[high]:
+            follows = high == 'sampling.far' and not values[high]
+            if not (follows or values[low] < values[high]):
                 raise ValueError(
                     f"'{low}' ({values[low]}) must be less than '{high}' ({values[high]})")
         grid = self.occupancy

@@ -23,9 +23,13 @@ def cut_off_message(
 ) -> str | None:  # fmt: skip
     """Return what to set if many rays find no surface before their samples end, else None.
 
+    None also where the log has said already that the grid cannot grow to what is seen.
+
     rays (R,) of a trained field, with their rendered medians (R,) [m] and opacities (R,). Rays
     with a measured distance do not count.
     """
+    if occupancy.cut_off:
+        return None
     _, ends = occupancy.clip(rays, config.near, config.far)
     unmeasured = rays.surfaces == 0
     missed = unmeasured & ((opacities < MIN_OPACITY) | (medians > END * ends))

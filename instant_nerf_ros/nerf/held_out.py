@@ -1,5 +1,6 @@
 """Held-out images: never trained on, they measure the quality of views between the keyframes."""
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -68,6 +69,11 @@ class HeldOut:
         for rays in others:
             first = first.concatenated(rays)
         return first
+
+    def psnr(self, render: Callable[[Rays], Tensor]) -> float:
+        """Return the PSNR [dB] of the colors (N, 3) that render(rays) returns; NaN without any."""
+        rays = self.rays()
+        return math.nan if rays is None else psnr(render(rays), rays.pixels / 255)
 
 
 def psnr(rendered: Tensor, target: Tensor) -> float:

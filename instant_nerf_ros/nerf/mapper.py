@@ -10,19 +10,18 @@
 """
 from __future__ import annotations
 
-import math
 import os
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image, Pose, Poses
+from instant_nerf_ros.nerf.adaptation import Adaptation
+from instant_nerf_ros.nerf.arrays import Alpha, AnyDepth, Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.backends import select
 from instant_nerf_ros.nerf.camera import Camera, check_pose
 from instant_nerf_ros.nerf.capture.rays import ALL
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field.render import View, render_view
-from instant_nerf_ros.nerf.held_out import psnr
 from instant_nerf_ros.nerf.measurements import Measurements
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import esdf, files, grids, octree
@@ -42,12 +41,13 @@ class Mapper:
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
+        self.adaptation = Adaptation(self.config)
         self.backend = select(self.config.device, self.config.field)
         random = np.random.default_rng(self.config.seed)
-        self.measurements = Measurements(self.config, self.backend, random)
+        self.measurements = Measurements(self.adaptation.config, self.backend, random)
         self.keyframes = self.measurements.keyframes
         self.trainer = Trainer(
-            self.config, self.backend, self.keyframes, self.measurements.ranges,
+            self.adaptation.config, self.backend, self.keyframes, self.measurements.ranges,
             self.measurements.motion.pseudo_depth, random)
         self.field = self.trainer.field
         self._floor: float | None = None
@@ -93,8 +93,9 @@ class Mapper:
     def set_config(self, config: Config) -> None:
         """Use the settings of another Config that may change while mapping (change='live')."""
         self.config = config
-        self.measurements.set_config(config)
-        self.trainer.set_config(config)
+        self.adaptation.set_config(config)
+        self.measurements.set_config(self.adaptation.config)
+        self.trainer.set_config(self.adaptation.config)
 
     def set_floor(self, height: float | None) -> None:
         """Set the height of the floor at the robot [m, world]; None: it is estimated."""
@@ -105,19 +106,21 @@ class Mapper:
         return self.measurements.is_new_viewpoint(T_world_camera)
 
     def add(
-        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None = None,
-        alpha: Alpha | None = None,
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: AnyDepth | None = None,
+        alpha: Alpha | None = None, hurry: bool = False,
     ) -> int | None:  # fmt: skip
         """Add a posed image if its viewpoint is new, and return its id, else None.
 
-        The image becomes a keyframe, or is held out to measure the quality of views.
-        Args: image (H, W, 3) uint8 RGB; camera; T_world_camera (4, 4); depth (H, W), metres along
-        the optical axis, not finite or <= 0 where nothing was measured; alpha (H, W) uint8, 255
-        opaque, 0 background. Raises ValueError for anything malformed; nothing has changed then.
+        It becomes a keyframe, or is held out. Args: image (H, W, 3) uint8 RGB; T_world_camera
+        (4, 4); depth (H, W), metres along the optical axis, not finite or <= 0 where unknown, or
+        EstimatedDepth; alpha (H, W) uint8, 255 opaque; hurry: leave out stereo. Raises ValueError.
         """
-        image_id = self.measurements.add(image, camera, T_world_camera, depth, alpha)
+        image_id = self.measurements.add(image, camera, T_world_camera, depth, alpha, hurry)
         if image_id is not None:
             self.trainer.data_added()
+        if (box := self.adaptation.see(self.keyframes)) is not None:
+            self.measurements.reach(box)
+            self.set_config(self.config)
         return image_id
 
     def integrate_depth(
@@ -138,11 +141,12 @@ class Mapper:
             self.trainer.data_added()
         return scan_id
 
-    def correct_poses(self, corrections: Poses) -> None:
-        """Move keyframes, held-out images and scans by {id: T_new_old (4, 4)}, and map anew.
+    def add_body_pose(self, T_world_base: Pose) -> int | None:
+        """Free what the robot's body fills on the floor at a pose (4, 4); None if nothing new."""
+        return self.measurements.add_body_pose(T_world_base)
 
-        Raises ValueError if the voxels cannot reach them; nothing has changed then.
-        """
+    def correct_poses(self, corrections: Poses) -> None:
+        """Move what has an id by {id: T_new_old (4, 4)}; ValueError if no voxels reach there."""
         self.measurements.correct_poses(corrections)
         self.trainer.data_added()
 
@@ -161,18 +165,14 @@ class Mapper:
         """Return the View of a camera at a pose (4, 4), or of a slice of its rows."""
         pose = self.measurements.frame.localize(check_pose(T_world_camera))
         return render_view(
-            self.field, self.measurements.grid(), camera, pose, self.config.sampling,
+            self.field, self.measurements.grid(), camera, pose, self.trainer.config.sampling,
             self.backend, self.trainer.schedule.stride, rows)
 
     def psnr(self) -> float:
         """Return the PSNR [dB] of renderings of the held-out images; NaN without any."""
-        rays = self.measurements.held_out.rays()
-        if rays is None:
-            return math.nan
-        colors, _, _ = self.backend.render_rays(
+        return self.measurements.held_out.psnr(lambda rays: self.backend.render_rays(
             self.field, rays.to(self.backend.DEVICE), self.measurements.grid(),
-            self.config.sampling, self.trainer.schedule.stride)
-        return psnr(colors.cpu(), rays.pixels / 255)
+            self.trainer.config.sampling, self.trainer.schedule.stride)[0].cpu())
 
     def voxels(self) -> VoxelGrid:
         """Return the voxels that are free, occupied or unknown by the votes of rays."""

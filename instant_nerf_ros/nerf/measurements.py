@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image, Pose, Poses
+from instant_nerf_ros.nerf.arrays import Alpha, AnyDepth, Depth, EstimatedDepth, Image, Pose, Poses
+from instant_nerf_ros.nerf.blas import one_blas_thread
 from instant_nerf_ros.nerf.camera import Camera, check_pose
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges, check_points, point_rays
 from instant_nerf_ros.nerf.capture.validation import check_posed_image
 from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.estimated_depth.depth_prior import DepthPrior
 from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.motion.structure_from_motion import StructureFromMotion
 from instant_nerf_ros.nerf.occupancy import depth_votes, integration, pose_correction
+from instant_nerf_ros.nerf.occupancy.body_path import BodyPath
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class Measurements:
         self.config, self.backend, self.random = config, backend, random
         self.keyframes, self.ranges = Keyframes(config.keyframes), Ranges()
         self.motion = StructureFromMotion(config.motion, backend)
+        self.depth_prior = DepthPrior(config.depth_prior, self.motion)
+        self.body_path = BodyPath(config.body)
         self.held_out = HeldOut(config.keyframes.held_out_every)
         self.frame = LocalFrame()
         self.occupancy: OccupancyGrid | None = None  # from the first image or scan on
@@ -61,8 +66,8 @@ class Measurements:
         return self.keyframes.is_new_viewpoint(pose, self.held_out.T_world_camera)
 
     def add(
-        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None,
-        alpha: Alpha | None = None,
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: AnyDepth | None,
+        alpha: Alpha | None = None, hurry: bool = False,
     ) -> int | None:  # fmt: skip
         """Keep an image from a new viewpoint as a keyframe, or hold it out; return its id."""
         check_posed_image(image, camera, depth, alpha)
@@ -70,25 +75,32 @@ class Measurements:
         if not self.is_new_viewpoint(T_world_camera):
             return None
         self.keyframes.check(camera)
-        image, depth, alpha = camera.filled(image), *(
-            None if values is None else camera.filled(values) for values in (depth, alpha))
+        image, alpha = camera.filled(image), None if alpha is None else camera.filled(alpha)
+        depth = camera.filled(depth) if isinstance(depth, np.ndarray) else depth
         self._grow_to(T_world_camera[:3, 3])
         if len(self.keyframes) and self.held_out.due():
             image_id = self.keyframes.new_id()
             self.held_out.add(image, camera, self.frame.localize(T_world_camera), image_id, alpha)
             return image_id
-        return self.add_keyframe(image, camera, T_world_camera, depth, alpha)
+        return self.add_keyframe(image, camera, T_world_camera, depth, alpha, hurry)
 
     def add_keyframe(
-        self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth | None,
-        alpha: Alpha | None = None,
+        self, image: Image, camera: Camera, T_world_camera: Pose, depth: AnyDepth | None,
+        alpha: Alpha | None = None, hurry: bool = False,
     ) -> int:  # fmt: skip
         """Keep a valid image as a keyframe, whatever its viewpoint; return its id."""
         self.keyframes.check(camera)
         grid = self._grow_to(T_world_camera[:3, 3])
         pose = self.frame.localize(T_world_camera)
-        keyframe_id = self.keyframes.add(image, camera, pose, depth, alpha)
-        self.motion.add_keyframe(self.keyframes, self.random)
+        measured, estimated = (
+            (None, depth) if isinstance(depth, EstimatedDepth) else (depth, None))
+        keyframe_id = self.keyframes.add(image, camera, pose, measured, alpha)
+        if estimated is not None:
+            self.depth_prior.add(keyframe_id, estimated, pose)
+        with one_blas_thread():
+            estimate = self.motion.add_keyframe(self.keyframes, self.random, stereo=not hurry)
+            if estimate is not None and self.depth_prior.update(estimate, self.keyframes):
+                self.depth_prior.integrate(estimate.keyframe, self.keyframes, grid)
         integration.integrate_depth(self.keyframes, -1, grid)
         integration.integrate_alpha(self.keyframes, -1, grid, self.config.sampling)
         return keyframe_id
@@ -135,6 +147,14 @@ class Measurements:
         integration.integrate_scan(scan, grid, scan_id)
         return scan_id
 
+    def add_body_pose(self, T_world_base: Pose) -> int | None:
+        """Free what the body of the robot fills; None if it is not far from the pose before."""
+        pose = self.frame.localize(check_pose(T_world_base))
+        if self.occupancy is None or not self.body_path.is_new(pose):
+            return None
+        self.body_path.add(pose, pose_id := self.keyframes.new_id(), self.occupancy)
+        return pose_id
+
     def correct_poses(self, corrections: Poses) -> None:
         """Move everything by {id: T_new_old (4, 4)}, and let it vote again in a new grid."""
         moves = {
@@ -142,11 +162,22 @@ class Measurements:
         if not (len(self.keyframes) or len(self.ranges)):
             return
         occupancy = pose_correction.empty_grid(self.grid(), self.keyframes, self.ranges, moves)
-        for part in (self.keyframes, self.ranges, self.motion, self.held_out):
+        for part in (
+                self.keyframes, self.ranges, self.motion, self.held_out, self.body_path):
             part.correct_poses(moves)
         pose_correction.integrate_all(
             self.keyframes, self.ranges, occupancy, self.config.sampling)
+        self.depth_prior.integrate_all(self.keyframes, occupancy)
+        self.body_path.integrate_all(occupancy)
         self.occupancy = occupancy
+
+    def begin_at(self, position: NDArray[np.float64]) -> None:
+        """Place the local frame and the grid as if the first sensor was at a position (3,) [m]."""
+        self._grow_to(position)
+
+    def reach(self, points: NDArray[np.float64]) -> None:
+        """Grow the grid to points (N, 3) [m, local], if there is memory."""
+        self.grid().reach(point_rays(np.zeros_like(points), points, self.random))
 
     def restore(self, occupancy: OccupancyGrid) -> None:
         """Continue with a saved occupancy grid, and in its frame."""

@@ -17,8 +17,9 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.cut_off import cut_off_message
 from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 from instant_nerf_ros.nerf.field.train_step import StepResult
-from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probe_density
+from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.ranks import ALONE, Ranks
 from instant_nerf_ros.nerf.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -51,11 +52,17 @@ class Trainer:
             optimizer.epsilon, optimizer.weight_decay)
         self.schedule = Schedule()
         self.steps = self.discarded = 0  # discarded steps changed nothing: loss not finite
+        self.ranks = ALONE
         self._next: tuple[Rays, RaySources] | None = None  # batch of the next step, if sampled
 
     def set_config(self, config: Config) -> None:
         """Use other settings of sampling, loss and learning rate from the next step on."""
         self.config = config
+
+    def distribute(self, ranks: Ranks) -> None:
+        """Train the field of rank 0 together with other ranks from now on."""
+        self.ranks = ranks
+        self.field.load({name: ranks.of_first(x) for name, x in self.field.state().items()})
 
     def data_added(self) -> None:
         """Train at the full rate again, and include what is new in the next step."""
@@ -87,13 +94,14 @@ class Trainer:
         except RuntimeError as error:  # tinycudann has no type for exhausted memory
             self.schedule.reduce_budget(budget, error)
             return self.step(occupancy)
-        self.schedule.step_done(count, len(result.positions), result.loss, budget)
-        if np.isfinite(result.loss):
+        rays, samples, loss = self.ranks.mean(count, len(result.positions), result.loss)
+        self.schedule.step_done(int(rays), int(samples), loss, budget)
+        if np.isfinite(loss):
             self._apply(batch, sources, result, occupancy)
         else:
             self.discarded += 1
         self.steps += 1
-        return {'loss': result.loss, **result.terms}
+        return {'loss': loss, **result.terms}
 
     def _apply(
         self, batch: Rays, sources: RaySources, result: StepResult, occupancy: OccupancyGrid,
@@ -102,18 +110,18 @@ class Trainer:
         rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
 
         def optimize() -> None:
-            self.optimizer.step(rate)
+            self.optimizer.step(rate, self.ranks)
 
         def update_and_sample() -> None:  # what needs no evaluation of the field
-            occupancy.update_density(result.positions, result.densities)
+            occupancy.update_density(*self.ranks.gather(result.positions, result.densities))
             update_error_map(
                 self.keyframes, self.backend, sources, batch, result.colors, result.opacities)
             self._next = self._sample_batch()
 
         self.backend.run_concurrently(optimize, update_and_sample)
         if self.steps % PROBE_EVERY == 0:
-            probe_density(
-                self.field, batch, self._uniform(len(batch)), result.medians, occupancy)
+            occupancy.update_density(*self.ranks.gather(*probes(
+                self.field, batch, self._uniform(len(batch)), result.medians)))
         if self.steps == CHECK_AT and sources.alphas is None and (message := cut_off_message(
                 batch, result.medians, result.opacities, occupancy, self.config.sampling)):
             logger.warning(message)

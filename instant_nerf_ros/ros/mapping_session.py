@@ -14,6 +14,7 @@ from rclpy.timer import Timer
 from tf2_ros import Buffer
 
 from instant_nerf_ros.ros.engine import start_engine
+from instant_nerf_ros.ros.inputs.body_poses import BodyPoses
 from instant_nerf_ros.ros.inputs.camera_inputs import (
     camera_topics,
     range_topics,
@@ -39,6 +40,7 @@ from instant_nerf_ros.ros.qos import subscription
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 from instant_nerf_ros.ros.training import TrainingThread
+from instant_nerf_ros.session.recorder import Recorder, SessionConfig
 
 POLL_PERIOD = 0.02  # s
 REQUEST_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -90,6 +92,10 @@ class MappingSession:
         self._scans = {
             topic: RangeScans(self._buffer, config, dropped, self._queue)
             for topic in self.range_topics}
+        self._body_poses = BodyPoses(
+            self._buffer, parameters,
+            lambda: [images.frame_id for images in self._images.values() if images.frame_id],
+            dropped, self._queue)
         self._requests = ViewRequests(self._buffer, config, dropped)
         self.trajectory_topic = config.trajectory and node.resolve_topic_name(config.trajectory)
         self._trajectory = Trajectory(config.map_frame, dropped, now_ns)
@@ -100,14 +106,16 @@ class MappingSession:
         cleanup.callback(path_publisher.close)
         self._views = ViewPublisher(
             self._buffer, config, self._requests, self.publishers, dropped)
+        recorder = Recorder(SessionConfig(
+            config.session_folder, config.resume, config.session_images, config.map_frame))
         loop_closures = LoopClosures(self._trajectory, path_publisher, dropped, logger.info)
         self.training = TrainingThread(
             lambda: start_engine(parameters.engine, logger.error), parameters,
             KeyframeFeeder(
                 parameters, self._queue, loop_closures, path_publisher, statistics, dropped,
-                now_ns),
+                now_ns, recorder),
             OutputSchedule(parameters, self.publishers, path_publisher, self._views),
-            map_services, logger, previous)
+            map_services, recorder, logger, previous)
 
     def activate(self) -> None:
         """Create the subscriptions and let the training thread work."""
@@ -128,7 +136,8 @@ class MappingSession:
             self._subscriptions.append(subscribe(
                 node, Path, self.trajectory_topic, self._trajectory.add, statistics))
         for topic, add in (
-                ('~/render/pose', self._requests.add), ('~/render/goal', self._requests.add_goal)):
+                ('~/render/pose', self._requests.add), ('~/render/goal', self._requests.add_goal),
+                ('~/render/preview', self._requests.add_preview)):
             self._subscriptions.append(subscription(
                 node, PoseStamped, topic, self._with_poll(add), REQUEST_QOS))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # continues while a bag is paused
@@ -175,6 +184,7 @@ class MappingSession:
     def _clear_inputs(self) -> None:
         for messages in self._inputs():
             messages.clear()
+        self._body_poses.clear()
         self._queue.clear()
 
     def _with_poll(self, add: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -190,5 +200,6 @@ class MappingSession:
         inputs = self._inputs()
         for messages in inputs:
             messages.poll()
+        self._body_poses.poll()
         if self._timer and not any(messages.waiting for messages in inputs):
             self._timer.cancel()  # until the next message: each tick wakes the executor

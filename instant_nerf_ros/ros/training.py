@@ -17,6 +17,7 @@ from instant_nerf_ros.ros.reporting.progress import Progress
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
     from instant_nerf_ros.ros.outputs.map_services import MapServices
+    from instant_nerf_ros.session.recorder import Recorder
 
 PSNR_RATE = 0.2  # Hz
 CONVERGED_PERIOD = 10.0  # s between publications of a map that does not change any more
@@ -32,7 +33,7 @@ class TrainingThread(threading.Thread):
     def __init__(
         self, make_mapper: 'Callable[[], Mapper]', parameters: LiveParameters,
         feeder: KeyframeFeeder, outputs: OutputSchedule, map_services: 'MapServices',
-        logger: RcutilsLogger, previous: 'TrainingThread | None',
+        recorder: 'Recorder', logger: RcutilsLogger, previous: 'TrainingThread | None',
     ) -> None:  # fmt: skip
         """Keep the parts; make_mapper() is called in the thread, after the previous has ended.
 
@@ -41,7 +42,7 @@ class TrainingThread(threading.Thread):
         super().__init__(name='training')
         self._make_mapper, self._parameters, self._feeder = make_mapper, parameters, feeder
         self._outputs, self._map_services = outputs, map_services
-        self._logger, self._previous = logger, previous
+        self._recorder, self._logger, self._previous = recorder, logger, previous
         self._active = self._paused = self._converged = False
         self._stopping = threading.Event()
         self._reset_requested, self._activated = threading.Event(), threading.Event()
@@ -98,6 +99,7 @@ class TrainingThread(threading.Thread):
             self._logger.fatal(f'the training thread has failed: {traceback.format_exc()}')
             self._map_services.rescue(self._mapper)
         finally:
+            self._recorder.close(None if self.error else self._mapper)
             self._mapper = None
 
     def _iterate(self) -> None:
@@ -124,11 +126,17 @@ class TrainingThread(threading.Thread):
             'starting the engine; after an installation, it first compiles for a minute or two')
         mapper = self._make_mapper()
         self._logger.info(f"the engine runs on backend '{mapper.backend_name}'")
+        if resumed := self._recorder.begin(mapper):
+            for sentence in resumed.sentences:
+                self._logger.warning(f'session: {sentence}')
+            self._feeder.resume(mapper, resumed.stamps)
         return mapper
 
     def _work(self, mapper: 'Mapper') -> None:
-        if not self._paused:
-            self._feeder.feed(mapper, self._stopping)
+        trains = mapper.keyframe_count and not mapper.converged
+        if not self._paused and (self._duty_cycle.images_due() or not trains):
+            self._duty_cycle.take_images(lambda: self._feeder.feed(mapper, self._stopping))
+        self._recorder.update(mapper)
         mapper = self._handle_request(mapper)
         if not mapper.keyframe_count:
             self._feeder.wait(0.1)
@@ -160,6 +168,7 @@ class TrainingThread(threading.Thread):
             self._clear_figures()
             self._outputs.start_path(stamp_ns)
             self._feeder.reset(loaded, stamp_ns)
+            self._recorder.replace(loaded, stamp_ns)
         return loaded
 
     def _reset_map(self) -> None:
@@ -177,8 +186,10 @@ class TrainingThread(threading.Thread):
 
     def _snapshot(self, mapper: 'Mapper') -> Progress:
         feeder = self._feeder
+        session, problem = self._recorder.status()
         return Progress(
             backend=mapper.backend_name, steps=mapper.steps, discarded=mapper.discarded,
             keyframes=mapper.keyframe_count, keyframe_bytes=mapper.keyframes.stored_bytes,
             images_with_depth=feeder.depths, scans=feeder.scans, loss=self._loss,
-            psnr=self._psnr, map_stamp_ns=feeder.map_stamp_ns, converged=self._converged)
+            psnr=self._psnr, map_stamp_ns=feeder.map_stamp_ns, converged=self._converged,
+            session=session, session_problem=problem)

@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument('--scale', type=float, metavar='M',
                      help='metres per unit of the poses, where you know it')
     fit.add_argument('--poses', choices=('incremental', 'global'), default='incremental',
-                     help="COLMAP's way to the poses of photos (incremental); global is faster "
-                          'and sometimes wrong')
+                     help="COLMAP's way to the poses of photos (incremental); global is faster, "
+                          'and if it is wrong, incremental follows')
     fit.add_argument('--no-depth', action='store_true', help='do not use depth')
     fit.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
                      help='a setting of the mapper in place of what follows from the data')
@@ -87,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
                             help='number of these pictures (4)')
     evaluation.add_argument('--json', action='store_true', help='print JSON in place of a table')
     add_parsers(functools.partial(_command, commands))
+    view = _command(
+        commands, 'view', _view, 'show a scene in a browser',
+        'It prints the address of a page, which shows the scene until Ctrl-C.\n')
+    view.add_argument('scene', metavar='SCENE', type=Path, help='folder of a fitted scene')
+    view.add_argument('--host', default='127.0.0.1', help=(
+        'address to serve; other than 127.0.0.1, a token in the address is required (127.0.0.1)'))
+    view.add_argument('--port', type=int, default=8080, help='or the next free one (8080)')
     return parser
 
 
@@ -118,14 +125,19 @@ def _settings(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _fit(options: argparse.Namespace) -> None:
+    from instant_nerf_ros.nerf.joining import join
     from instant_nerf_ros.scenes.fit_progress import TerminalProgress
     from instant_nerf_ros.scenes.fitting import fit
-    with TerminalProgress() as progress:
+    ranks = join()
+    with TerminalProgress(is_shown=ranks.rank == 0) as progress:
         scene = fit(
             options.data, options.out, seconds=options.seconds, steps=options.steps,
             target_psnr=options.target_psnr, scale=options.scale, poses=options.poses,
             settings=_settings(options.set), with_depth=not options.no_depth,
-            on_progress=progress)
+            on_progress=progress, ranks=ranks)
+    ranks.leave()
+    if ranks.rank > 0:
+        return
     last, made = scene.provenance.history[-1], scene.provenance
     _print(f'{made.kind}: {len(made.frames)} images trained on, {len(scene.held_out)} held out; '
            f'{last.steps} steps in {last.seconds:.0f} s; {made.ended}')
@@ -145,6 +157,11 @@ def _eval(options: argparse.Namespace) -> None:
         _table(evaluation)
     if options.out:
         write(evaluation, scene, options.out, options.worst)
+
+
+def _view(options: argparse.Namespace) -> None:
+    from instant_nerf_ros.viewer.page import view_scene
+    view_scene(options.scene, options.host, options.port, _print)
 
 
 def _table(evaluation: 'Evaluation') -> None:

@@ -54,6 +54,7 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_scene(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('scene', metavar='SCENE', type=Path, help='folder of a fitted scene')
+    parser.add_argument('--overwrite', action='store_true', help='replace what OUT has')
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -74,14 +75,15 @@ def _render(options: argparse.Namespace) -> None:
         render(
             scene, options.out, route=options.route, kind=options.kind, seconds=options.seconds,
             fps=options.fps, size=options.size,
-            dataparser_transforms=options.dataparser_transforms, on_progress=progress)
+            dataparser_transforms=options.dataparser_transforms,
+            overwrite=options.overwrite, on_progress=progress)
 
 
 def _export(options: argparse.Namespace) -> None:
     from instant_nerf_ros.scenes.scene_products import export
-    export(_open(options), options.what, options.out)
+    export(_open(options), options.what, options.out, overwrite=options.overwrite)
 
 
 def _report(options: argparse.Namespace) -> None:
     from instant_nerf_ros.scenes.scene_products import make_report
-    make_report(_open(options), options.out)
+    make_report(_open(options), options.out, overwrite=options.overwrite)

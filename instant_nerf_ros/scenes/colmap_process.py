@@ -4,11 +4,14 @@ Its database is watched by another process, as two copies of SQLite in one proce
 """
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from instant_nerf_ros.scenes.pose_agreement import agrees
 
 MAX_SIZE = 1600  # pixels, of the longer side of the image in which features are found
 MAX_FEATURES = 4096  # of an image
@@ -16,6 +19,7 @@ SEED = {'random_seed': 0}
 MIN_IMAGES = 30  # of one camera, that tell where its principal point is
 MIN_POINT_SHARE = 0.25  # of the points of the median image, below which a pose is found again
 REGISTERED = 'registered'  # file with a byte for each image that has been registered
+DISAGREES = 'disagrees'  # file that is there if global mapping was wrong, and incremental followed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +58,12 @@ def run(job: Job) -> None:
             database, job.folder, sparse, pycolmap.GlobalPipelineOptions(SEED))
         for number, model in models.items():
             models[number] = _completed(model, database, job.folder, sparse / str(number))
-    else:
+        if not (models and all(agrees(model, database) for model in models.values())):
+            (work / DISAGREES).touch()
+            shutil.rmtree(sparse)
+            sparse.mkdir()
+            registered.unlink()
+    if job.mapper == 'incremental' or (work / DISAGREES).exists():
         with registered.open('wb', buffering=0) as file:
             def count() -> None:
                 file.write(b'.')

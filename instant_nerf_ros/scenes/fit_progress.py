@@ -49,8 +49,9 @@ class TerminalProgress:
     Warnings appear above the bar while it is used as a context manager.
     """
 
-    def __init__(self) -> None:
-        self._console = Console(file=sys.stderr)
+    def __init__(self, is_shown: bool = True) -> None:
+        """is_shown: if not, nothing is said, as by all ranks but one."""
+        self._console = Console(file=sys.stderr, quiet=not is_shown)
         self._bars = Bars(
             TextColumn('{task.description:<9}'), BarColumn(24),
             TextColumn('{task.percentage:>3.0f} %'), TimeRemainingColumn(compact=True),

@@ -11,13 +11,14 @@ import numpy as np
 
 from instant_nerf_ros.data.frames import Frame
 from instant_nerf_ros.nerf import Mapper
+from instant_nerf_ros.nerf.ranks import ALONE, Ranks
 from instant_nerf_ros.nerf.warm_up import warm_up
 from instant_nerf_ros.scenes.fit_progress import OnProgress, Progress, Record
 
 DEFAULT_SECONDS = 60.0
 PERIOD, GROWTH = 1.0, 0.05  # s between records, and their share of the time that has passed
 REPORT_PERIOD = 0.25  # s between reports
-VIEWS, ROWS = 8, 4  # held-out views, and rows of each, of which the PSNR is measured meanwhile
+VIEWS, ROWS = 8, 32  # held-out views, and rows of them all, whose PSNR is measured meanwhile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Limits:
 
 def train(
     mapper: Mapper, held_out: Sequence[Frame], limits: Limits, on_progress: OnProgress,
+    ranks: Ranks = ALONE,
 ) -> tuple[list[Record], str]:  # fmt: skip
     """Train a mapper; return the records of training, and why it ended.
 
@@ -67,12 +69,12 @@ def train(
         while not ended:
             if share:
                 mapper.set_progress(share)
-            rays += mapper.trainer.schedule.rays
+            rays += ranks.size * mapper.trainer.schedule.rays
             losses.append(mapper.step()['loss'])
             now = time.monotonic()
-            seconds = now - begin
+            seconds, stopped = ranks.largest(now - begin, interrupted())
             share = limits.share(seconds, mapper.steps)
-            if interrupted():
+            if stopped:
                 ended = 'Ctrl-C'
             elif share >= 1:
                 done = mapper.steps == limits.steps
@@ -82,8 +84,9 @@ def train(
             last = records[-1].seconds if records else 0.0
             if ended or not records or seconds - last > max(PERIOD, GROWTH * seconds):
                 elapsed = max(now - since[0], 1e-9)
+                [quality] = ranks.mean(rows.psnr(mapper))
                 records.append(Record(
-                    seconds, mapper.steps, float(np.nanmean(losses)), rows.psnr(mapper),
+                    seconds, mapper.steps, float(np.nanmean(losses)), quality,
                     (mapper.steps - since[1]) / elapsed, rays / elapsed))
                 losses, rays, since = [], 0, (time.monotonic(), mapper.steps)
                 if not ended and target is not None and records[-1].psnr >= target:
@@ -103,7 +106,8 @@ class _Rows:
         random = np.random.default_rng(0)
         chosen = frames[:: max(1, -(-len(frames) // VIEWS))]
         self._rows = [(frame, int(row)) for frame in chosen
-                      for row in random.integers(0, frame.camera.height, ROWS)]
+                      for row in random.integers(
+                          0, frame.camera.height, -(-ROWS // len(chosen)))]
 
     def psnr(self, mapper: Mapper) -> float:
         """Return the PSNR [dB]: the mean of the views', as it is usual; NaN without any."""

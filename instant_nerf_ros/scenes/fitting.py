@@ -14,6 +14,8 @@ import numpy as np
 
 from instant_nerf_ros.data.frames import Frame
 from instant_nerf_ros.nerf import Config, Mapper, replace, scene_bounds
+from instant_nerf_ros.nerf.ranks import ALONE, Ranks
+from instant_nerf_ros.nerf.sharding import collect, distribute
 from instant_nerf_ros.scenes.fit_progress import OnProgress, Progress, silent
 from instant_nerf_ros.scenes.fit_training import Limits, train
 from instant_nerf_ros.scenes.photos import find_photos, pose_photos
@@ -28,12 +30,15 @@ from instant_nerf_ros.scenes.sources import (
 )
 from instant_nerf_ros.scenes.video import extract, is_video
 
+# Twice that of a drive: no image comes late, and the rate falls before the end.
+LEARNING_RATE = 0.02
+
 
 def fit(
     data: str | os.PathLike[str], out: str | os.PathLike[str], *, seconds: float | None = None,
     steps: int | None = None, target_psnr: float | None = None, scale: float | None = None,
     poses: str = 'incremental', settings: Mapping[str, Any] | None = None,
-    with_depth: bool = True, on_progress: OnProgress = silent,
+    with_depth: bool = True, on_progress: OnProgress = silent, ranks: Ranks = ALONE,
 ) -> Scene:  # fmt: skip
     """Fit a scene to data, write it to a folder, and return it.
 
@@ -43,7 +48,8 @@ def fit(
     what was learnt is kept. scale: metres per unit of the poses; None: as the data says, or such
     that the scene is some metres large. poses: the mapper of COLMAP for photos, 'incremental',
     or 'global'. settings: {name: value} of Config, in place of what follows from the data.
-    with_depth: use depth where it was measured.
+    with_depth: use depth where it was measured. ranks: the processes that fit it together, each
+    of which calls this; rank 0 writes the scene.
     Raises FileExistsError, FileNotFoundError, ImportError or ValueError, with the reason and what
     to do; nothing is written then.
     """
@@ -56,10 +62,12 @@ def fit(
     replace(Config(), settings or {})  # wrong names and values are found before the work
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as work:
-        source = _open(data, Path(work), poses, on_progress)
+        source = _open(data, Path(work), poses, on_progress, ranks)
         if not with_depth:
             source = without_depth(source)
-        scene = _fit(source, data, limits, scale, settings or {}, command, on_progress)
+        scene = _fit(source, data, limits, scale, settings or {}, command, on_progress, ranks)
+        if ranks.rank > 0:
+            return scene
         on_progress(Progress('saving', 0.0, 'map, points, mesh and model'))
         new = Path(work) / 'scene'
         scene.save(new)
@@ -72,42 +80,49 @@ def fit(
     return scene
 
 
-def _open(data: Path, work: Path, poses: str, on_progress: OnProgress) -> Source:
+def _open(
+    data: Path, work: Path, poses: str, on_progress: OnProgress, ranks: Ranks,
+) -> Source:  # fmt: skip
     """Return the Source of data, after structure from motion where there are no poses."""
-    if is_video(data):
+    def find_poses() -> Source:
+        if not is_video(data):
+            return pose_photos(*find_photos(data), work, False, poses, on_progress)
         names = extract(data, work / 'frames', on_progress)
         return pose_photos(work / 'frames', names, work, True, poses, on_progress)
-    if data.is_dir() and not is_posed(data):
-        return pose_photos(*find_photos(data), work, False, poses, on_progress)
+
+    if is_video(data) or (data.is_dir() and not is_posed(data)):
+        return ranks.first(find_poses)
     return open_source(data)
 
 
 def _fit(
     source: Source, data: Path, limits: Limits, scale: float | None, settings: Mapping[str, Any],
-    command: str, on_progress: OnProgress,
+    command: str, on_progress: OnProgress, ranks: Ranks,
 ) -> Scene:  # fmt: skip
     trained = [i for i in range(len(source.poses)) if i not in source.held_out]
-    if len(trained) < 2:
+    if len(trained) < max(2, ranks.size):
         raise ValueError(
             f'{data} has {len(trained)} frame{"s" * (len(trained) != 1)} to train on: a scene '
-            'needs two at least, and some dozens to be good')
+            'needs two at least, and one for each process, and some dozens to be good')
     factor = size_factor([source.cameras[i] for i in trained])
-    frames = []
-    for index, frame in source.read(trained):
+    frames, own = [], ranks.block(trained)
+    for index, frame in source.read(trained if ranks.rank == 0 else own):
         frames.append((index, shrunk(frame, factor)))
         on_progress(Progress('images', len(frames) / len(trained), _size(frame, factor)))
     if len(frames) < len(trained):
         on_progress(Progress('images', 1.0, f'{len(frames)} of {len(trained)} can be read'))
-    placement, config = _settings(source, frames, scale)
+    placement, config = ranks.first(lambda: _settings(source, frames, scale))
     config = replace(config, {
         # All frames are wanted, and those that are held out are so already.
         'keyframes.min_translation': 0.0, 'keyframes.min_rotation': 0.0,
         'keyframes.held_out_every': 0,
+        'optimizer.learning_rate': LEARNING_RATE,
         # Poses of structure from motion have been adjusted to the images.
         'motion.align': source.refine, 'motion.stereo': source.refine, **settings})
-    mapper = Mapper(config)
+    mapper = Mapper(replace(config, {'seed': config.seed + ranks.rank}))
+    mapper.measurements.begin_at(placement.poses(source.poses[trained[0]])[:3, 3])
     names = []
-    for index, frame in frames:
+    for index, frame in (each for each in frames if each[0] in own):
         mapper.add(frame.image, frame.camera, placement.poses(frame.T_world_camera), frame.depth,
                    frame.alpha)
         names.append(source.names[index])
@@ -116,7 +131,10 @@ def _fit(
         posed = dataclasses.replace(
             frame, T_world_camera=placement.poses(frame.T_world_camera))
         held_out[source.names[index]] = shrunk(posed, factor)
-    history, ended = train(mapper, list(held_out.values()), limits, on_progress)
+    distribute(mapper, ranks)
+    history, ended = train(mapper, list(held_out.values()), limits, on_progress, ranks)
+    collect(mapper, ranks)
+    names = [name for part in ranks.collect(names) for name in part]
     return Scene(mapper, held_out, Provenance(
         str(data.resolve()), source.kind, command,
         importlib.metadata.version('instant_nerf_ros'), placement.matrix(),

@@ -14,9 +14,7 @@ def output_file(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]
     and it may not be replaced, before anything is computed.
     """
     path = Path(path)
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise FileExistsError(
-            f'{path} exists already: choose another name, or allow to overwrite it')
+    check_output(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays, as programs choose the format by it.
     handle, name = tempfile.mkstemp(path.suffix, f'.{path.stem}.', path.parent)
@@ -30,6 +28,15 @@ def output_file(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]
         new.unlink(missing_ok=True)
 
 
+def check_output(path: Path, overwrite: bool) -> None:
+    """Raise FileExistsError if there is a folder, or a file that may not be replaced."""
+    if path.is_dir():
+        raise FileExistsError(f'{path} is a folder: choose the name of a file')
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f'{path} exists already: choose another name, or allow to overwrite it (--overwrite)')
+
+
 def output_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     """Return a folder to write files to, which is made if it does not exist.
 
@@ -38,6 +45,7 @@ def output_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     path = Path(path)
     if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not overwrite)):
         raise FileExistsError(
-            f'{path} exists already: choose another folder, or allow to overwrite its files')
+            f'{path} exists already: choose another folder, or allow to overwrite its files '
+            '(--overwrite)')
     path.mkdir(parents=True, exist_ok=True)
     return path

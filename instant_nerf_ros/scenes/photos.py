@@ -15,7 +15,7 @@ from instant_nerf_ros.data.colmap import read_colmap
 from instant_nerf_ros.data.images import image_size
 from instant_nerf_ros.data.parsing import SUFFIXES, enumeration, natural_key
 from instant_nerf_ros.scenes import colmap_process
-from instant_nerf_ros.scenes.colmap_process import REGISTERED, Job
+from instant_nerf_ros.scenes.colmap_process import DISAGREES, REGISTERED, Job
 from instant_nerf_ros.scenes.fit_progress import OnProgress, Progress
 from instant_nerf_ros.scenes.sources import Source, of_entries
 
@@ -58,7 +58,8 @@ def pose_photos(
 ) -> Source:  # fmt: skip
     """Return the Source of photos with the poses of COLMAP, whose model stays in work/sparse.
 
-    mapper: 'incremental', or 'global', which is faster and sometimes wrong. Images of a video are
+    mapper: 'incremental', or 'global', which is faster; where its poses disagree with the matches
+    of pairs, a warning says so and the others are found. Images of a video are
     matched with the next ones, photos all with each other. A warning names the photos that did not
     register. Raises ImportError without pycolmap, ValueError if no poses are found.
     """
@@ -69,6 +70,9 @@ def pose_photos(
     total = len(names)
     same_size = len({image_size(folder / name) for name in names}) == 1
     _run(Job(str(folder), names, str(work), same_size, is_video, mapper), on_progress)
+    if (work / DISAGREES).exists():
+        warnings.warn('the poses of global mapping disagree with the matches of pairs of photos: '
+                      'they were found incrementally instead', stacklevel=2)
     models = [path for path in (work / 'sparse').iterdir() if (path / 'images.bin').is_file()]
     if not models:
         raise ValueError(f'no poses were found for the {total} photos in {folder}: {REASONS}')

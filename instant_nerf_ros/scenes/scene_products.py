@@ -14,6 +14,7 @@ from instant_nerf_ros.scenes.exports import colmap_model, gaussian_files, maps, 
 from instant_nerf_ros.scenes.exports.gaussians import gaussians
 from instant_nerf_ros.scenes.fit_progress import OnProgress, Progress, silent
 from instant_nerf_ros.scenes.nerfstudio_paths import read_camera_path
+from instant_nerf_ros.scenes.outputs import check_output
 from instant_nerf_ros.scenes.placement import Placement
 from instant_nerf_ros.scenes.rendering import render_frames, render_video
 from instant_nerf_ros.scenes.report import write_report
@@ -31,7 +32,7 @@ WHITE = 255  # behind objects that have alpha
 def render(
     scene: Scene, out: str | os.PathLike[str], *, route: str = 'orbit', kind: str = 'color',
     seconds: float = 8.0, fps: float = 24.0, size: tuple[int, int] | None = None,
-    dataparser_transforms: str | os.PathLike[str] | None = None,
+    dataparser_transforms: str | os.PathLike[str] | None = None, overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> None:  # fmt: skip
     """Render a camera path to a video (.mp4) or to a folder of frames.
@@ -39,7 +40,8 @@ def render(
     route: 'orbit', 'spline' through the training cameras, or the path of a camera path that
     nerfstudio's viewer has written (see nerfstudio_paths.read_camera_path), which has times and
     sizes of its own. kind: 'color', 'depth' or 'normals'. size: width and height [pixels]; None:
-    that of the images. Raises FileExistsError, FileNotFoundError, ImportError or ValueError.
+    that of the images. overwrite: replace what is there. Raises FileExistsError,
+    FileNotFoundError, ImportError or ValueError.
     """
     out = Path(out)
     if route in ROUTES:
@@ -61,15 +63,18 @@ def render(
         on_progress(Progress('rendering', done / total, f'{done} of {total} frames'))
 
     write = render_video if out.suffix.lower() == VIDEO else render_frames
-    write(scene.mapper, path, out, kind, _background(scene), on_frame=on_frame)
+    write(scene.mapper, path, out, kind, _background(scene), overwrite, on_frame)
 
 
-def export(scene: Scene, what: str, out: str | os.PathLike[str]) -> None:
+def export(
+    scene: Scene, what: str, out: str | os.PathLike[str], *, overwrite: bool = False,
+) -> None:  # fmt: skip
     """Write a scene for other programs.
 
     what: a key of FILES: a mesh, the occupied voxels as points, Gaussians for splatting, a COLMAP
     model with the corrected poses (a folder), map.pgm and map.yaml for Nav2 (a folder), or an
-    OctoMap. Lengths are those of the scene: metres where the poses are metric.
+    OctoMap. Lengths are those of the scene: metres where the poses are metric. overwrite: replace
+    what is there.
     Raises FileExistsError, ImportError, or ValueError for another kind or suffix.
     """
     if what not in FILES:
@@ -78,28 +83,30 @@ def export(scene: Scene, what: str, out: str | os.PathLike[str]) -> None:
     if FILES[what] and out.suffix.lower() not in FILES[what]:
         raise ValueError(f"{what} is written to a file {' or '.join(FILES[what])}, not {out}")
     if what == 'gaussians':
-        if out.exists():
-            raise FileExistsError(f'{out} exists already: choose another name')
+        check_output(out, overwrite)
         splats: dict[str, Callable[..., None]] = {
             '.ply': gaussian_files.write_ply, '.spz': gaussian_files.write_spz,
             '.glb': gaussian_files.write_glb}
-        splats[out.suffix.lower()](out, gaussians(mapper))
+        splats[out.suffix.lower()](out, gaussians(mapper), overwrite=overwrite)
     elif what == 'colmap':
         names = [str(Path(name).with_suffix('.png')) for name in scene.provenance.frames]
         named = len(set(names)) == mapper.keyframe_count
-        colmap_model.write_colmap(mapper, out, names if named else ())
+        colmap_model.write_colmap(mapper, out, names if named else (), overwrite=overwrite)
     else:
         writers: dict[str, Callable[..., None]] = {
             'mesh': meshes.write_mesh, 'points': meshes.write_points, 'map': maps.write_map,
             'octomap': maps.write_octomap}
-        writers[what](mapper, out)
+        writers[what](mapper, out, overwrite=overwrite)
 
 
-def make_report(scene: Scene, out: str | os.PathLike[str]) -> None:
+def make_report(
+    scene: Scene, out: str | os.PathLike[str], *, overwrite: bool = False,
+) -> None:  # fmt: skip
     """Write a page of HTML with views, quality and map of a scene, which needs no other file.
 
-    Raises FileExistsError.
+    overwrite: replace what is there. Raises FileExistsError, before anything is computed.
     """
+    check_output(Path(out), overwrite)
     made, last = scene.provenance, scene.provenance.history[-1]
     evaluation = evaluate(scene)
     numbers = {
@@ -112,7 +119,7 @@ def make_report(scene: Scene, out: str | os.PathLike[str]) -> None:
         f'{made.kind}, fitted by instant_nerf_ros {made.package_version} on '
         f'{scene.mapper.backend_name}; {made.ended}', numbers, made.command,
         bool(scene.held_out), [(r.seconds, r.psnr) for r in made.history if not np.isnan(r.psnr)],
-        made.metric)
+        made.metric, overwrite)
 
 
 def _background(scene: Scene) -> int:

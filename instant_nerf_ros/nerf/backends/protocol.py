@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from instant_nerf_ros.nerf.ranks import ALONE, Ranks
+
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.capture.keyframes import Keyframes
     from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
@@ -57,8 +59,8 @@ class Color(Protocol):
 class Optimizer(Protocol):
     """Adam for both networks (Kingma and Ba 2015); untouched grid entries do not change."""
 
-    def step(self, learning_rate: float) -> None:
-        """Update all parameters from the gradients of the last training step."""
+    def step(self, learning_rate: float, ranks: Ranks = ALONE) -> None:
+        """Update all parameters from the gradients of the last training step, of all ranks."""
 
 
 class Backend(Protocol):

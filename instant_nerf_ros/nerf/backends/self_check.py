@@ -40,7 +40,7 @@ MAX_CHANGE_ERROR = 0.1  # of the change of the rendering by training
 CONFIG = dataclasses.replace(
     Config(),
     occupancy=OccupancyConfig(voxel_size=0.1, length=8.0, width=8.0, height=8.0),
-    sampling=SamplingConfig(far=1.3, surface_samples=4),
+    sampling=SamplingConfig(near=0.2, far=1.3, surface_samples=4),
     loss=LossConfig(
         distortion_weight=1.5, opacity_weight=0.5, depth_weight=0.8, free_space_weight=1.5))
 

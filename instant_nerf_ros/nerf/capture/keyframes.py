@@ -11,7 +11,7 @@ from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.camera_tables import with_camera
 from instant_nerf_ros.nerf.capture.error_map import ErrorMap
 from instant_nerf_ros.nerf.capture.exposure import Exposure
-from instant_nerf_ros.nerf.capture.selection import is_far, most_redundant
+from instant_nerf_ros.nerf.capture.selection import first_gap, is_far, most_redundant
 from instant_nerf_ros.nerf.capture.validation import to_millimetres
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.constants import SAMPLING_PRIOR
@@ -48,7 +48,7 @@ class Keyframes:
         self.ray_counts = np.empty(0)  # rays sampled from each keyframe
         self.ids = np.empty(0, dtype=np.int64)  # of the keyframes, in order of arrival
         self.revision = 0  # changes with every keyframe and pose
-        self._next_id = 1  # so that an id is true
+        self.next_id = 1  # so that an id is true
         self.error_map, self.exposure = ErrorMap(), Exposure()
         self._backend_state: object = None
 
@@ -91,7 +91,7 @@ class Keyframes:
         """Keep an image and return its id; see Mapper.add. Raises ValueError if it cannot fit."""
         self.check(camera)
         count = camera.width * camera.height
-        while (first := self._free(count)) is None:
+        while (first := first_gap(self.first, self.pixels, len(self.depths), count)) is None:
             self._remove(most_redundant(self.T_world_camera))
         self.colors[first : first + count] = image.reshape(-1, 3)
         self.depths[first : first + count] = 0 if depth is None else to_millimetres(depth).ravel()
@@ -115,8 +115,12 @@ class Keyframes:
 
     def new_id(self) -> int:
         """Return the next id, for a keyframe, a held-out image or a scan."""
-        self._next_id += 1
-        return self._next_id - 1
+        self.next_id += 1
+        return self.next_id - 1
+
+    def continue_ids(self, next_id: int) -> None:
+        """Let the next id be a certain one, as when images of an earlier session are added."""
+        self.next_id = next_id
 
     def correct_poses(self, corrections: Poses) -> None:
         """Move keyframes by {id: T_new_old (4, 4)}, and sample all of them as if they were new."""
@@ -186,15 +190,6 @@ class Keyframes:
         if not isinstance(self._backend_state, make):
             self._backend_state = make(self)  # type: ignore[call-arg]
         return self._backend_state
-
-    def _free(self, count: int) -> int | None:
-        """Return the first place in the pool with room for count pixels, or None."""
-        place = 0
-        for k in np.argsort(self.first):
-            if self.first[k] - place >= count:
-                return place
-            place = self.first[k] + self.pixels[k]
-        return place if len(self.depths) - place >= count else None
 
     def clear(self) -> None:
         """Remove all keyframes."""

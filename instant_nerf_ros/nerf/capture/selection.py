@@ -33,3 +33,18 @@ def pose_distances(
     rotations = T_world_cameras[:, :3, :3]
     trace = np.einsum('kij,ij->k', rotations, T_world_camera[:3, :3])
     return translation, np.arccos(np.clip((trace - 1) / 2, -1, 1))
+
+
+def first_gap(
+    first: NDArray[np.int64], counts: NDArray[np.int64], capacity: int, count: int,
+) -> int | None:  # fmt: skip
+    """Return the first place in a pool with room for count pixels, or None.
+
+    first (K,) and counts (K,) are where the images begin that are in it, and their pixels.
+    """
+    place = 0
+    for k in np.argsort(first):
+        if first[k] - place >= count:
+            return place
+        place = int(first[k] + counts[k])
+    return place if capacity - place >= count else None

@@ -2,13 +2,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image
+from instant_nerf_ros.nerf.arrays import Alpha, AnyDepth, Depth, EstimatedDepth, Image
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.constants import MILLIMETRE
 
 
 def check_posed_image(
-    image: Image, camera: Camera, depth: Depth | None, alpha: Alpha | None = None,
+    image: Image, camera: Camera, depth: AnyDepth | None, alpha: Alpha | None = None,
 ) -> None:  # fmt: skip
     """Raise ValueError for a malformed argument of Mapper.add, with what it must be."""
     if not isinstance(camera, Camera):
@@ -22,7 +22,7 @@ def check_posed_image(
         raise ValueError(f'alpha must be {size} uint8 as the camera says, '
                          f'is {np.shape(alpha)} {np.asarray(alpha).dtype}')
     if depth is not None:
-        depth = np.asarray(depth)
+        depth = np.asarray(depth.values if isinstance(depth, EstimatedDepth) else depth)
         if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres
             raise ValueError(f'the depth must be {size} as the camera says, in metres as floats, '
                              f'is {depth.shape} {depth.dtype}')

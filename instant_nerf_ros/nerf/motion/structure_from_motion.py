@@ -53,11 +53,12 @@ class StructureFromMotion:
         self._lenses: dict[Camera, LensEstimate] = {}  # in use
 
     def add_keyframe(
-        self, keyframes: Keyframes, generator: np.random.Generator,
+        self, keyframes: Keyframes, generator: np.random.Generator, stereo: bool = True,
     ) -> DepthEstimate | None:  # fmt: skip
         """Process the latest keyframe, if it has no depth: correct poses, and estimate depth.
 
-        Returns the depth of an earlier keyframe if it became known, else None.
+        stereo: whether there is time to estimate one. Returns the depth of an earlier keyframe if
+        it became known, else None.
         """
         if not (self.config.align or self.config.stereo):
             return None
@@ -74,9 +75,18 @@ class StructureFromMotion:
             return None
         self.images = [*self.images, self._stereo_image(gray, camera, keyframe)][-WINDOW:]
         self._count += 1
-        if self._count % STEREO_EVERY or len(self.images) <= DELAY:
+        if not stereo or self._count % STEREO_EVERY or len(self.images) <= DELAY:
             return None
         return self._estimate(keyframes, self.images[-1 - DELAY], generator)
+
+    def corrected_camera(self, camera: Camera) -> Camera:
+        """Return a camera of keyframes, in the size that is matched, with its estimated lens."""
+        camera = _scaled_camera(camera, ALIGNMENT_WIDTH)
+        return self._lenses.get(camera, LensEstimate()).camera(camera)
+
+    def set_estimate(self, estimate: DepthEstimate) -> None:
+        """Replace the depth of a keyframe by one that others have improved."""
+        self.estimates[estimate.keyframe] = estimate
 
     def correct_poses(self, corrections: Poses) -> None:
         """Move the pseudo depth of keyframes by {id: T_new_old (4, 4)}."""
@@ -139,6 +149,12 @@ def scaled(
     """Return an image scaled down to at most a width [pixels], and its camera."""
     if camera.width <= width:
         return gray, camera
-    camera = camera.scaled(width, max(round(camera.height * width / camera.width), 1))
+    camera = _scaled_camera(camera, width)
     scaled = cv2.resize(gray, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     return np.asarray(scaled, dtype=np.uint8), camera
+
+
+def _scaled_camera(camera: Camera, width: int) -> Camera:
+    if camera.width <= width:
+        return camera
+    return camera.scaled(width, max(round(camera.height * width / camera.width), 1))

@@ -107,16 +107,18 @@ def integrate_rendered(
             rays, distances, clear_distances, False, int(keyframes.ids[k]), RENDERED_WEIGHT)
 
 
-def probe_density(
-    field: RadianceField, rays: Rays, shares: Tensor, medians: Tensor, occupancy: OccupancyGrid,
-) -> None:  # fmt: skip
-    """Update the density at shares (R,) of the rays' lengths, also in voxels that are skipped.
+def probes(
+    field: RadianceField, rays: Rays, shares: Tensor, medians: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return positions (R, 3) at shares (R,) of the rays' lengths, and their densities (R,).
+
+    They are also in voxels that are skipped, whose density is to be known from time to time.
 
     The length of a ray is its measured distance or, without one, its median distance (R,) [m].
     """
     lengths = torch.where(rays.surfaces > 0, rays.surfaces, medians)
     positions = rays.origins + (shares * lengths)[:, None] * rays.directions
-    occupancy.update_density(positions, field.density(positions))
+    return positions, field.density(positions)
 
 
 @torch.no_grad()

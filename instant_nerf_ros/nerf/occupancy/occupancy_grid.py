@@ -47,7 +47,7 @@ class OccupancyGrid:
         self.config, self.backend = config, backend
         self.frame = frame or LocalFrame()
         self.voxel_size = config.voxel_size
-        self._cut_off = False  # what lies beyond the grid
+        self.cut_off = False  # whether something lies beyond the grid, as the log has said
         self.threshold = -math.log(1 - config.min_alpha) / config.voxel_size
         extent = np.array([config.length, config.width, config.height])
         shape = np.ceil(extent / self.voxel_size).astype(int)
@@ -115,12 +115,12 @@ class OccupancyGrid:
 
     def reach(self, rays: Rays) -> None:
         """Grow to where measured rays end, if there is memory; else log once what is missing."""
-        if len(rays) and not self._cut_off:
+        if len(rays) and not self.cut_off:
             ends = (rays.origins + rays.surfaces[:, None] * rays.directions).cpu().numpy()
             try:
                 self.grow_to(ends.min(0), ends.max(0))
             except ValueError as error:
-                self._cut_off = True
+                self.cut_off = True
                 logger.warning('the map ends where its grid ends: %s', error)
 
     def clip(self, rays: Rays, near: float, far: float) -> tuple[Tensor, Tensor]:

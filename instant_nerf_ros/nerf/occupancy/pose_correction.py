@@ -4,6 +4,8 @@ The votes are integrated into a new grid, as a grid does not record which keyfra
 """
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from instant_nerf_ros.nerf.arrays import Poses
@@ -32,6 +34,9 @@ def empty_grid(
     empty = occupancy.empty_at(positions[0])
     for position in positions:
         empty.grow_to(position)
+    with contextlib.suppress(ValueError):  # what it had reached, if there is memory
+        low, size = occupancy.corner, occupancy.voxel_size
+        empty.grow_to(low + size / 2, low + size * (np.array(occupancy.shape) - 0.5))
     return empty
 
 

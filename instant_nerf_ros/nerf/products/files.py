@@ -57,7 +57,7 @@ def _mesh(mapper: Mapper) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArr
     """Return positions [m, world], colors and faces of the mesh of a Mapper."""
     occupancy, voxels = mapper.measurements.grid(), mapper.voxels()
     origin = mapper.measurements.frame.origin
-    sampling = dataclasses.replace(mapper.config.sampling, near=0.0)
+    sampling = dataclasses.replace(mapper.trainer.config.sampling, near=0.0)
 
     def render_rays(rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         return mapper.backend.render_rays(

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_ros import Buffer
 
+from instant_nerf_ros.nerf import EstimatedDepth
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.inputs.camera_history import CameraHistory
 from instant_nerf_ros.ros.inputs.encodings import ImageMessage, decode_depth, reason
+from instant_nerf_ros.ros.inputs.estimated_depth import is_normalized, stretched
 from instant_nerf_ros.ros.inputs.registration import register
 from instant_nerf_ros.ros.inputs.tf_lookup import (
     NotYetError,
@@ -50,7 +52,7 @@ class DepthImages:
         """Use the settings of a NodeConfig that do not change while running."""
         self._buffer, self._map_frame, self._dropped = buffer, config.map_frame, dropped
         self._unit, self._tolerance = config.depth_unit, config.sync_tolerance
-        self._max_depth = config.max_depth
+        self._max_depth, self._estimated = config.max_depth, config.depth_trust == 'estimated'
         # Whether the images of the color camera are rectified says nothing about depth.
         self._calibrations = CameraHistory(
             'auto', depth_topic, lambda sentence: dropped.warn('suspicious camera_info', sentence))
@@ -83,6 +85,8 @@ class DepthImages:
         message = self._nearest(image_message, expired)
         if message is None:
             return None
+        if self._estimated:  # from the image itself, whatever frame it says
+            return PosedDepth(message)
         same_frame = frame_name(message.header.frame_id) == frame_id
         if same_frame and not self._calibrations:
             return PosedDepth(message)
@@ -113,18 +117,26 @@ class DepthImages:
 
     def decode(
         self, depth: PosedDepth | None, camera: Camera, frame_id: str,
-    ) -> NDArray[np.float32] | None:  # fmt: skip
+    ) -> NDArray[np.float32] | EstimatedDepth | None:  # fmt: skip
         """Return the depth (H, W) [m] of a PosedDepth for the image of a Camera.
 
         frame_id is that of the image. Returns None for None, and for a depth that is unusable.
+        What is not trusted is of any unit, and stretched over the image.
         """
         if depth is None:
             return None
         message, other = depth.message, depth.other_camera
         try:
-            metres = decode_depth(message, self._unit, self._max_depth)
+            metres = decode_depth(message, self._unit, 0.0 if self._estimated else self._max_depth)
         except ValueError as error:
             self._drop(message, reason(error, 'depth'), str(error))
+            return None
+        if self._estimated:
+            return EstimatedDepth(stretched(metres, camera.height, camera.width))
+        if is_normalized(metres):
+            self._drop(message, 'normalized depth', (
+                'its values are from 0 to 1 exactly, so that it was estimated from an image and '
+                "not measured: set 'depth_trust' to estimated"))
             return None
         if frame_name(message.header.frame_id) == frame_id and metres.shape == (
                 camera.height, camera.width) and other and metres.shape != (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from instant_nerf_ros.ros.inputs.body_poses import PosedBody
 from instant_nerf_ros.ros.inputs.posed_images import PosedImage
 from instant_nerf_ros.ros.inputs.range_scans import PosedScan
 from instant_nerf_ros.ros.inputs.viewpoints import exceeds, pose_distance
@@ -35,9 +36,13 @@ class InputQueue:
         self._size, self._thresholds, self._dropped = size, thresholds, dropped
         self._activity = activity
         self._changed = threading.Condition()
-        self._inputs: collections.deque[PosedImage | PosedScan] = collections.deque()
+        self._inputs: collections.deque[PosedImage | PosedScan | PosedBody] = collections.deque()
 
-    def append(self, posed: PosedImage | PosedScan) -> None:
+    def __len__(self) -> int:
+        """Return the number of inputs that wait."""
+        return len(self._inputs)
+
+    def append(self, posed: PosedImage | PosedScan | PosedBody) -> None:
         """Add an input at the end."""
         with self._changed:
             self._inputs.append(posed)
@@ -56,12 +61,12 @@ class InputQueue:
         with self._changed:
             self._changed.wait_for(lambda: self._inputs, timeout)
 
-    def pop(self) -> PosedImage | PosedScan | None:
+    def pop(self) -> PosedImage | PosedScan | PosedBody | None:
         """Remove and return the oldest input; None if the queue is empty."""
         with self._changed:
             return self._inputs.popleft() if self._inputs else None
 
-    def _drop_nearest(self, of_sensor: list[PosedImage | PosedScan]) -> None:
+    def _drop_nearest(self, of_sensor: list[PosedImage | PosedScan | PosedBody]) -> None:
         distances = [
             pose_distance(before.T_map_sensor, after.T_map_sensor)
             for before, after in itertools.pairwise(of_sensor)]

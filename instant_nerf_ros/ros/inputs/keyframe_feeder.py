@@ -1,13 +1,15 @@
 """Feeds the Mapper: images and scans from new viewpoints are decoded and added."""
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from instant_nerf_ros.nerf import EstimatedDepth
 from instant_nerf_ros.ros.inputs.blur_filter import BlurFilter
+from instant_nerf_ros.ros.inputs.body_poses import PosedBody
 from instant_nerf_ros.ros.inputs.input_queue import InputQueue
 from instant_nerf_ros.ros.inputs.loop_closures import CameraPath, LoopClosures
 from instant_nerf_ros.ros.inputs.posed_images import PosedImage
@@ -19,8 +21,10 @@ from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
+    from instant_nerf_ros.session.recorder import Recorder
 
-MAX_DURATION = 0.1  # s between two training steps
+MAX_DURATION = 0.03  # s after which no other input is taken before the next training step
+MAX_WAITING = 3  # images, with which there is time for the stereo of each
 STATIC_PERIOD_NS = 1_000_000_000  # between depth images of a static camera that are integrated
 
 
@@ -33,9 +37,10 @@ class KeyframeFeeder:
     def __init__(
         self, parameters: LiveParameters, queue: InputQueue, loop_closures: LoopClosures,
         path: CameraPath, statistics: TopicStatistics, dropped: DroppedMessages,
-        now_ns: Callable[[], int],
+        now_ns: Callable[[], int], recorder: 'Recorder',
     ) -> None:  # fmt: skip
         """Add the poses of images to a path; now_ns() is the ROS time."""
+        self._recorder = recorder
         self._parameters, self._queue, self._now_ns = parameters, queue, now_ns
         self._loop_closures, self._path = loop_closures, path
         self._statistics, self._dropped = statistics, dropped
@@ -60,6 +65,15 @@ class KeyframeFeeder:
         for T_map_camera in mapper.keyframe_poses():
             self._path.add(T_map_camera, stamp_ns)
 
+    def resume(self, mapper: 'Mapper', stamps: Mapping[int, int]) -> None:
+        """Continue with a Mapper of an earlier session; stamps [ns] of its inputs, by id."""
+        for sensor_id, stamp_ns in stamps.items():
+            self._loop_closures.note(sensor_id, stamp_ns)
+        for image_id, T_map_camera in zip(
+                mapper.keyframes.ids.tolist(), mapper.keyframe_poses()):
+            self._path.add(T_map_camera, stamps[image_id])
+        self.map_stamp_ns = max(stamps.values(), default=0)
+
     def wait(self, timeout: float) -> None:
         """Wait until the queue is not empty, at most timeout [s]."""
         self._queue.wait(timeout)
@@ -67,15 +81,19 @@ class KeyframeFeeder:
     def feed(self, mapper: 'Mapper', stop: threading.Event) -> None:
         """Add inputs from the queue until it is empty, stop is set, or MAX_DURATION has passed.
 
-        The duration is bounded because inputs that arrive faster must not block training.
+        The duration is bounded because inputs that arrive faster must not block training. While
+        many of them wait, images are added without stereo.
         """
-        self._loop_closures.apply(mapper)
+        if corrections := self._loop_closures.apply(mapper):
+            self._recorder.add_corrections(corrections)
         deadline = time.monotonic() + MAX_DURATION
         while (time.monotonic() < deadline and not stop.is_set()
                 and (posed := self._queue.pop()) is not None):
             try:
                 if isinstance(posed, PosedScan):
                     self._feed_scan(mapper, posed)
+                elif isinstance(posed, PosedBody):
+                    self._feed_body(mapper, posed)
                 else:
                     self.latest = posed
                     self._feed_image(mapper, posed)
@@ -99,7 +117,14 @@ class KeyframeFeeder:
         self._viewpoints.add(posed.source, posed.T_map_sensor)
         if scan_id is not None:
             self._loop_closures.note(scan_id, posed.stamp_ns)
+            self._recorder.add_scan(scan_id, posed.stamp_ns, origins, points, free_ends)
             self.scans += 1
+
+    def _feed_body(self, mapper: 'Mapper', posed: PosedBody) -> None:
+        pose_id = mapper.add_body_pose(
+            self._loop_closures.T_new_old(posed.stamp_ns) @ posed.T_map_sensor)
+        if pose_id is not None:
+            self._loop_closures.note(pose_id, posed.stamp_ns)
 
     def _feed_image(self, mapper: 'Mapper', posed: PosedImage) -> None:
         if not mapper.is_new_viewpoint(self._corrected_pose(posed)):
@@ -121,7 +146,7 @@ class KeyframeFeeder:
             return
         decoded = posed.source.decode(posed)
         image, depth = decoded or (None, None)
-        if image is None or depth is None:
+        if image is None or depth is None or isinstance(depth, EstimatedDepth):
             return
         mapper.integrate_depth(image, posed.camera, self._corrected_pose(posed), depth)
         self.map_stamp_ns = posed.stamp_ns
@@ -129,19 +154,23 @@ class KeyframeFeeder:
 
     def _add_image(
         self, mapper: 'Mapper', posed: PosedImage, image: NDArray[np.uint8],
-        depth: NDArray[np.float32] | None,
+        depth: NDArray[np.float32] | EstimatedDepth | None,
     ) -> None:  # fmt: skip
         T_map_camera = self._corrected_pose(posed)
-        image_id = mapper.add(image, posed.camera, T_map_camera, depth)
+        hurry = len(self._queue) > MAX_WAITING
+        image_id = mapper.add(image, posed.camera, T_map_camera, depth, hurry=hurry)
         if image_id is None:
             return
         self._loop_closures.note(image_id, posed.stamp_ns)
+        self._recorder.add_image(
+            image_id, posed.stamp_ns, image, posed.camera, T_map_camera,
+            depth if isinstance(depth, np.ndarray) else None, mapper.is_held_out(image_id))
         if mapper.is_held_out(image_id):
             return
         self._path.add(T_map_camera, posed.stamp_ns)
         self.map_stamp_ns = posed.stamp_ns
         self._statistics.delayed((self._now_ns() - posed.stamp_ns) * 1e-9)
-        if depth is not None:
+        if depth is not None and not isinstance(depth, EstimatedDepth):
             self.depths += 1
             self._integrated_ns[posed.source] = posed.stamp_ns
 

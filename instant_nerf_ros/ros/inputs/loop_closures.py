@@ -44,26 +44,31 @@ class LoopClosures:
         """Note the stamp of a keyframe, a held-out image or a scan of the Mapper, by its id."""
         self._stamps[sensor_id] = stamp_ns
 
-    def apply(self, mapper: 'Mapper') -> None:
-        """Correct the poses of a Mapper if the SLAM has closed a loop."""
+    def apply(self, mapper: 'Mapper') -> dict[int, NDArray[np.float64]]:
+        """Correct the poses of a Mapper if the SLAM has closed a loop.
+
+        Returns the corrections {id: T_new_old (4, 4)}.
+        """
         loop_closure = self._trajectory.poll()
         if loop_closure is None:
-            return
+            return {}
         ids, stamps = list(self._stamps), list(self._stamps.values())
         T_new_old = loop_closure.T_new_old(stamps)
+        corrections = dict(zip(ids, T_new_old))
         try:
             if ids:
-                mapper.correct_poses(dict(zip(ids, T_new_old)))
+                mapper.correct_poses(corrections)
         except ValueError as error:
             self._trajectory.reset()  # the map has not moved: the next path is compared with this
             self._dropped.add('unusable trajectory', str(error))
-            return
+            return {}
         self._latest = loop_closure
         self._path.correct_poses(dict(zip(stamps, T_new_old)))
         distance, angle = loop_closure.largest_motion()
         self._log(
-            f'SLAM has closed a loop: {len(ids)} images and scans move with its trajectory, '
+            f'SLAM has closed a loop: {len(ids)} measurements move with its trajectory, '
             f'which has moved by up to {distance:.2f} m and {np.degrees(angle):.1f} degrees')
+        return corrections
 
     def T_new_old(self, stamp_ns: int) -> NDArray[np.float64]:  # noqa: N802
         """Return the correction (4, 4) of a pose that TF had at a stamp [ns].

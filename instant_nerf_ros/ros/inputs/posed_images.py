@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from tf2_ros import Buffer
 
+from instant_nerf_ros.nerf import EstimatedDepth
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.inputs.camera_history import CameraHistory
 from instant_nerf_ros.ros.inputs.depth_images import DepthImages, PosedDepth
@@ -82,6 +83,7 @@ class PosedImages:
             clock, lambda message, error: self._drop(message, error.reason, str(error)))
         self._depths = DepthImages(buffer, config, depth_topic, dropped)
         self._newest_ns = 0  # stamp of the newest image that was queued
+        self.frame_id = ''  # of its camera
 
     def set_config(self, config: NodeConfig) -> None:
         """Use the settings of another NodeConfig that may change while running."""
@@ -131,7 +133,7 @@ class PosedImages:
 
     def decode(
         self, posed: PosedImage,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None] | None:  # fmt: skip
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | EstimatedDepth | None] | None:
         """Return image (H, W, 3) uint8 RGB and depth (H, W) float32 [m] of a PosedImage.
 
         The depth is None if there is none. Returns None for an image that cannot be decoded.
@@ -151,7 +153,7 @@ class PosedImages:
 
     def _process(self, message: ImageMessage, age: float, expired: bool) -> None:
         posed = self._pair(message, expired)
-        self._newest_ns = posed.stamp_ns
+        self._newest_ns, self.frame_id = posed.stamp_ns, posed.frame_id
         self._statistics.waited(age)
         self._queue.append(posed)
 

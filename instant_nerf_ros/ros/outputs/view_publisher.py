@@ -1,6 +1,7 @@
 """ViewPublisher: rendered views from the pose of an image, of a TF frame, or of a request."""
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
 
 
+PREVIEW_DEADLINE = 0.02  # s, maximum pause of training for a preview
+PREVIEW_REST = 0.25  # s without another request, after which a coarse preview is refined
+PREVIEW_KEEPS = 15.0  # s after a preview, in which its client sees no other views
+
+
 class ViewPublisher:
     """Renders and publishes views, as long as their topics have a subscriber.
 
@@ -29,9 +35,14 @@ class ViewPublisher:
     def __init__(
         self, buffer: Buffer | None, config: NodeConfig, requests: ViewRequests,
         publishers: Publishers, dropped: DroppedMessages,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        """Keep a TF buffer, the settings, the queue of requests, and where to publish."""
-        self._config = config
+        """Keep a TF buffer, the settings, the queue of requests, and where to publish.
+
+        clock() is in seconds.
+        """
+        self._config, self._clock = config, clock
+        self._previewed_at = -math.inf
         self._buffer, self._requests = buffer, requests
         self._publishers, self._dropped = publishers, dropped
         self._renderer = ProgressiveRenderer()
@@ -46,9 +57,10 @@ class ViewPublisher:
     def publish_latest(self, mapper: 'Mapper', latest: PosedImage) -> None:
         """Render from render_frame if it is set, else from the pose of the latest image.
 
-        Does nothing while another view is being rendered.
+        Does nothing while another view is being rendered, or while previews are requested.
         """
-        if self._pieces or not self._publishers.has_view_subscribers():
+        if (self._pieces or not self._publishers.has_view_subscribers()
+                or self._clock() < self._previewed_at + PREVIEW_KEEPS):
             return
         T_map_camera, stamp_ns, frame_id = latest.T_map_camera, latest.stamp_ns, latest.frame_id
         if self._config.render_frame:
@@ -60,7 +72,8 @@ class ViewPublisher:
                 self._dropped.add(
                     'no TF for render_frame', f"{error}; check the parameter 'render_frame'")
                 return
-        self._start(mapper, latest.camera, T_map_camera, stamp_ns, frame_id)
+        self._start(
+            mapper, latest.camera, T_map_camera, stamp_ns, frame_id, self._config.render_deadline)
 
     def answer_next_request(self, mapper: 'Mapper', latest: PosedImage) -> None:
         """Render the oldest request with the camera of the latest image.
@@ -69,10 +82,16 @@ class ViewPublisher:
         """
         request = self._requests.take()
         if request is None:
-            self._continue()
+            if self._clock() >= self._previewed_at + PREVIEW_REST:
+                self._continue()
         elif self._publishers.has_view_subscribers():
+            deadline = self._config.render_deadline
+            if request.preview:
+                deadline = min(deadline, PREVIEW_DEADLINE)
             self._start(
-                mapper, latest.camera, request.T_map_camera, request.stamp_ns, request.frame_id)
+                mapper, latest.camera, request.T_map_camera, request.stamp_ns, request.frame_id,
+                deadline)
+            self._previewed_at = self._clock() if request.preview else -math.inf
         else:
             self._dropped.add(
                 'unwanted view', 'a view was requested, but ~/render has no subscriber')
@@ -83,17 +102,16 @@ class ViewPublisher:
 
     def _start(
         self, mapper: 'Mapper', camera: Camera, T_map_camera: NDArray[np.float64],
-        stamp_ns: int, frame_id: str,
+        stamp_ns: int, frame_id: str, deadline: float,
     ) -> None:  # fmt: skip
         """Render a view, or its first piece, in place of the current one."""
         camera = virtual_camera(camera, self._config)
-        self._pieces = self._renderer.render(
-            mapper, camera, T_map_camera, self._config.render_deadline)
+        self._pieces = self._renderer.render(mapper, camera, T_map_camera, deadline)
         self._header = camera, stamp_ns, frame_id
         self._continue()
 
     def _continue(self) -> None:
-        """Render and publish the next piece, which takes render_deadline at most."""
+        """Render and publish the next piece, which takes its deadline at most."""
         if self._pieces is None or self._header is None:
             return
         try:

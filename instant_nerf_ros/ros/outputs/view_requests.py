@@ -27,6 +27,7 @@ class ViewRequest:
     stamp_ns: int
     frame_id: str
     T_map_camera: NDArray[np.float64]  # (4, 4), optical frame
+    preview: bool = False  # of a camera that moves: coarse at once, and refined when it rests
 
 
 class ViewRequests:
@@ -43,7 +44,7 @@ class ViewRequests:
         self._config = config
         self._buffer, self._dropped = buffer, dropped
         self._lock = threading.Lock()
-        self._pending = PendingMessages(clock, self._drop)  # of (message, T_pose_camera)
+        self._pending = PendingMessages(clock, self._drop)  # of (message, T_pose_camera, preview)
         self._ready: collections.deque[ViewRequest] = collections.deque()
 
     def set_config(self, config: NodeConfig) -> None:
@@ -54,16 +55,22 @@ class ViewRequests:
         """Queue the pose of a camera (optical frame)."""
         self._add(message, np.eye(4))
 
+    def add_preview(self, message: PoseStamped) -> None:
+        """Queue the pose of a camera that moves (optical frame)."""
+        self._add(message, np.eye(4), preview=True)
+
     def add_goal(self, message: PoseStamped) -> None:
         """Queue the pose of a robot (x forward); its camera is render_goal_height above it."""
         T_goal_camera = T_BODY_OPTICAL.copy()
         T_goal_camera[2, 3] = self._config.render_goal_height
         self._add(message, T_goal_camera)
 
-    def _add(self, message: PoseStamped, T_pose_camera: NDArray[np.float64]) -> None:
+    def _add(
+        self, message: PoseStamped, T_pose_camera: NDArray[np.float64], preview: bool = False,
+    ) -> None:  # fmt: skip
         with self._lock:
             if len(self._pending) + len(self._ready) < MAX_REQUESTS:
-                self._pending.append((message, T_pose_camera))
+                self._pending.append((message, T_pose_camera, preview))
                 return
         self._dropped.add(
             'too many render poses', f"{label(message, 'pose')}: {MAX_REQUESTS} wait already")
@@ -92,7 +99,7 @@ class ViewRequests:
             return self._ready.popleft() if self._ready else None
 
     def _resolve(
-        self, message: PoseStamped, T_pose_camera: NDArray[np.float64],
+        self, message: PoseStamped, T_pose_camera: NDArray[np.float64], preview: bool,
     ) -> ViewRequest:  # fmt: skip
         stamp_ns, frame_id = stamp(message), frame_name(message.header.frame_id)
         try:
@@ -100,11 +107,11 @@ class ViewRequests:
         except ValueError as error:
             raise UnusableError('invalid render pose', str(error)) from error
         if frame_id == frame_name(self._config.map_frame):  # which TF need not know
-            return ViewRequest(stamp_ns, frame_id, T_frame_camera)
+            return ViewRequest(stamp_ns, frame_id, T_frame_camera, preview)
         T_map_frame = lookup_pose(self._buffer, self._config.map_frame, frame_id, stamp_ns)
-        return ViewRequest(stamp_ns, frame_id, T_map_frame @ T_frame_camera)
+        return ViewRequest(stamp_ns, frame_id, T_map_frame @ T_frame_camera, preview)
 
     def _drop(
-        self, request: tuple[PoseStamped, NDArray[np.float64]], error: UnusableError,
+        self, request: tuple[PoseStamped, NDArray[np.float64], bool], error: UnusableError,
     ) -> None:  # fmt: skip
         self._dropped.add('invalid render pose', f"{label(request[0], 'pose')}: {error}")

@@ -28,6 +28,9 @@ class NodeConfig:
     image_transport: str = setting(
         'raw', "'compressed' subscribes to image/compressed", choices=('raw', 'compressed'))
     use_depth: bool = setting(True, 'use depth images, if there are any')
+    depth_trust: str = setting(
+        'measured', "depth images; 'estimated': a network made them of the images, in any unit",
+        choices=('measured', 'estimated'))
     depth_transport: str = setting(
         'raw', "'compressedDepth' subscribes to depth/compressedDepth",
         choices=('raw', 'compressedDepth'))
@@ -68,6 +71,13 @@ class NodeConfig:
     map_folder: str = setting(
         '~/.ros/instant_nerf_map', 'folder of ~/save_map and ~/load_map, for nothing else',
         change='live')
+    session_folder: str = setting(
+        '', "folder in which everything is kept while it is mapped, to be resumed; '' for none")
+    resume: bool = setting(
+        False, 'continue the session of session_folder; false: it is moved to a folder beside it')
+    session_images: str = setting(
+        'jpeg', "images of the session; 'lossless' takes four times the space",
+        choices=('jpeg', 'lossless'))
     map_rate: float = setting(
         1.0, 'highest rate of map, 0 for none [Hz]', 0.0, 10.0, change='live')
     points_rate: float = setting(
@@ -107,5 +117,5 @@ class NodeConfig:
 
 # Settings that may differ between cameras: front.use_depth is that of the camera 'front'.
 PER_CAMERA = (
-    'image_transport', 'use_depth', 'depth_transport', 'depth_unit', 'max_depth', 'image_bits',
-    'rectification', 'sync_tolerance')
+    'image_transport', 'use_depth', 'depth_trust', 'depth_transport', 'depth_unit', 'max_depth',
+    'image_bits', 'rectification', 'sync_tolerance')

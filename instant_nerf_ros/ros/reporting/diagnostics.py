@@ -67,6 +67,8 @@ class DiagnosticsPublisher:
         findings = [(ERROR, sentence) for sentence in errors]
         if session and label == 'active':
             warnings = list(self._checks.warnings(session, progress, rates, errors))
+            if progress.session_problem:
+                warnings.append(progress.session_problem)
             findings += [(WARN, sentence) for sentence in warnings]
             if progress.backend and not progress.keyframes:
                 findings.append((WARN, 'no image has been used yet'))
@@ -83,7 +85,7 @@ class DiagnosticsPublisher:
             'floor [m]': session.publishers.floor_text() if session else '',
             'age of the map [s]': f'{self._map_age(progress):.1f}',
             'wait for TF [s]': f'{wait:.3f}', 'image to keyframe [s]': f'{delay:.3f}',
-            'memory [MB]': f'{memory():.0f}',
+            'memory [MB]': f'{memory():.0f}', 'session': progress.session,
             'memory of keyframes [MB]': f'{progress.keyframe_bytes / 2**20:.0f}',
             **{f'rate: {topic} [Hz]': f'{rate:.1f}' for topic, rate in sorted(rates.items())},
             **{f'dropped: {reason}': count for reason, count in sorted(counts.items())},

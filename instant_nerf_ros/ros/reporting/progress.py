@@ -17,3 +17,5 @@ class Progress:
     psnr: float = float('nan')  # of rendered views against held-out images [dB]
     map_stamp_ns: int = 0  # stamp of the newest image in the map, 0 without any
     converged: bool = False  # training rests until the next keyframe
+    session: str = ''  # what is written, '' without a session
+    session_problem: str = ''  # what is not written, and why

@@ -12,6 +12,8 @@ from instant_nerf_ros.nerf.backends.cuda.device import DEVICE
 from instant_nerf_ros.nerf.backends.cuda.kernels import adam
 from instant_nerf_ros.nerf.backends.cuda.networks import ColorNetwork, GeometryNetwork
 from instant_nerf_ros.nerf.backends.protocol import Color, Geometry
+from instant_nerf_ros.nerf.constants import FEATURES
+from instant_nerf_ros.nerf.ranks import ALONE, Ranks
 
 ENTRIES, VALUES = 256, 256  # of a program
 
@@ -34,8 +36,10 @@ class Adam:
              torch.zeros(_blocks(matrices.values), dtype=torch.int32, device=DEVICE))
             for matrices in (self.geometry.matrices, cast(ColorNetwork, color).matrices)]
 
-    def step(self, learning_rate: float) -> None:
-        """Update all parameters from the gradients of the last training step."""
+    def step(self, learning_rate: float, ranks: Ranks = ALONE) -> None:
+        """Update all parameters from the gradients of the last training step, of all ranks."""
+        if ranks.size > 1:
+            self._average(ranks)
         geometry, buffers = self.geometry, self.geometry.step_buffers
         assert buffers is not None, 'there was no training step'
         entries = self.updates.numel()
@@ -48,6 +52,12 @@ class Adam:
                 matrices.values.numel(), learning_rate, *self.settings, self.decay,
                 1 / buffers.gain, VALUES)
         buffers.mark_used()
+
+    def _average(self, ranks: Ranks) -> None:
+        gradients = self.geometry.gradients.view(-1, FEATURES)
+        ranks.average_rows(gradients, torch.nonzero((gradients != 0).any(-1))[:, 0])
+        for matrices, *_ in self.matrices:
+            ranks.average(matrices.gradients)
 
 
 def _log2(beta: float) -> float:

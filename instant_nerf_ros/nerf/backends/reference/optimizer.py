@@ -8,6 +8,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.backends.protocol import Color, Geometry
 from instant_nerf_ros.nerf.backends.reference.networks import ColorNetwork, GeometryNetwork
+from instant_nerf_ros.nerf.ranks import ALONE, Ranks
 
 
 class Adam:
@@ -32,24 +33,36 @@ class Adam:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Update all parameters from their gradients."""
+    def step(self, learning_rate: float, ranks: Ranks = ALONE) -> None:
+        """Update all parameters from their gradients, averaged over the ranks."""
         self.steps += 1
-        for parameter, moments in zip(self.matrices, self.moments):
-            if parameter.grad is not None:
-                gradient = parameter.grad + self.weight_decay * parameter
-                parameter.sub_(learning_rate * self._change(gradient, moments, self.steps))
-        if self.table.grad is None:
+        gradient, *of_matrices = (self._averaged(p, ranks) for p in (self.table, *self.matrices))
+        for parameter, moments, of_matrix in zip(self.matrices, self.moments, of_matrices):
+            if of_matrix is not None:
+                of_matrix = of_matrix + self.weight_decay * parameter
+                parameter.sub_(learning_rate * self._change(of_matrix, moments, self.steps))
+        if gradient is None:
             return
-        touched = (self.table.grad != 0).any(-1)
+        touched = (gradient != 0).any(-1)
         self.table_steps[touched] += 1
         first, second = (moment[touched] for moment in self.table_moments)
         updated_moments = first, second
-        change = self._change(
-            self.table.grad[touched], updated_moments, self.table_steps[touched])
+        change = self._change(gradient[touched], updated_moments, self.table_steps[touched])
         self.table[touched] -= learning_rate * change
         for moment, updated in zip(self.table_moments, updated_moments):
             moment[touched] = updated
+
+    def _averaged(self, parameter: Tensor, ranks: Ranks) -> Tensor | None:
+        """Return the mean gradient of a parameter; None where no ray has a sample."""
+        if ranks.size == 1:
+            return parameter.grad
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        if parameter is self.table:
+            rows = gradient.flatten(0, 1)
+            ranks.average_rows(rows, torch.nonzero((rows != 0).any(-1))[:, 0])
+        else:
+            ranks.average(gradient)
+        return gradient
 
     def _change(
         self, gradient: Tensor, moments: tuple[Tensor, Tensor], steps: Tensor | int,

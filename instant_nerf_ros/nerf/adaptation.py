@@ -1,0 +1,89 @@
+"""Adaptation: where samples begin and end follows from what is seen, unless the user says it.
+
+They are those of a room, until the first keyframes show another kind of scene: a table top, or a
+hall. They are estimated again when there are four times as many keyframes.
+"""
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.nerf.blas import one_blas_thread
+from instant_nerf_ros.nerf.bounds import SceneBounds, scene_bounds
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.config import Config
+from instant_nerf_ros.nerf.constants import MILLIMETRE
+from instant_nerf_ros.nerf.motion.sparse_points import sparse_points
+
+FIRST_KEYFRAMES = 8  # before the first estimate
+MORE_KEYFRAMES = 4  # times as many before the next one, which may take a third of a second
+IMAGES = 8  # of an estimate, spread over all keyframes
+MIN_POINTS = 100  # of images without depth; with fewer, nothing is estimated yet
+ROOM_NEAR, ROOM_FAR = 0.2, 10.0  # m, what suits a room, where a robot may come close to a wall
+TABLE = 0.7  # m, of the median distance, from which on samples go as far as in a room
+# Share of the median distance at which samples may begin in a room or a hall. Where they may begin
+# later, all that is seen is about as far away: it is a table or an object.
+ROOM_SHARE = 0.2
+
+
+class Adaptation:
+    """The settings of a Mapper: those of the user and, for each 0 of his, what follows."""
+
+    def __init__(self, config: Config) -> None:
+        self._bounds: SceneBounds | None = None  # of all estimates
+        self._next = FIRST_KEYFRAMES  # number of keyframes at which an estimate is due
+        self.set_config(config)
+
+    def set_config(self, config: Config) -> None:
+        """Use other settings of the user."""
+        self._user, given = config, config.sampling
+        near, far = self._wanted()
+        # What the user has set holds, also where the scene seems to be elsewhere.
+        near, far = min(near, (given.far or np.inf) / 2), max(far, 2 * given.near)
+        self.config = dataclasses.replace(config, sampling=dataclasses.replace(
+            given, near=given.near or near, far=given.far or far))
+
+    def see(self, keyframes: Keyframes) -> NDArray[np.float64] | None:
+        """Look at the keyframes if an estimate is due.
+
+        Returns the lowest and the highest corner (2, 3) of a box around what they see, in their
+        frame; None if nothing new is known.
+        """
+        if len(keyframes) < self._next:
+            return None
+        self._next = MORE_KEYFRAMES * len(keyframes)
+        bounds, before = _bounds(keyframes), self._bounds
+        if bounds is None:
+            return None
+        if before is not None:  # samples that were needed before are needed now
+            bounds = dataclasses.replace(
+                bounds, near=min(bounds.near, before.near), far=max(bounds.far, before.far))
+        self._bounds = bounds
+        self.set_config(self._user)
+        center, reach = keyframes.T_world_camera[0, :3, 3], np.array(bounds.reach) / 2
+        return np.stack([center - reach, center + reach])
+
+    def _wanted(self) -> tuple[float, float]:
+        """Return the near and far of settings that are 0."""
+        if (bounds := self._bounds) is None:
+            return ROOM_NEAR, ROOM_FAR
+        wide = bounds.near < ROOM_SHARE * bounds.distance
+        return (min(bounds.near, ROOM_NEAR) if wide else bounds.near,
+                bounds.far if bounds.distance < TABLE else max(bounds.far, ROOM_FAR))
+
+
+def _bounds(keyframes: Keyframes) -> SceneBounds | None:
+    """Return the bounds of what some keyframes see; None if too little is known."""
+    chosen = np.unique(np.linspace(0, len(keyframes) - 1, IMAGES).astype(int)).tolist()
+    cameras, images, depths = zip(*map(keyframes.image, chosen))
+    poses = keyframes.T_world_camera[chosen]
+    if any(depth.any() for depth in depths):
+        return scene_bounds(
+            images, cameras, poses, [depth * np.float32(MILLIMETRE) for depth in depths])
+    with one_blas_thread():
+        points = sparse_points(images, cameras, poses)
+    if len(points) < MIN_POINTS:
+        return None
+    return scene_bounds(images, cameras, poses, points=points)

@@ -1,0 +1,93 @@
+"""Blocks: the voxels of a grid with any content, in cubes, so that only changes are written.
+
+A block is at a multiple of its size on the lattice of the local frame, wherever the grid begins.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+
+SIZE = 16  # voxels along an edge
+GRID_TYPES = {'hits': 'u1', 'misses': 'u1', 'last_keyframe': 'u1', 'colors': '3u1',
+              'density': '<f4', 'density_state': 'u1'}  # fmt: skip
+VOTES = 'hits', 'misses', 'last_keyframe', 'colors'
+DENSITY = 'density', 'density_state'
+
+
+def block_type(names: Sequence[str]) -> np.dtype[Any]:
+    """Return the type of a block of the grids with these names: one array for each."""
+    return np.dtype([(name, GRID_TYPES[name], (SIZE, SIZE, SIZE)) for name in names])
+
+
+def to_blocks(
+    occupancy: OccupancyGrid, names: Sequence[str],
+) -> tuple[NDArray[np.int64], NDArray[Any]]:  # fmt: skip
+    """Return copies of all blocks that are not zero in the grids with these names.
+
+    Returns their places (B, 3) on the lattice, in blocks, and the blocks (B,) of `block_type`.
+    """
+    kind = block_type(names)
+    first, shape = occupancy.first, np.array(occupancy.shape)
+    low, high = first // SIZE, -(-(first + shape) // SIZE)  # in blocks
+    if names == VOTES:  # no others lie outside
+        window = occupancy.window()
+        start, stop = (np.array([getattr(axis, end) for axis in window])
+                       for end in ('start', 'stop'))
+        low, high = (first + start) // SIZE, -(-(first + stop) // SIZE)
+    places: list[NDArray[np.int64]] = []
+    found: list[NDArray[Any]] = []
+    for x in range(low[0], high[0]):  # a slab at a time: no copy of the whole grid
+        begin = np.array([x, low[1], low[2]]) * SIZE - first
+        end = np.array([x + 1, high[1], high[2]]) * SIZE - first
+        inside = tuple(map(slice, begin.clip(min=0), np.minimum(end, shape)))
+        slab = {name: getattr(occupancy, name)[inside].cpu().numpy() for name in names}
+        offset = np.maximum(-begin, 0)  # of the slab in its blocks
+        for y, z in _used(slab, offset, high - low):
+            block = np.zeros((), kind)
+            begin = np.array([0, y, z]) * SIZE - offset
+            part = tuple(map(slice, begin.clip(min=0), begin + SIZE))
+            for name, values in slab.items():
+                cut = values[part]
+                at = (-begin).clip(min=0)
+                block[name][tuple(map(slice, at, at + cut.shape[:3]))] = cut
+            places.append(np.array([x, low[1] + y, low[2] + z]))
+            found.append(block)
+    return np.array(places, np.int64).reshape(-1, 3), np.array(found, kind)
+
+
+def _used(
+    slab: Mapping[str, NDArray[Any]], offset: NDArray[np.int64], count: NDArray[np.int64],
+) -> NDArray[np.int64]:  # fmt: skip
+    """Return which blocks (y, z), (B, 2), of a slab have content; it begins at an offset."""
+    flags = [values for name, values in slab.items() if GRID_TYPES[name] == 'u1']
+    used = np.bitwise_or.reduce([np.bitwise_or.reduce(values, axis=0) for values in flags])
+    plane = np.zeros(count[1:] * SIZE, np.uint8)
+    (y, z), (height, width) = offset[1:], used.shape
+    plane[y : y + height, z : z + width] = used
+    rows = np.bitwise_or.reduce(plane.reshape(count[1], SIZE, -1), axis=1)
+    return np.argwhere(rows.reshape(count[1], count[2], SIZE).any(-1))
+
+
+def from_blocks(
+    places: NDArray[np.int64], blocks: NDArray[Any], start: NDArray[np.int64],
+    shape: NDArray[np.int64],
+) -> dict[str, NDArray[Any]]:  # fmt: skip
+    """Return the grids (X, Y, Z, ...) of blocks, by name, in a box of the lattice [voxels]."""
+    grids = {}
+    for name in blocks.dtype.names or ():
+        part = blocks.dtype[name]
+        kind = part.base
+        grid = np.zeros((*shape, *part.shape[3:]), kind)
+        for place, block in zip(places * SIZE - start, blocks[name]):
+            low, high = place.clip(min=0), np.minimum(place + SIZE, shape)
+            if (low < high).all():
+                inner = tuple(map(slice, low - place, high - place))
+                grid[tuple(map(slice, low, high))] = block[inner]
+        grids[name] = grid
+    return grids

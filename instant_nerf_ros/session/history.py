@@ -1,0 +1,96 @@
+"""History: what is in a session, in the order in which it happened, and what is damaged."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from instant_nerf_ros.session.records import DamagedError, Record, Segment
+from instant_nerf_ros.session.session_folder import SessionFolder
+
+INPUT_KINDS = 'image', 'scan', 'corrections'
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A record on the disk: its values are known, its arrays are read when they are needed."""
+
+    path: Path
+    number: int  # of the record in its segment
+    kind: str
+    values: Mapping[str, Any]
+
+    def read(self) -> Record:
+        """Return the record with its arrays. Raises DamagedError."""
+        return Segment(self.path).record(self.number)
+
+
+class History:
+    """The records since the map was last reset. What cannot be read is named in `findings`."""
+
+    def __init__(self, folder: SessionFolder) -> None:
+        """Read all values, but no arrays. Raises ValueError for another major version."""
+        self.findings: list[str] = []
+        self.starts: list[Entry] = []  # one for each time that recording began
+        self.inputs: list[Entry] = []
+        self.votes: list[tuple[int, Entry]] = []  # and the number of inputs before them
+        self.fields: list[Entry] = []
+        self.versions: set[tuple[int, ...]] = set()
+        for entry in self._entries(folder):
+            if entry.kind == 'reset':
+                self.inputs, self.votes, self.fields = [], [], []
+            elif entry.kind == 'start':
+                self.starts.append(entry)
+            elif entry.kind == 'votes':
+                self.votes.append((len(self.inputs), entry))
+            elif entry.kind == 'field':
+                self.fields.append(entry)
+            elif entry.kind in INPUT_KINDS:  # else of a newer minor version
+                self.inputs.append(entry)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Return the settings of the Mapper when recording began last, {} if that is lost."""
+        return self.starts[-1].values['settings'] if self.starts else {}
+
+    @property
+    def map_frame(self) -> str:
+        """Return the frame of all poses, '' if that is lost."""
+        return str(self.starts[-1].values['map_frame']) if self.starts else ''
+
+    def _entries(self, folder: SessionFolder) -> Iterator[Entry]:
+        for path in folder.segments():
+            try:
+                segment = Segment(path)
+            except DamagedError as error:
+                self.findings.append(str(error))
+                continue
+            self.versions.add(segment.version)
+            for n in range(segment.count):
+                try:
+                    kind, values, _ = segment.about(n)
+                except DamagedError as error:
+                    self.findings.append(str(error))
+                else:
+                    yield Entry(path, n, kind, values)
+
+    def read(self, entry: Entry) -> Record | None:
+        """Return the record of an entry; None if it is damaged, which is then named."""
+        try:
+            return entry.read()
+        except (DamagedError, OSError) as error:
+            self.findings.append(str(error))
+            return None
+
+    def chains(self) -> list[list[tuple[int, Entry]]]:
+        """Return the records of votes that belong together, all votes and changes; newest last."""
+        chains: list[list[tuple[int, Entry]]] = []
+        for position, entry in self.votes:
+            chain, change = entry.values['chain'], entry.values['change']
+            latest = chains[-1][-1][1].values if chains else {'chain': None, 'change': 0}
+            if change == 0:
+                chains.append([(position, entry)])
+            elif (chain, change - 1) == (latest['chain'], latest['change']):
+                chains[-1].append((position, entry))
+        return chains

@@ -1,0 +1,203 @@
+"""Recorder: keeps what a Mapper is given and what it computes in a session."""
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from instant_nerf_ros.nerf.arrays import Image, Pose, Poses
+from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
+from instant_nerf_ros.nerf.constants import MILLIMETRE
+from instant_nerf_ros.nerf.settings import flatten
+from instant_nerf_ros.session.history import History
+from instant_nerf_ros.session.input_records import image_record, thinned
+from instant_nerf_ros.session.records import Record
+from instant_nerf_ros.session.resume import Resumed, resume
+from instant_nerf_ros.session.session_folder import SessionFolder
+from instant_nerf_ros.session.snapshots import field_snapshot, votes_snapshot
+from instant_nerf_ros.session.writer import Input, WriterThread
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Mapper
+
+VOTES_PERIOD, FIELD_PERIOD = 5.0, 60.0  # s between snapshots, at least
+ROOM_TIMEOUT = 10.0  # s to wait for the disk when a loaded map is written
+MAX_SHARE = 0.01  # of the time of the caller that copies may take
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionConfig:
+    """Where and how a session is kept; see NodeConfig for the settings of these names."""
+
+    folder: str
+    resume: bool = False
+    images: str = 'jpeg'
+    map_frame: str = 'map'
+
+
+class Recorder:
+    """Belongs to the thread of the Mapper, which waits neither for a disk nor for an encoder."""
+
+    def __init__(
+        self, config: SessionConfig, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Keep a session in the folder of a config, nothing if that is ''; clock() is in s."""
+        self._config, self._clock = config, clock
+        self._folder = SessionFolder(config.folder) if config.folder else None
+        self._writer: WriterThread | None = None
+        self._due = dict.fromkeys(('votes', 'field'), 0.0)
+        self._copied: dict[str, tuple[int, ...]] = {}  # the state of the latest snapshots
+        self._map_number = 0
+
+    def begin(self, mapper: Mapper) -> Resumed | None:
+        """Begin to record an empty Mapper, into which the session is loaded if it is resumed.
+
+        Another call begins again with an empty map. Raises OSError if the folder cannot be
+        written, ValueError if it cannot be used.
+        """
+        if self._folder is None:
+            return None
+        resumed = None
+        if self._writer is None:
+            if not self._folder.path.is_absolute():
+                raise ValueError(
+                    f"'session_folder' must be an absolute path, is '{self._config.folder}'")
+            self._folder.open()
+            if self._config.resume:
+                history = History(self._folder)
+                if history.inputs or history.findings:
+                    resumed = resume(mapper, history, self._config.map_frame)
+            elif (aside := self._folder.set_aside()) is not None:
+                resumed = Resumed(
+                    sentences=[f'resume is false: the earlier session is now in {aside}'])
+            self._writer = WriterThread(self._folder)
+            self._writer.start()
+        else:
+            self._put('reset', {})
+        self._start(mapper)
+        return resumed
+
+    def replace(self, mapper: Mapper, stamp_ns: int) -> None:
+        """Begin again with a Mapper that was loaded; its images have one stamp [ns]."""
+        if self._writer is None:
+            return
+        self._put('reset', {})
+        self._start(mapper)
+        for k, (image_id, pose) in enumerate(zip(
+                mapper.keyframes.ids.tolist(), mapper.keyframe_poses())):
+            camera, image, depth = mapper.keyframes.image(k)
+            alpha = keyframe_alpha(mapper.keyframes, k)
+            self._writer.wait_for_room(ROOM_TIMEOUT)
+            self.add_image(
+                image_id, stamp_ns, image.copy(), camera, pose,
+                depth * np.float32(MILLIMETRE) if depth.any() else None, False,
+                None if alpha is None else alpha.copy())
+        for kind in ('votes', 'field'):
+            self._copy(kind, mapper)
+
+    def _start(self, mapper: Mapper) -> None:
+        self._map_number += 1
+        self._put('start', {
+            'map_frame': self._config.map_frame, 'backend': mapper.backend_name,
+            'time_ns': time.time_ns(),
+            'settings': {name: value for name, _, value in flatten(mapper.config)}})
+        self._due = {'votes': self._clock() + VOTES_PERIOD, 'field': self._clock() + FIELD_PERIOD}
+        self._copied = {}
+
+    def add_image(
+        self, image_id: int, stamp_ns: int, image: Image, camera: Camera, T_world_camera: Pose,
+        depth: NDArray[np.floating] | None = None, held_out: bool = False,
+        alpha: NDArray[np.uint8] | None = None,
+    ) -> None:  # fmt: skip
+        """Keep an image that a Mapper has added under an id; see Mapper.add."""
+        if self._writer is None:
+            return
+        values = {'id': image_id, 'stamp_ns': stamp_ns, 'held_out': held_out,
+                  'camera': dataclasses.asdict(camera),
+                  'T_world_camera': np.asarray(T_world_camera).tolist()}
+        given = [each for each in (image, depth, alpha) if each is not None]
+        self._writer.add(Input(
+            functools.partial(image_record, values, image, depth, alpha, self._config.images),
+            sum(each.nbytes for each in given)))
+
+    def add_scan(
+        self, scan_id: int, stamp_ns: int, origins: ArrayLike, points: ArrayLike,
+        free_ends: ArrayLike | None = None,
+    ) -> None:  # fmt: skip
+        """Keep a scan that a Mapper has added under an id; see Mapper.add_ranges."""
+        if self._writer is None:
+            return
+        arrays = {name: np.asarray(values, dtype=np.float64) for name, values in (
+            ('origins', origins), ('points', points), ('free_ends', free_ends))
+            if values is not None}
+        self._put('scan', {'id': scan_id, 'stamp_ns': stamp_ns}, thinned(arrays))
+
+    def add_corrections(self, corrections: Poses) -> None:
+        """Keep corrections {id: T_new_old (4, 4)} that a Mapper has applied."""
+        self._put('corrections', {}, {
+            'ids': np.array(list(corrections), dtype=np.int64),
+            'T_new_old': np.array(list(corrections.values()), dtype=np.float64)})
+
+    def update(self, mapper: Mapper) -> None:
+        """Copy votes and field of a Mapper, if they have changed and it is time for that."""
+        if self._writer is None or mapper.occupancy is None:
+            return
+        for kind, due in self._due.items():
+            if self._clock() >= due:
+                self._copy(kind, mapper)
+
+    def close(self, mapper: Mapper | None, timeout: float | None = None) -> bool:
+        """Copy a Mapper, write everything, and end; return whether all is on the disk in time."""
+        if self._writer is None or self._folder is None:
+            return True
+        if mapper is not None:
+            for kind in ('votes', 'field'):
+                self._copy(kind, mapper)
+        written = self._writer.close(timeout)
+        if not self._writer.is_alive():
+            self._folder.close()
+            self._writer = None
+        return written
+
+    def status(self) -> tuple[str, str]:
+        """Return what was written, and what is wrong; '' if nothing is kept, or wrong."""
+        writer = self._writer
+        if writer is None:
+            return '', ''
+        problems = [f'the session is not written: {writer.error}'] if writer.error else []
+        if not writer.is_alive():
+            problems.append('the session is not written: its thread has failed, see the log')
+        if writer.lost:
+            problems.append(
+                f'{writer.lost} images or scans are not in the session, as the disk was too slow '
+                'or full')
+        text = f'{writer.written} inputs in {self._config.folder}'
+        return text, '; '.join(problems)
+
+    def _copy(self, kind: str, mapper: Mapper) -> None:
+        keyframes = mapper.keyframes
+        state = mapper.steps, keyframes.next_id, keyframes.revision
+        if self._writer is None or mapper.occupancy is None or self._copied.get(kind) == state:
+            return
+        begin = self._clock()
+        snapshot = (votes_snapshot(mapper, self._map_number) if kind == 'votes'
+                    else field_snapshot(mapper))
+        if self._writer.add(snapshot):
+            self._copied[kind] = state
+        period = {'votes': VOTES_PERIOD, 'field': FIELD_PERIOD}[kind]
+        now = self._clock()
+        self._due[kind] = now + max(period, (now - begin) / MAX_SHARE)
+
+    def _put(
+        self, kind: str, values: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:  # fmt: skip
+        if self._writer is not None:
+            record = Record(kind, values, arrays or {})
+            self._writer.add(Input(lambda: record, record.nbytes))

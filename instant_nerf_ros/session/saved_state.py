@@ -1,0 +1,142 @@
+"""Saved state: votes and field of a session, as far as they are whole and fit the settings."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instant_nerf_ros.nerf.local_frame import LocalFrame
+from instant_nerf_ros.nerf.occupancy import grid_state
+from instant_nerf_ros.session.blocks import DENSITY, SIZE, VOTES, block_type, from_blocks
+from instant_nerf_ros.session.history import History
+from instant_nerf_ros.session.image_codecs import decompress
+from instant_nerf_ros.session.records import Record
+
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Config, Mapper
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedField:
+    """The field, and what it knows about voxels and keyframes."""
+
+    record: Record
+
+    @property
+    def steps(self) -> int:
+        """Return the number of its training steps."""
+        return int(self.record.values['steps'])
+
+    def density(self, frame: LocalFrame) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Return places and blocks of the density, none if it is in another frame."""
+        arrays, kind = self.record.arrays, block_type(DENSITY)
+        if list(frame.voxels) != self.record.values['local_frame'] or (
+                frame.voxel_size != self.record.values['voxel_size']):
+            return np.empty((0, 3), np.int64), np.empty(0, kind)
+        return arrays['places'], arrays['blocks'].view(kind)
+
+    def restore(self, mapper: Mapper) -> None:
+        """Set what was learned with the keyframes of a Mapper, and the state of the training."""
+        values, arrays, keyframes = self.record.values, self.record.arrays, mapper.keyframes
+        known = {key: k for k, key in enumerate(arrays['ids'].tolist())}
+        for k, key in enumerate(keyframes.ids.tolist()):
+            if key in known:
+                keyframes.restore(
+                    k, float(arrays['ray_counts'][known[key]]), arrays['exposure'][known[key]])
+        keyframes.exposure.solve()
+        mapper.trainer.restore(
+            self.steps, int(values['rays']), float(values['stride']), int(values['age']))
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedVotes:
+    """The votes after a number of inputs, and the keyframes at that time."""
+
+    position: int  # inputs before it
+    latest: Record
+    places: NDArray[np.int64]
+    blocks: NDArray[Any]
+
+    @property
+    def next_id(self) -> int:
+        """Return the next id at that time."""
+        return int(self.latest.values['next_id'])
+
+    @property
+    def poses(self) -> Mapping[int, NDArray[np.float64]]:
+        """Return T_local_camera (4, 4) of the keyframes by id, in their order."""
+        arrays = self.latest.arrays
+        return dict(zip(arrays['ids'].tolist(), arrays['T_local_camera']))
+
+    def restore(self, mapper: Mapper, field: SavedField | None) -> None:
+        """Give a Mapper these votes, and the density of a field."""
+        values, arrays = self.latest.values, self.latest.arrays
+        x, y, z = values['local_frame']
+        frame = LocalFrame((x, y, z), values['voxel_size'])
+        first, shape = arrays['first'], arrays['shape']
+        parts = [(self.places, self.blocks)]
+        if field:
+            parts.append(field.density(frame))
+        places = np.concatenate([each for each, _ in parts])
+        start = stop = first
+        if len(places):
+            start = (places.min(0) * SIZE).clip(first, first + shape)
+            stop = ((places.max(0) + 1) * SIZE).clip(first, first + shape)
+        contents = {name: np.zeros(stop - start, kind)
+                    for name, kind in (('density', np.float32), ('density_state', np.uint8))}
+        for each, blocks in parts:
+            contents.update(from_blocks(each, blocks, start, stop - start))
+        mapper.measurements.restore(grid_state.from_arrays(
+            mapper.config.occupancy,
+            {'first': first, 'shape': shape, 'start': start - first, 'low': arrays['low'],
+             'high': arrays['high'], **contents}, mapper.backend, frame))
+
+
+def read_votes(history: History, config: Config) -> SavedVotes | None:
+    """Return the newest votes that are whole; None if all have to be cast anew."""
+    for chain in reversed(history.chains()):
+        merged: dict[bytes, NDArray[Any]] = {}
+        whole: tuple[int, Record] | None = None
+        for position, entry in chain:
+            if entry.values['voxel_size'] != config.occupancy.voxel_size:
+                history.findings.append(
+                    f"the session has voxels of {entry.values['voxel_size']} m, and "
+                    f"'occupancy.voxel_size' is {config.occupancy.voxel_size}")
+                return None
+            record = history.read(entry)
+            if record is None:
+                break
+            whole = position, record
+            places = record.arrays['places']
+            blocks = decompress(
+                record.arrays['blocks'], 'u1', (len(places) * block_type(VOTES).itemsize,))
+            merged.update(zip(map(bytes, places), blocks.view(block_type(VOTES))))
+        if whole:
+            keys = b''.join(merged)
+            return SavedVotes(
+                *whole, np.frombuffer(keys, np.int64).reshape(-1, 3),
+                np.array(list(merged.values()), block_type(VOTES)))
+    return None
+
+
+def read_field(history: History, mapper: Mapper) -> SavedField | None:
+    """Load the newest field that is whole into a Mapper; None if it has to be trained anew."""
+    for entry in reversed(history.fields):
+        record = history.read(entry)
+        if record is None:
+            continue
+        state: dict[str, Any] = {
+            name.removeprefix('field.'): array for name, array in record.arrays.items()
+            if name.startswith('field.')}
+        try:
+            if not all(np.isfinite(array).all() for array in state.values()):
+                raise ValueError('it has values that are not finite')
+            mapper.field.load(state)
+        except ValueError as error:
+            history.findings.append(f'the field of {entry.path.name} is not used: {error}')
+            continue
+        return SavedField(record)
+    return None

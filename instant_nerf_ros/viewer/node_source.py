@@ -1,0 +1,183 @@
+"""NodeSource: a node that maps, as the viewer sees it: over its topics and services only."""
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import OccupancyGrid, Path
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.subscription import Subscription
+from rclpy.time import Time
+from sensor_msgs.msg import PointCloud2
+from tf2_ros import Buffer, TransformException, TransformListener
+
+from instant_nerf_ros.nerf.camera import T_BODY_OPTICAL, Camera
+from instant_nerf_ros.ros.conversions import (
+    cells_from_message,
+    matrix_from_pose,
+    matrix_from_transform,
+    nanoseconds,
+)
+from instant_nerf_ros.ros.outputs.cloud_messages import points_from_message
+from instant_nerf_ros.viewer.node_images import NodeImages
+from instant_nerf_ros.viewer.node_views import NodeViews
+from instant_nerf_ros.viewer.picture_source import Keyframe, keyframe
+from instant_nerf_ros.viewer.stage import Stage
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+ANYTHING = Camera(4, 3, 3.0, 3.0, 1.5, 1.0)  # before the calibration has come
+ROBOT_FRAMES = 'base_link', 'base_footprint'
+COMPARE_TIMEOUT = 5.0  # s
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """The latest diagnostics of the mapper."""
+
+    level: int = 0
+    message: str = ''
+    values: dict[str, str] = dataclasses.field(default_factory=dict)
+    arrived: float = -math.inf  # time.monotonic()
+
+
+class NodeSource:
+    """Subscribes to what is shown, and to what costs something only while somebody looks."""
+
+    changes = True
+
+    def __init__(self, node: Node, mapper: str) -> None:
+        """Keep a node, and the name of the mapper's node."""
+        self._node, self._mapper = node, mapper
+        self.images = NodeImages(node, mapper)
+        self.views = NodeViews(node, mapper, lambda: self.map_frame)
+        self.begin, self.next_picture = self.views.begin, self.views.next_picture
+        self.best_fov = self.views.best_fov
+        self.map_frame = 'map'  # until a message names another
+        self.diagnostics = Diagnostics()
+        self._stage: Stage | None = None
+        self._lock = threading.Lock()
+        self._keyframes: dict[int, Keyframe] = {}  # by stamp
+        self._watching: list[Subscription] = []
+        self._buffer: Buffer | None = None
+        self._listener: TransformListener | None = None
+        node.create_subscription(DiagnosticArray, '/diagnostics', self._keep_diagnostics, 10)
+        node.create_subscription(Path, f'{mapper}/path', self._keep_path, LATCHED)
+
+    def put_on(self, stage: Stage) -> None:
+        """Show what comes on a stage from now on."""
+        self._stage = stage
+
+    def watch(self, watched: bool) -> None:
+        """Subscribe to voxels, map, plan and TF, or unsubscribe; called by the executor."""
+        if watched and not self._watching:
+            topics = ((PointCloud2, f'{self._mapper}/points', self._show_points, LATCHED),
+                      (OccupancyGrid, 'map', self._show_map, LATCHED),
+                      (Path, 'plan', self._show_plan, QoSProfile(depth=1)),
+                      (PoseStamped, 'goal_pose', self._show_goal, QoSProfile(depth=1)))
+            self._watching = [self._node.create_subscription(*topic) for topic in topics]
+            self._buffer = Buffer()
+            self._listener = TransformListener(self._buffer, self._node)
+        elif self._watching and not watched:
+            while self._watching:
+                self._node.destroy_subscription(self._watching.pop())
+            if self._listener:
+                self._listener.unregister()
+            self._buffer = self._listener = None
+
+    def show_robot(self) -> None:
+        """Show the robot where TF says that it is; else it stays where it was."""
+        if self._buffer is None or self._stage is None:
+            return
+        for frame in ROBOT_FRAMES:
+            try:
+                transform = self._buffer.lookup_transform(self.map_frame, frame, Time())
+            except TransformException:
+                continue
+            self._stage.show_robot(matrix_from_transform(transform.transform))
+            return
+
+    def compare(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the image of a keyframe, and its view."""
+        with self._lock:
+            stamp, shown = list(self._keyframes.items())[index]
+        real = self.images.image(stamp)
+        if real is None:
+            raise LookupError('its image came before this viewer was started')
+        if time.monotonic() - self.diagnostics.arrived > COMPARE_TIMEOUT:
+            raise LookupError('the mapper does not answer: is it running?')
+        request = self.views.request(shown.T_world_camera, 'pose')
+        view = self.views.answer(request, COMPARE_TIMEOUT)
+        if view is None:
+            raise LookupError('the mapper has rendered no view: is it active?')
+        view = self.views.answer(request, 1.0) or view  # the sharp one, if the first was coarse
+        color, _, camera = view
+        if abs(camera.height / camera.width * real.shape[1] / real.shape[0] - 1) > 0.02:
+            raise LookupError('views have another shape than images: set `render_height` to 0')
+        return real, color
+
+    def _keep_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.split(': ')[0].rpartition('/')[2] == self._mapper:
+                level = status.level if isinstance(status.level, int) else status.level[0]
+                self.diagnostics = Diagnostics(
+                    level, status.message, {each.key: each.value for each in status.values},
+                    time.monotonic())
+
+    def _keep_path(self, message: Path) -> None:
+        if message.header.frame_id:
+            self.map_frame = message.header.frame_id
+        camera = self.images.camera() or ANYTHING
+        keyframes = {}
+        for number, posed in enumerate(message.poses):
+            stamp = nanoseconds(posed.header.stamp)
+            known = self._keyframes.get(stamp)
+            image = None
+            if known is None or known.thumbnail is None:
+                image = self.images.image(stamp)
+            made = keyframe(
+                f'keyframe {number}', image, camera, matrix_from_pose(posed.pose) @ T_BODY_OPTICAL)
+            if known is not None and image is None:
+                made = dataclasses.replace(made, thumbnail=known.thumbnail)
+            keyframes[stamp] = made
+        with self._lock:
+            self._keyframes = keyframes
+        if not keyframes:
+            self.images.clear()
+        if self._stage:
+            self._stage.show_keyframes(list(keyframes.values()))
+            self._stage.show_path(np.reshape(
+                [each.T_world_camera[:3, 3] for each in keyframes.values()], (-1, 3)))
+
+    def _show_points(self, message: PointCloud2) -> None:
+        if self._stage:
+            centers, colors = points_from_message(message)
+            self._stage.show_voxels(centers, colors, voxel_size(centers))
+
+    def _show_map(self, message: OccupancyGrid) -> None:
+        if self._stage:
+            origin = message.info.origin.position
+            self._stage.show_map(
+                cells_from_message(message), (origin.x, origin.y), message.info.resolution,
+                origin.z)
+
+    def _show_plan(self, message: Path) -> None:
+        if self._stage:
+            self._stage.show_plan(np.reshape(
+                [matrix_from_pose(posed.pose)[:3, 3] for posed in message.poses], (-1, 3)))
+
+    def _show_goal(self, message: PoseStamped) -> None:
+        if self._stage:
+            self._stage.show_goal(matrix_from_pose(message.pose))
+
+
+def voxel_size(centers: NDArray[np.floating]) -> float:
+    """Return the smallest distance [m] between centers (N, 3) of voxels along an axis."""
+    steps = np.concatenate([np.diff(np.unique(np.round(axis, 3))) for axis in centers.T])
+    return float(np.min(steps, initial=math.inf, where=steps > 2e-3)) if steps.size else 0.1

@@ -1,0 +1,98 @@
+"""Adaptation: samples begin, end and lie as close as the scene wants, unless the user says so."""
+import numpy as np
+import pytest
+from randomness import generator
+from scenes import CAMERA, poses, view
+from test_bounds import scaled
+from test_mapper import TINY
+
+from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf.adaptation import (
+    FIRST_KEYFRAMES,
+    ROOM_FAR,
+    ROOM_NEAR,
+    Adaptation,
+)
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.config import KeyframeConfig
+
+NAMES = 'near', 'far'
+HALL, TABLE = 10.0, 0.05  # scales of the room
+
+
+def seen(scale, config=None, count=FIRST_KEYFRAMES, with_depth=True):
+    """Return an Adaptation that has seen so many views of the room at a scale."""
+    adaptation, keyframes = Adaptation(config or Config()), Keyframes(KeyframeConfig())
+    for T, scaled_T in zip(poses(count), scaled(poses(count), scale)):
+        image, depth = view(CAMERA, T)
+        keyframes.add(image, CAMERA, scaled_T, scale * depth if with_depth else None)
+        adaptation.see(keyframes)
+    return adaptation
+
+
+def sampling(adaptation):
+    return [getattr(adaptation.config.sampling, name) for name in NAMES]
+
+
+def test_before_enough_is_seen_it_is_a_room():
+    few = FIRST_KEYFRAMES - 1
+    for adaptation in (Adaptation(Config()), seen(HALL, count=few)):
+        assert sampling(adaptation) == [ROOM_NEAR, ROOM_FAR]
+
+
+def test_a_room_is_sampled_like_a_room_however_near_its_walls_are():
+    near, far = sampling(seen(1.0))
+    assert near <= ROOM_NEAR and far >= ROOM_FAR
+
+
+@pytest.mark.parametrize('scale', [HALL, TABLE])
+def test_what_follows_from_another_scene_is_proportional_to_it(scale):
+    one, other = sampling(seen(scale)), sampling(seen(1.1 * scale))
+    (near, far), ratios = one, np.array(other) / one
+    assert ratios[1] == pytest.approx(1.1, rel=0.01) and far > 5 * scale
+    if scale == TABLE:
+        assert ratios[0] == pytest.approx(1.1, rel=0.01) and near < 0.5 * scale
+    else:  # one may come close to a wall of a hall, too
+        assert near == ROOM_NEAR
+
+
+def test_what_the_user_sets_stays_and_the_rest_follows():
+    config = replace(Config(), {'sampling.far': 2.0})
+    near, far = sampling(seen(HALL, config))
+    assert far == 2.0 and near == ROOM_NEAR
+    config = replace(Config(), {'sampling.near': 0.3, 'sampling.far': 7.0})
+    assert seen(HALL, config).config == config
+
+
+def test_later_keyframes_only_widen_what_is_sampled():
+    adaptation, keyframes = Adaptation(Config()), Keyframes(KeyframeConfig())
+    image, depth = view(CAMERA, poses(1)[0])
+    before = None
+    for scale in generator().uniform(8, 30, 64):
+        keyframes.add(image, CAMERA, poses(1)[0], scale * depth)
+        changed = adaptation.see(keyframes) is not None
+        assert changed == (len(keyframes) in (8, 32))
+        if before and changed:
+            assert sampling(adaptation)[0] <= before[0] and sampling(adaptation)[1] >= before[1]
+        before = sampling(adaptation) if len(keyframes) >= FIRST_KEYFRAMES else None
+
+
+def test_images_that_show_nothing_in_common_change_nothing():
+    blank, adaptation = np.zeros((48, 64, 3), np.uint8), Adaptation(Config())
+    keyframes = Keyframes(KeyframeConfig())
+    camera = CAMERA.scaled(64, 48)
+    for T in poses(16):
+        keyframes.add(blank, camera, T)
+        assert adaptation.see(keyframes) is None
+    assert sampling(adaptation) == [ROOM_NEAR, ROOM_FAR]
+
+
+def test_the_grid_of_a_mapper_grows_to_the_hall_and_its_rays_too():
+    mapper = Mapper(replace(TINY, {'sampling.near': 0.0}))
+    for T, large in zip(poses(FIRST_KEYFRAMES), scaled(poses(FIRST_KEYFRAMES), HALL)):
+        mapper.add(*view(CAMERA, T)[:1], CAMERA, large, HALL * view(CAMERA, T)[1])
+    assert mapper.config.sampling.far == 0  # as the user left it
+    assert mapper.trainer.config.sampling.far > ROOM_FAR
+    size = np.array(mapper.occupancy.shape) * mapper.occupancy.voxel_size
+    assert (size > HALL).all()
+    assert np.isfinite(mapper.step()['loss'])
