@@ -1,13 +1,11 @@
 """The summary of the progress in the log."""
 import dataclasses
-import types
 
 import pytest
 
 pytest.importorskip('rclpy')
 
-from instant_nerf_ros.ros.reporting.diagnostics import summary
-from instant_nerf_ros.ros.reporting.input_checks import InputChecks
+from instant_nerf_ros.ros.reporting.diagnostics import few_keyframes, summary
 from instant_nerf_ros.ros.reporting.progress import Progress
 
 pytestmark = pytest.mark.ros
@@ -41,11 +39,9 @@ def test_a_converged_field_is_logged_without_a_rate():
         'loss 0.01234')
 
 
-@pytest.mark.parametrize(('measured', 'complains'), [
+@pytest.mark.parametrize(('measured', 'needs_more'), [
     ({}, True), ({'images_with_depth': 1}, False), ({'scans': 1}, False)])
-def test_one_keyframe_is_not_enough_unless_distances_were_measured(measured, complains):
-    session = types.SimpleNamespace(topics={}, trajectory_topic='', range_topics=())
-    progress = dataclasses.replace(STARTED, keyframes=1, **measured)
-    found = list(InputChecks(None, None).warnings(session, progress, {}, ()))
-    assert [sentence.startswith('1 keyframes are not enough') for sentence in found] == (
-        [True] * complains)
+def test_one_keyframe_is_not_enough_unless_distances_were_measured(measured, needs_more):
+    sentence = few_keyframes(dataclasses.replace(
+        STARTED, keyframes=1, **{'images_with_depth': 0, **measured}))
+    assert 'move the camera' in sentence and ('not enough' in sentence) == needs_more

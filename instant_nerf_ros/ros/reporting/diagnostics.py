@@ -26,6 +26,7 @@ ACTIVITY = {  # what the log says for a state of the diagnostics
 }
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+MIN_KEYFRAMES = 3  # without depth, before a voxel can be free or occupied
 
 
 class DiagnosticsPublisher:
@@ -72,6 +73,8 @@ class DiagnosticsPublisher:
             findings += [(WARN, sentence) for sentence in warnings]
             if progress.backend and not progress.keyframes:
                 findings.append((WARN, 'no image has been used yet'))
+            elif 0 < progress.keyframes < MIN_KEYFRAMES and not (training and training.paused):
+                findings.append((WARN, few_keyframes(progress)))
             if reasons := _reasons(new):
                 findings.append((WARN, f'dropping messages: {reasons}; the log says which'))
         state = _state_of(label, training, progress)
@@ -147,6 +150,14 @@ def _reasons(dropped: Mapping[str, int]) -> str:
     return ', '.join(
         f'{n} {reason}' for reason, n in sorted(dropped.items())
         if n and reason not in (BLURRED, REDUNDANT))
+
+
+def few_keyframes(progress: Progress) -> str:
+    """Return what to do while there are fewer than MIN_KEYFRAMES."""
+    if progress.images_with_depth or progress.scans:
+        return f'keyframes: {progress.keyframes}; move the camera to map more'
+    return (f'{progress.keyframes} keyframes are not enough, the map needs {MIN_KEYFRAMES}: move '
+            'the camera')
 
 
 def _state_of(label: str, training: 'TrainingThread | None', progress: Progress) -> str:

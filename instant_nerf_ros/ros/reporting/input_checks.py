@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 SILENT_CHECKS = 5  # consecutive checks without a message, after which a topic counts as silent
 MIN_IMAGE_SHARE = 0.5  # of the rate of camera_info; below it, images are lost
 MIN_CAMERA_INFOS = 5  # per second, for that comparison to be meaningful
-MIN_KEYFRAMES = 3  # without depth, before a voxel can be free or occupied
 
 
 class InputChecks:
@@ -55,11 +54,6 @@ class InputChecks:
                 yield (
                     f'of {infos:.0f} images a second on {topics.image}, {images:.0f} arrive: '
                     'larger messages are lost; give the camera driver config/fastdds.xml too')
-        measured = progress.images_with_depth or progress.scans
-        if 0 < progress.keyframes < MIN_KEYFRAMES and not measured:
-            yield (
-                f'{progress.keyframes} keyframes are not enough, the map needs {MIN_KEYFRAMES}: '
-                'move the camera')
         if progress.discarded > self._discarded:
             yield 'steps are discarded, their loss is not finite: check exposure, poses and depth'
         self._discarded = progress.discarded
