@@ -11,7 +11,7 @@ from peers import ALONE, COMPLETE
 from report import Table, spread
 
 from instant_nerf_ros.scenes import Scene, evaluate, fit
-from instant_nerf_ros.scenes.evaluation import WHITE
+from instant_nerf_ros.scenes.evaluation import reference
 
 RECORDED = 'fox', 'wrist', 'kitchen'
 
@@ -22,8 +22,9 @@ def measure(options):
     for name, folder in _data().items():
         for mark in options.marks:
             with tempfile.TemporaryDirectory() as out:
-                scenes = [_fit(folder, Path(out) / f'{seed}', mark, seed)
-                          for seed in range(options.seeds)]
+                scenes = [
+                    fit(folder, Path(out) / f'{seed}', seconds=mark, settings={'seed': seed})
+                    for seed in range(options.seeds)]
             theirs = run_script(
                 interpreter('.peer-venv', COMPLETE, ('--no-deps', *ALONE)),
                 'nerfstudio_training.py', _request(scenes[0], mark))
@@ -46,27 +47,16 @@ def _data():
         name: DATA / name for name in RECORDED if (DATA / name).is_dir()}}
 
 
-def _fit(folder, out, seconds, seed):
-    return fit(folder, out, seconds=seconds, settings={'seed': seed})
-
-
 def _request(scene: Scene, seconds: float):
     """Return what the peer needs: images over white, rays, bounds, as our training has them."""
     def views(frames):
-        return [(_over_white(frame), frame.camera.directions().astype(np.float32),
+        return [(reference(frame), frame.camera.directions().astype(np.float32),
                  scene.mapper.measurements.frame.localize(frame.T_world_camera))
                 for frame in frames]
-    sampling = scene.mapper.config.sampling
+    sampling = scene.mapper.trainer.config.sampling
     grid = scene.mapper.occupancy
     return {
         'train': views(scene.training_frames().values()), 'seconds': seconds,
         'held_out': views(scene.held_out.values()), 'near': sampling.near, 'far': sampling.far,
         'low': grid.corner, 'high': grid.corner + np.array(grid.shape) * grid.voxel_size,
         'white': any(frame.alpha is not None for frame in scene.held_out.values())}
-
-
-def _over_white(frame):
-    if frame.alpha is None:
-        return frame.image
-    share = frame.alpha[..., None] / 255
-    return (frame.image * share + (1 - share) * WHITE + 0.5).astype(np.uint8)

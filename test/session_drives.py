@@ -77,5 +77,3 @@ def assert_same_inputs(actual, expected):
     if other is not None:
         np.testing.assert_array_equal(mine.pixels, other.pixels)
         np.testing.assert_allclose(mine.directions, other.directions, atol=1e-6)
-
-

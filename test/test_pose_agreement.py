@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from instant_nerf_ros.scenes.pose_agreement import agrees, explained_shares, sampson_errors
+from instant_nerf_ros.nerf.motion.epipolar import sampson_distance
+from instant_nerf_ros.scenes.pose_agreement import agrees, explained_shares
 
 pycolmap = pytest.importorskip('pycolmap')
 
@@ -61,8 +62,9 @@ def test_without_pairs_nothing_agrees(made, tmp_path):
 
 def test_the_error_is_the_distance_from_the_epipolar_line():
     """Two cameras side by side: epipolar lines are rows; a row off by d is d / sqrt(2) off."""
-    essential = np.array([[0, 0, 0], [0, 0, -1], [0, 1, 0.0]])
+    T_second_first = np.eye(4)
+    T_second_first[0, 3] = 1.0
     first = np.array([[0.3, 0.2, 1], [0.1, -0.4, 1]])
     second = np.array([[0.1, 0.2, 1], [0.0, -0.3, 1]])
     np.testing.assert_allclose(
-        sampson_errors(essential, first, second), [0, 0.1 / np.sqrt(2)], atol=1e-12)
+        abs(sampson_distance(T_second_first, first, second)), [0, 0.1 / np.sqrt(2)], atol=1e-12)

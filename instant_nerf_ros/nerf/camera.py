@@ -6,6 +6,8 @@ top-left pixel is at (0, 0), as in OpenCV and sensor_msgs/CameraInfo.
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,6 +41,11 @@ class Camera:
     cy: float  # pixels, from the center of the top row
     distortion_model: str = 'none'  # a key of COEFFICIENTS
     distortion: tuple[float, ...] = ()  # coefficients in OpenCV's order
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> 'Camera':
+        """Return a camera of what dataclasses.asdict gave, also after a way through JSON."""
+        return cls(**{**values, 'distortion': tuple(values['distortion'])})
 
     def __post_init__(self) -> None:
         """Check the intrinsics."""

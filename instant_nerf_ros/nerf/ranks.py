@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 
 Value = TypeVar('Value')
 
-STEPPED = datetime.timedelta(minutes=5)  # waits for a step of another rank
+STEPPED = datetime.timedelta(minutes=5)  # waits for what another rank sends in a step
 
 
 class Ranks:

@@ -51,7 +51,8 @@ def run(job: Job) -> None:
         database, device=cpu)
     sparse.mkdir()
     models: dict[int, Any]
-    if job.mapper == 'global':
+    incremental = job.mapper == 'incremental'
+    if not incremental:
         registered.touch()
         pycolmap.calibrate_view_graph(database, pycolmap.ViewGraphCalibrationOptions(SEED))
         models = pycolmap.global_mapping(
@@ -62,8 +63,8 @@ def run(job: Job) -> None:
             (work / DISAGREES).touch()
             shutil.rmtree(sparse)
             sparse.mkdir()
-            registered.unlink()
-    if job.mapper == 'incremental' or (work / DISAGREES).exists():
+            incremental = True
+    if incremental:
         with registered.open('wb', buffering=0) as file:
             def count() -> None:
                 file.write(b'.')

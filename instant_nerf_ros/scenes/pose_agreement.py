@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instant_nerf_ros.nerf.motion.epipolar import sampson_distance
+
 MAX_ERROR = 4.0  # pixels, of COLMAP's verification of matches
 MIN_MATCHES = 15  # of a pair that counts, as in COLMAP's mappers
 MIN_SHARE = 0.5  # of the matches of a pair, that its poses explain
@@ -47,20 +49,10 @@ def explained_shares(
                 np.column_stack([image.camera.cam_from_img(
                     opened.read_keypoints(image.image_id)[index][:, :2]), np.ones(len(matches))])
                 for image, index in zip(images, matches.T)]
-            pose = second.cam_from_world() * first.cam_from_world().inverse()
-            errors = sampson_errors(pycolmap.essential_matrix_from_pose(pose), *rays)
+            T_second_first = np.eye(4)
+            T_second_first[:3] = (
+                second.cam_from_world() * first.cam_from_world().inverse()).matrix()
+            errors = abs(sampson_distance(T_second_first, *rays))
             pairs.append(ids)
             shares.append(np.mean(errors * first.camera.mean_focal_length() < MAX_ERROR))
     return np.array(pairs, dtype=np.int64).reshape(-1, 2), np.array(shares)
-
-
-def sampson_errors(
-    essential: NDArray[np.float64], rays1: NDArray[np.float64], rays2: NDArray[np.float64],
-) -> NDArray[np.float64]:  # fmt: skip
-    """Return the distances (N,) of matches (N, 3), (N, 3) of homogeneous points from E.
-
-    To first order, in the image plane at distance 1 (Hartley and Zisserman, eq. 11.9).
-    """
-    lines2, lines1 = rays1 @ essential.T, rays2 @ essential
-    slopes = np.square(lines1[:, :2]).sum(-1) + np.square(lines2[:, :2]).sum(-1)
-    return np.abs((rays2 * lines2).sum(-1)) / np.sqrt(np.maximum(slopes, 1e-300))

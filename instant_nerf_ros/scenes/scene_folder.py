@@ -126,7 +126,7 @@ def check_free(folder: Path) -> None:
 
 
 def _read_view(folder: Path, view: dict[str, Any]) -> Frame:
-    camera = Camera(**{**view['camera'], 'distortion': tuple(view['camera']['distortion'])})
+    camera = Camera.from_dict(view['camera'])
     image, alpha = read_color_alpha(folder / view['image'], camera)
     depth = None
     if view['depth']:

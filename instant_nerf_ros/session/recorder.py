@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,14 +44,12 @@ class SessionConfig:
 class Recorder:
     """Belongs to the thread of the Mapper, which waits neither for a disk nor for an encoder."""
 
-    def __init__(
-        self, config: SessionConfig, clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
-        """Keep a session in the folder of a config, nothing if that is ''; clock() is in s."""
-        self._config, self._clock = config, clock
+    def __init__(self, config: SessionConfig) -> None:
+        """Keep a session in the folder of a config, nothing if that is ''."""
+        self._config = config
         self._folder = SessionFolder(config.folder) if config.folder else None
         self._writer: WriterThread | None = None
-        self._due = dict.fromkeys(('votes', 'field'), 0.0)
+        self._due: dict[str, float] = {}  # s, of the next snapshots
         self._copied: dict[str, tuple[int, ...]] = {}  # the state of the latest snapshots
         self._map_number = 0
 
@@ -107,7 +105,8 @@ class Recorder:
             'map_frame': self._config.map_frame, 'backend': mapper.backend_name,
             'time_ns': time.time_ns(),
             'settings': {name: value for name, _, value in flatten(mapper.config)}})
-        self._due = {'votes': self._clock() + VOTES_PERIOD, 'field': self._clock() + FIELD_PERIOD}
+        now = time.monotonic()
+        self._due = {'votes': now + VOTES_PERIOD, 'field': now + FIELD_PERIOD}
         self._copied = {}
 
     def add_image(
@@ -149,20 +148,19 @@ class Recorder:
         if self._writer is None or mapper.occupancy is None:
             return
         for kind, due in self._due.items():
-            if self._clock() >= due:
+            if time.monotonic() >= due:
                 self._copy(kind, mapper)
 
-    def close(self, mapper: Mapper | None, timeout: float | None = None) -> bool:
-        """Copy a Mapper, write everything, and end; return whether all is on the disk in time."""
+    def close(self, mapper: Mapper | None) -> bool:
+        """Copy a Mapper, write everything, and end; return whether all is on the disk."""
         if self._writer is None or self._folder is None:
             return True
         if mapper is not None:
             for kind in ('votes', 'field'):
                 self._copy(kind, mapper)
-        written = self._writer.close(timeout)
-        if not self._writer.is_alive():
-            self._folder.close()
-            self._writer = None
+        written = self._writer.close()
+        self._folder.close()
+        self._writer = None
         return written
 
     def status(self) -> tuple[str, str]:
@@ -185,13 +183,13 @@ class Recorder:
         state = mapper.steps, keyframes.next_id, keyframes.revision
         if self._writer is None or mapper.occupancy is None or self._copied.get(kind) == state:
             return
-        begin = self._clock()
+        begin = time.monotonic()
         snapshot = (votes_snapshot(mapper, self._map_number) if kind == 'votes'
                     else field_snapshot(mapper))
         if self._writer.add(snapshot):
             self._copied[kind] = state
         period = {'votes': VOTES_PERIOD, 'field': FIELD_PERIOD}[kind]
-        now = self._clock()
+        now = time.monotonic()
         self._due[kind] = now + max(period, (now - begin) / MAX_SHARE)
 
     def _put(

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,8 +146,7 @@ def _pose(record: Record) -> Pose:
 
 def _image(record: Record) -> tuple[Image, Camera, Depth | None, Alpha | None]:
     """Return image, camera, depth [m] and alpha of a record, as keyframes have them."""
-    values: Any = record.values['camera']
-    camera = Camera(**{**values, 'distortion': tuple(values['distortion'])})
+    camera = Camera.from_dict(record.values['camera'])
     size, arrays = (camera.height, camera.width), record.arrays
     depth = alpha = None
     if 'depth' in arrays:

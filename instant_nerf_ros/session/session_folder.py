@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from instant_nerf_ros.nerf.products.folders import fsync
 from instant_nerf_ros.session.records import Record, encode
 
 SUFFIX = '.safetensors'
@@ -91,11 +92,7 @@ class SessionFolder:
         except OSError:
             new.unlink(missing_ok=True)
             raise
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        fsync(self.path)
 
 
 def number_of(path: Path) -> int:

@@ -40,7 +40,7 @@ Item: TypeAlias = Input | VotesSnapshot | Record
 
 
 class WriterThread(threading.Thread):
-    """Writes inputs and snapshots in the order in which they were added, never blocking that."""
+    """Writes inputs and snapshots in the order of `add`, which never waits for the disk."""
 
     def __init__(self, folder: SessionFolder) -> None:
         """Write to a folder that is open."""
@@ -55,7 +55,6 @@ class WriterThread(threading.Thread):
         self.written = 0  # inputs
         self.lost = 0  # inputs for which there was no room in the queue
         self.error = ''  # of the latest batch
-        self.cpu_seconds = 0.0
 
     def add(self, item: Item) -> bool:
         """Queue something; return False if too much waits already, so that it is lost."""
@@ -93,7 +92,6 @@ class WriterThread(threading.Thread):
             with self._wanted:
                 self._queue = [*rest, *self._queue]
                 self._pending = sum(item.nbytes for item in self._queue)
-            self.cpu_seconds = time.thread_time()
             if stopping:
                 return
 

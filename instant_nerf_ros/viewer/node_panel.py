@@ -54,10 +54,8 @@ class NodePanel:
         """Keep floor() -> the height [m] at which clicks meet the floor."""
         self._floor = floor
 
-    def show(
-        self, level: int, message: str, values: Mapping[str, str], age: float, time_s: float,
-    ) -> None:  # fmt: skip
-        """Show diagnostics of an age [s]; time_s is that of the plots."""
+    def show(self, level: int, message: str, values: Mapping[str, str], age: float) -> None:
+        """Show diagnostics of an age [s]."""
         text, drops = status_text(level, message, values, age, self._mapper), drops_text(values)
         if text != self._status.content:
             self._status.content = text

@@ -67,8 +67,7 @@ class NodeViewer:
         self._source.images.follow()
         self._page.set_overview()
         now, news = time.monotonic(), self._source.diagnostics
-        self._panel.show(
-            news.level, news.message, news.values, now - news.arrived, now - self._begin)
+        self._panel.show(news.level, news.message, news.values, now - news.arrived)
         if news.arrived > self._point and news.values:
             self._point = news.arrived
             self._panel.add_point(

@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.conversions import header_message, nanoseconds, write_pose
+from instant_nerf_ros.ros.inputs.calibration import camera_from_message
 from instant_nerf_ros.viewer.picture_source import Frustum, Picture
 
 DISCOVERY = 1.0  # s after subscribing, in which an answer might be lost
@@ -128,17 +129,9 @@ class NodeViews:
         shape = color.height, color.width
         view = (np.frombuffer(color.data, np.uint8).reshape(*shape, 3),
                 np.frombuffer(depth.data, np.float32).reshape(shape),
-                camera_of(parts['camera_info']))
+                camera_from_message(parts['camera_info'], rectified=False))
         if (waiting := self._answers.get(stamp)) is not None:
             waiting.put(view)
-
-
-def camera_of(message: CameraInfo) -> Camera:
-    """Return the Camera of a CameraInfo that the mapper has published."""
-    model = message.distortion_model if any(message.d) else 'none'
-    return Camera(
-        message.width, message.height, message.k[0], message.k[4], message.k[2], message.k[5],
-        model, tuple(message.d) if model != 'none' else ())
 
 
 @functools.lru_cache(maxsize=16)

@@ -16,11 +16,12 @@ from instant_nerf_ros.viewer.picture_source import Frustum, Picture, Source
 ANSWER_TIMEOUT = 5.0  # s, for the first picture of a view; then it is asked for again
 SHARP_TIMEOUT = 5.0  # s, for the last one
 POLL = 0.05  # s, between two looks at whether a camera has moved
-# Of the time that a coarse picture takes, the pause until the next one, of whatever browser:
-# so the work for all browsers together is bounded.
+# The pause after a coarse picture, in multiples of the time that it took. All browsers share it,
+# so that the work for them together is bounded.
 PAUSE = 2.0
 MIN_PERIOD = 1 / 30  # s between coarse pictures
-REFRESH, MIN_REFRESH, MAX_REFRESH = 30.0, 2.0, 10.0  # of the time of a sharp picture; s; s
+REFRESH = 30.0  # times that of a sharp picture, until it is rendered again
+MIN_REFRESH, MAX_REFRESH = 2.0, 10.0  # s, the limits of that
 FAR = 160.0  # m, for pixels without depth: viser's depth ends at 168 m
 FOV = math.radians(60)  # of a browser that is shown no picture
 

@@ -33,11 +33,6 @@ class SavedScene:
         self._lock = threading.Lock()  # one thread at a time may use the mapper
         self._pieces: Iterator[RenderedView | None] | None = None
 
-    @property
-    def metric(self) -> bool:
-        """Return whether lengths are metres."""
-        return self._scene.provenance.metric
-
     def show(self, stage: Stage) -> None:
         """Put keyframes, voxels, map and path on a stage."""
         mapper = self._mapper

@@ -14,8 +14,7 @@ from instant_nerf_ros.viewer.picture_source import Keyframe
 
 SLAB = 0.25  # m, height of the layers of voxels that are shown and hidden as one
 # Of Okabe and Ito (2008), which people with all kinds of color vision tell apart.
-BLUE, ORANGE, GREEN, PURPLE, SKY = (
-    (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233))
+BLUE, ORANGE, PURPLE = (0, 114, 178), (230, 159, 0), (204, 121, 167)
 FREE, OCCUPIED = (225, 225, 225, 200), (30, 30, 30, 255)
 CUBE = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float32) - 0.5
 FACES = np.array([

@@ -13,7 +13,7 @@ from instant_nerf_ros.nerf.estimated_depth import local_correction
 from instant_nerf_ros.nerf.estimated_depth.anchors import Anchors, RawDepth, anchors_of
 from instant_nerf_ros.nerf.estimated_depth.global_fit import CORRELATED, FORMS, GlobalFit, fit_form
 from instant_nerf_ros.nerf.estimated_depth.local_correction import Residuals
-from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
+from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate, robust_deviation
 
 KEPT = 32  # images, the latest
 WIDTH = 320  # pixels, to which estimated depth is scaled
@@ -162,7 +162,7 @@ def _excess(parts: list[Residuals], correction: NDArray[np.float64]) -> float:
     """Return the robust deviation of the corrected residuals beyond that of the anchors."""
     left = np.concatenate([part.values - correction.ravel()[part.pixels] for part in parts])
     sigmas = np.concatenate([part.sigmas for part in parts])
-    deviation = 1.4826 * np.median(abs(left))
+    deviation = robust_deviation(left)
     return float(np.sqrt(max(deviation**2 - np.median(sigmas) ** 2 - SOURCE_ERROR**2, 0.0)))
 
 

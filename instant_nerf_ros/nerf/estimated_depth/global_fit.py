@@ -8,6 +8,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from instant_nerf_ros.nerf.motion.depth_estimate import robust_deviation
+
 Array = NDArray[np.float64]
 
 PAIRS = 200  # of anchors that a first fit is tried with
@@ -88,7 +90,7 @@ def fit_form(
     rows = np.stack([x, np.ones_like(x)], axis=-1)[:, : 1 + form.shifted] / y[:, None]
     for _ in range(ITERATIONS):
         residuals = rows @ coefficients[: rows.shape[1]] - 1
-        deviation = max(1.4826 * float(np.median(abs(residuals))), 1e-6)
+        deviation = max(robust_deviation(residuals), 1e-6)
         robust = weights / (1 + (residuals / (CUT * deviation)) ** 2)
         normal = rows.T @ (robust[:, None] * rows)
         try:

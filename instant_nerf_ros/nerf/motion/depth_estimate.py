@@ -36,3 +36,11 @@ class DepthEstimate:
         lengths = np.linalg.norm(rays, axis=-1)
         return (np.broadcast_to(T_world_camera[:3, 3], rays.shape), rays / lengths[:, None],
                 lengths * self.depth[row, column], lengths * self.sigma[row, column])
+
+
+def robust_deviation(residuals: NDArray[np.floating]) -> float:
+    """Return the standard deviation of residuals (N,) by their median, that outliers do not move.
+
+    Half of a normal distribution is within 1 / 1.4826 of its standard deviation.
+    """
+    return 1.4826 * float(np.median(abs(residuals)))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Pose
+from instant_nerf_ros.nerf.motion.depth_estimate import robust_deviation
 from instant_nerf_ros.nerf.motion.plane_sweep import (
     PosedView,
     UndistortedImage,
@@ -110,4 +111,4 @@ def _pose_noise(values: Array, speeds: Array, mean: Array) -> float:
     """Return the standard deviation [pixels] between a partner and what all agree on."""
     offsets = (abs(values - mean) * speeds)[::4, ::4]
     offsets = offsets[np.isfinite(offsets)]
-    return 1.4826 * float(np.median(offsets)) if len(offsets) else POSE_NOISE
+    return robust_deviation(offsets) if len(offsets) else POSE_NOISE

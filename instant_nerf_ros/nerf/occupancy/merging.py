@@ -35,7 +35,7 @@ def share_empty(occupancy: OccupancyGrid, ranks: Ranks) -> None:
 
 
 def add_votes(occupancy: OccupancyGrid, ranks: Ranks) -> None:
-    """Replace the votes by those of all ranks, in grids of one box; their weights as in a vote."""
+    """Replace the votes by those of all ranks, in grids of one box; at most MAX_VOTES each."""
     box = ranks.largest(*-occupancy.low.cpu().numpy(), *occupancy.high.cpu().numpy())
     contents = occupancy.contents()
     contents['low'], contents['high'] = -np.array(box[:3]), np.array(box[3:])

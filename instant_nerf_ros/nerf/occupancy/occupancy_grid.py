@@ -107,7 +107,7 @@ class OccupancyGrid:
         except (MemoryError, torch.cuda.OutOfMemoryError) as error:
             places = np.round(self.frame.origin + positions, 2).tolist()
             raise ValueError(
-                f'there is no memory for {np.prod(shape.astype(float)):.2g} voxels, to {places}: '
+                f'there is no memory for {np.prod(1.0 * shape):.2g} voxels, to {places} m: '
                 "is the pose right? Else enlarge 'occupancy.voxel_size'") from error
         self._place(self.first - below, shape)
         for name, grid in grown.items():

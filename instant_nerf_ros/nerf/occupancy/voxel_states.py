@@ -12,8 +12,8 @@ from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, FREE, OCCUPIED, UNKNOWN
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
-NEIGHBORS = np.array([step for step in np.ndindex(3, 3, 3) if step != (1, 1, 1)]) - 1
-# Occupied neighbors of a voxel that is part of something: if others' rays have crossed it, or not.
+# Occupied neighbors of a voxel that is part of something: one that rays of other images have
+# crossed, and one that none has.
 MIN_NEIGHBORS_CROSSED, MIN_NEIGHBORS = 4, 2
 
 
@@ -29,8 +29,9 @@ def voxel_states(backend: Backend, hits: Tensor, misses: Tensor) -> NDArray[np.i
     doubtful = np.argwhere((states == OCCUPIED) & few)
     padded = np.pad(states == OCCUPIED, 1)
     neighbors = np.zeros(len(doubtful), np.int64)
-    for step in NEIGHBORS + 1:
-        neighbors += padded[tuple((doubtful + step).T)]
+    for step in np.ndindex(3, 3, 3):
+        if step != (1, 1, 1):
+            neighbors += padded[tuple((doubtful + step).T)]
     is_crossed = crossed[tuple(doubtful.T)]
     speck = neighbors < np.where(is_crossed, MIN_NEIGHBORS_CROSSED, MIN_NEIGHBORS)
     states[tuple(doubtful[speck].T)] = np.where(is_crossed[speck], FREE, UNKNOWN)

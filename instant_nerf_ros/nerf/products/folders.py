@@ -35,17 +35,17 @@ def atomic_folder(folder: str | os.PathLike[str], names: Collection[str]) -> Ite
         yield new
         new.chmod(0o755)  # mkdtemp allows access by its owner only
         for path in (*new.iterdir(), new):
-            _fsync(path)
+            fsync(path)
         if folder.exists():
             _exchange(new, folder)
         else:
             new.rename(folder)
-        _fsync(folder.parent)
+        fsync(folder.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)  # after an exchange, this is the old folder
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

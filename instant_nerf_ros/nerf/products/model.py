@@ -171,9 +171,7 @@ def _keyframes(
     Camera, Pose, Image, Depth, Alpha | None, float, NDArray[np.float64],
 ]]:  # fmt: skip
     """Yield camera, pose, image, depth [m], alpha, ray count and exposure of all keyframes."""
-    cameras = [
-        Camera(**{**camera, 'distortion': tuple(camera['distortion'])})
-        for camera in about['cameras']]
+    cameras = [Camera.from_dict(camera) for camera in about['cameras']]
     for k in range(about['keyframes']):
         camera, pose, image, depth, ray_count, exposure = (
             arrays[f'keyframes/{k}/{name}']
