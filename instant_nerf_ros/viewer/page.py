@@ -58,12 +58,11 @@ class Page:
         self.server.stop()
 
     def _enter(self, client: viser.ClientHandle) -> None:
-        self._panels[client.client_id] = BrowserPanel(
-            client, self.stage, self._source, self.pictures, self._layers, self._on_layer)
-
         async def moved(_: Any) -> None:  # in the event loop of the server, so without delay
             self.pictures.move(client)
-        client.camera.on_update(moved)
+        client.camera.on_update(moved)  # before the first picture: no move after it is missed
+        self._panels[client.client_id] = BrowserPanel(
+            client, self.stage, self._source, self.pictures, self._layers, self._on_layer)
 
     def _leave(self, client: viser.ClientHandle) -> None:
         self.pictures.forget(client)
