@@ -260,6 +260,25 @@ def test_compaction_removes_what_a_resume_does_not_use(tmp_path):
     recording.close(after)
 
 
+def test_a_map_that_was_reset_does_not_come_back_after_a_compaction(tmp_path):
+    mapper, recording = Mapper(CONFIG), recorder(tmp_path)
+    recording.begin(mapper)
+    drive(mapper, recording, range(6), steps=1)
+    recording._copy('votes', mapper)
+    recording._copy('field', mapper)
+    again = Mapper(CONFIG)
+    recording.begin(again)
+    drive(again, recording, range(12, 16))
+    recording.close(None)  # before votes or field of the new map are due
+    folder = SessionFolder(tmp_path)
+    folder.open()
+    assert compact(folder) > 0
+    folder.close()
+    after, recording, _ = resumed(tmp_path)
+    assert votes(after) == votes(again) and after.steps == 0
+    recording.close(after)
+
+
 def test_the_command_lists_checks_compacts_and_exports(copy, tmp_path, capsys):
     before, folder = copy
     assert main(['list', str(folder)]) == 0

@@ -27,9 +27,10 @@ def compact(folder: SessionFolder) -> int:
             entry for k, entry in enumerate(inputs)
             if k >= position or entry.kind != 'image' or entry.values['held_out']
             or entry.values['id'] in used]
-        _keep(folder, VOTES, {entry.path for _, entry in chains[-1]})
-    if fields := [entry for entry in history.fields if _read(entry)]:
-        _keep(folder, FIELD, {fields[-1].path})
+    # What is damaged stays. What is of a map that was reset must go, as the reset goes.
+    _keep(folder, VOTES, {entry.path for _, entry in (chains[-1] if chains else history.votes)})
+    fields = [entry for entry in history.fields if _read(entry)]
+    _keep(folder, FIELD, {entry.path for entry in fields[-1:] or history.fields})
     numbers: dict[Path, list[int]] = collections.defaultdict(list)
     for entry in [*history.starts[-1:], *inputs]:
         numbers[entry.path].append(entry.number)
