@@ -82,9 +82,10 @@ def subscribe_camera(
                 statistics.count(topic)
             callback(message)
 
+        # The usual one exists as long as the other: the check of the graph reads the first.
         return [
-            fixed_subscription(node, CameraInfo, topic, with_poll(late), LATE),
-            subscribe(node, CameraInfo, topic, callback, statistics)]
+            subscribe(node, CameraInfo, topic, callback, statistics),
+            fixed_subscription(node, CameraInfo, topic, with_poll(late), LATE)]
 
     def type_of(transport: str) -> type:
         return Image if transport == 'raw' else CompressedImage

@@ -27,7 +27,7 @@ def incompatible(node: Node) -> Iterator[str]:
     requests: dict[str, list[Subscription]] = {}
     for subscription in node.subscriptions:
         requests.setdefault(subscription.topic_name, []).append(subscription)
-    for topic, (*others, subscription) in requests.items():
+    for topic, (subscription, *others) in requests.items():
         expected = _type_name(subscription.msg_type)
         for other in node.get_publishers_info_by_topic(topic):
             if other.topic_type != expected:
@@ -36,7 +36,7 @@ def incompatible(node: Node) -> Iterator[str]:
                     f'{expected} is expected here'
                     f"{HINTS.get(other.topic_type, ': remap one of the two')}")
                 continue
-            # Another subscription is for publishers that the last one does not match.
+            # Another subscription is for publishers that the first one does not match.
             if any(not any(_mismatches(one.qos_profile, other.qos_profile)) for one in others):
                 continue
             for policy, requested, offered in _mismatches(
