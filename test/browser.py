@@ -36,3 +36,9 @@ def open_chromium(address, dark=False, size=(1000, 900)):
         yield browser
     finally:
         browser.quit()
+
+
+def errors(browser):
+    """Return what the page has complained about."""
+    return [entry['message'] for entry in browser.get_log('browser')
+            if entry['level'] == 'SEVERE' and 'favicon' not in entry['message']]

@@ -10,7 +10,7 @@ def player(name, **parameters):
     arguments = []
     for key, value in parameters.items():
         arguments += ['-p', f'{key}:={str(value).lower() if isinstance(value, bool) else value}']
-    return NodeProcess(f'playback.{name}', arguments)
+    return NodeProcess(f'ros.playback.{name}', arguments)
 
 
 class Listener:

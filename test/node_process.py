@@ -13,8 +13,8 @@ from pathlib import Path
 
 from waiting import wait_until
 
-PACKAGE = 'instant_nerf_ros.ros'
-NODES = 'mapper_node', 'playback.replay', 'playback.sim_robot'
+PACKAGE = 'instant_nerf_ros'
+NODES = 'ros.mapper_node', 'ros.playback.replay', 'ros.playback.sim_robot'
 
 prepared = multiprocessing.get_context('forkserver')
 prepared.set_forkserver_preload(['pytest', *(f'{PACKAGE}.{name}' for name in NODES)])

@@ -48,7 +48,7 @@ def mapper(*parameters, name='', namespace='', without=()):
         arguments += ['-r', f'__node:={name}', '-r', f'map:={name}/map']
     if namespace:
         arguments += in_namespace(namespace)
-    return NodeProcess('mapper_node', arguments, without)
+    return NodeProcess('ros.mapper_node', arguments, without)
 
 
 def in_namespace(namespace):

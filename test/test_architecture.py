@@ -38,7 +38,8 @@ NERF = {
         'arrays', 'camera', 'capture', 'config', 'constants', 'field', 'local_frame', 'occupancy',
         'settings'},
     'backends': {'arrays', 'capture', 'config', 'constants', 'field', 'occupancy', 'ranks'},
-    'adaptation': {'blas', 'bounds', 'capture', 'config', 'constants', 'motion', 'settings'},
+    'adaptation': {
+        'blas', 'bounds', 'camera', 'capture', 'config', 'constants', 'motion', 'settings'},
     'cut_off': {'capture', 'config', 'occupancy'},
     'trainer': {'capture', 'config', 'cut_off', 'field', 'occupancy', 'ranks', 'schedule'},
     'joining': {'ranks'},
@@ -107,7 +108,7 @@ USE_OPENCV = re.compile(
     r'nerf/(camera|distortion|estimated_depth/depth_network|motion/(epipolar|plane_sweep|sparse_points|structure_from_motion))\.py')
 USE_NUMBA = re.compile(r'nerf/backends/cpu/(threads|kernels/\w+)\.py')
 USE_TRITON = re.compile(r'nerf/backends/(cuda|tinycudann)/.*\.py')
-USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py'}
+USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py', 'viewer/comparison.py'}
 USE_SCENES = {'fit.py', 'viewer/saved_scene.py'}  # fit is a command of scenes
 MOST_LINES = 210
 

@@ -73,7 +73,7 @@ def test_two_robots_map_at_the_same_time_without_interference():
 def test_all_topics_of_the_simulated_robot_are_in_its_namespace():
     robot = Robot()
     try:
-        with NodeProcess('playback.sim_robot', in_namespace('simulated')) as process:
+        with NodeProcess('ros.playback.sim_robot', in_namespace('simulated')) as process:
             wait_until(
                 lambda: robot.node.count_publishers('/simulated/tf_static'), 30.0, process.text)
             names = names_of(robot.node, 'sim_robot', 'simulated')

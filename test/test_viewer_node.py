@@ -1,7 +1,6 @@
 """The viewer of a node: what it shows, what it may change, and that each finds the other again."""
 import re
-import subprocess
-import sys
+import signal
 
 import pytest
 
@@ -9,6 +8,8 @@ pytest.importorskip('viser', reason="needs viser: pip install 'viser>=1.1'")
 pytest.importorskip('rclpy')
 pytest.importorskip('tf2_ros')
 
+from browser import errors, open_chromium  # noqa: E402
+from node_process import NodeProcess  # noqa: E402
 from ros_helpers import Robot, drive_until, mapper  # noqa: E402
 from viewer_client import ViewerClient  # noqa: E402
 from waiting import wait_until  # noqa: E402
@@ -16,26 +17,15 @@ from waiting import wait_until  # noqa: E402
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 
-class ViewerProcess:
-    """The viewer in a process of its own."""
+class Viewer(NodeProcess):
+    """The viewer in a process of its own, and the address of its page."""
 
-    def __init__(self, log, *parameters):
+    def __init__(self, *parameters):
         """Start it with parameters 'name:=value'."""
-        self._log = log.open('w')
-        words = [word for text in parameters for word in ('-p', text)]
-        self._process = subprocess.Popen(
-            [sys.executable, '-m', 'instant_nerf_ros.viewer.node_viewer', '--ros-args',
-             '-p', 'viewer_port:=8600', *words], stdout=self._log, stderr=subprocess.STDOUT)
-        wait_until(lambda: self._process.poll() is not None or 'http://' in log.read_text(), 60.0,
-                   log.read_text)
-        self.url = re.search(r'http://\S+', log.read_text())[0]
-
-    def end(self, kill=False):
-        """End it; return its exit status."""
-        (self._process.kill if kill else self._process.terminate)()
-        status = self._process.wait(20.0)
-        self._log.close()
-        return status
+        super().__init__('viewer.node_viewer', [
+            word for text in ('viewer_port:=8600', *parameters) for word in ('-p', text)])
+        wait_until(lambda: not self.running() or 'http://' in self.text(), 60.0, self.text)
+        self.url = re.search(r'http://\S+', self.text())[0]
 
 
 @pytest.fixture
@@ -53,8 +43,8 @@ def drive_until_shown(robot, client, *names):
         lambda: f'{sorted(client.names())}', timeout=100.0)
 
 
-def test_a_viewer_shows_and_pauses_a_mapper_and_both_come_back(robot, tmp_path):
-    viewer = ViewerProcess(tmp_path / 'viewer.log', 'controls:=true')
+def test_a_viewer_shows_and_pauses_a_mapper_and_both_come_back(robot):
+    viewer = Viewer('controls:=true')
     try:
         with mapper() as node, ViewerClient(viewer.url) as client:
             robot.wait_for_listener(60.0)
@@ -71,9 +61,9 @@ def test_a_viewer_shows_and_pauses_a_mapper_and_both_come_back(robot, tmp_path):
             wait_until(lambda: '✔ mapping' in client.text(), 30.0)
             with ViewerClient(viewer.url) as second:  # who comes later sees the same
                 wait_until(lambda: '/keyframes/0000' in second.names(), 20.0)
-            assert viewer.end(kill=True) != 0
+            viewer.end(signal.SIGKILL)
             assert node.running()
-            viewer = ViewerProcess(tmp_path / 'second.log')
+            viewer = Viewer()
             with ViewerClient(viewer.url) as again:
                 drive_until_shown(robot, again, '/keyframes/0000', '/voxels/.*/cubes')
                 assert again.find('Pause mapping') is None  # the second switch is off
@@ -86,12 +76,21 @@ def test_a_viewer_shows_and_pauses_a_mapper_and_both_come_back(robot, tmp_path):
         assert viewer.end() == 0
 
 
-def test_a_wrong_host_is_said_in_one_sentence(tmp_path):
-    log = tmp_path / 'viewer.log'
-    with log.open('w') as file:
-        status = subprocess.run(
-            [sys.executable, '-m', 'instant_nerf_ros.viewer.node_viewer', '--ros-args',
-             '-p', 'viewer_host:=192.0.2.1'], stdout=file, stderr=file, timeout=100.0).returncode
-    assert status == 1
-    assert "viewer_host '192.0.2.1' is no address of this machine" in log.read_text()
-    assert 'Traceback' not in log.read_text()
+def test_a_real_browser_pauses_a_mapper(robot, tmp_path):
+    pause = "//button[contains(., 'Pause mapping')]"
+    with Viewer('controls:=true') as viewer, mapper(), \
+            open_chromium(f'{viewer.url}?fixedDpr=0.5') as browser:
+        robot.wait_for_listener(60.0)
+        drive_until(robot, lambda: '✔ mapping' in browser.page_source, timeout=100.0)
+        browser.execute_script('arguments[0].click()', browser.find_element('xpath', pause))
+        drive_until(robot, lambda: 'paused: no images' in browser.page_source, timeout=60.0)
+        assert not browser.find_elements('xpath', pause)  # it says Resume mapping
+        browser.save_screenshot(str(tmp_path / 'paused.png'))
+        assert not errors(browser)
+
+
+def test_a_wrong_host_is_said_in_one_sentence():
+    with NodeProcess('viewer.node_viewer', ['-p', 'viewer_host:=192.0.2.1']) as viewer:
+        assert viewer.wait(100.0) == 1
+        assert "viewer_host '192.0.2.1' is no address of this machine" in viewer.text()
+        assert 'Traceback' not in viewer.text()

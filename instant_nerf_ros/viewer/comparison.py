@@ -1,13 +1,12 @@
 """Comparison: the image of a keyframe beside the same view rendered, and where they differ."""
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import viser
 from numpy.typing import NDArray
 
+from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.viewer.picture_source import Source
 
 MAX_WIDTH = 640  # pixel
@@ -23,7 +22,7 @@ def open_comparison(client: viser.ClientHandle, source: Source, index: int, name
         client.add_notification(name, str(error), auto_close_seconds=8.0, color='orange')
         return
     real, rendered = fitted(real, rendered)
-    modal = client.gui.add_modal(f'{name}: PSNR {psnr(real, rendered):.1f} dB')
+    modal = client.gui.add_modal(f'{name}: PSNR {psnr(rendered, real):.1f} dB')
     with modal:
         both = client.gui.add_image(split(real, rendered, 0.5), format='jpeg', jpeg_quality=90)
         slider = client.gui.add_slider('real | rendered', 0.0, 1.0, 0.01, 0.5, hint=(
@@ -71,9 +70,3 @@ def error_colors(real: NDArray[np.uint8], rendered: NDArray[np.uint8]) -> NDArra
     error = np.abs(real.astype(np.float32) - rendered).mean(axis=-1) * (255 / FULL_SCALE)
     colors = cv2.applyColorMap(np.minimum(error, 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     return np.ascontiguousarray(colors[..., ::-1])
-
-
-def psnr(real: NDArray[np.uint8], rendered: NDArray[np.uint8]) -> float:
-    """Return 10 log10(255^2 / mean squared error) [dB]."""
-    error = np.square(real.astype(np.float64) - rendered).mean()
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)

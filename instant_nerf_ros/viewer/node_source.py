@@ -1,7 +1,9 @@
 """NodeSource: a node that maps, as the viewer sees it: over its topics and services only."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import math
 import threading
 import time
@@ -48,14 +50,20 @@ class Diagnostics:
 
 
 class NodeSource:
-    """Subscribes to what is shown, and to what costs something only while somebody looks."""
+    """Subscribes to what is shown, and to what costs something only while somebody looks.
+
+    Keyframes are known by their stamp and their number among those of the same stamp, as several
+    cameras may take images at the same time. Messages with impossible poses are ignored.
+    """
 
     changes = True
 
     def __init__(self, node: Node, mapper: str) -> None:
         """Keep a node, and the name of the mapper's node."""
         self._node, self._mapper = node, mapper
-        self.images = NodeImages(node, mapper)
+        # As in the diagnostics, which other robots publish to as well.
+        self._name = node.resolve_topic_name(mapper)
+        self.images = NodeImages(node, self._name)
         self.views = NodeViews(node, mapper, lambda: self.map_frame)
         self.begin, self.next_picture = self.views.begin, self.views.next_picture
         self.best_fov = self.views.best_fov
@@ -63,7 +71,7 @@ class NodeSource:
         self.diagnostics = Diagnostics()
         self._stage: Stage | None = None
         self._lock = threading.Lock()
-        self._keyframes: dict[int, Keyframe] = {}  # by stamp
+        self._keyframes: dict[tuple[int, int], Keyframe] = {}  # by stamp and number
         self._watching: list[Subscription] = []
         self._buffer: Buffer | None = None
         self._listener: TransformListener | None = None
@@ -106,10 +114,12 @@ class NodeSource:
     def compare(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the image of a keyframe, and its view."""
         with self._lock:
-            stamp, shown = list(self._keyframes.items())[index]
+            (stamp, _), shown = list(self._keyframes.items())[index]
         real = self.images.image(stamp)
         if real is None:
-            raise LookupError('its image came before this viewer was started')
+            raise LookupError(
+                'there is no image to compare: it came before this viewer was started, or another '
+                'camera has an image of the same stamp')
         if time.monotonic() - self.diagnostics.arrived > COMPARE_TIMEOUT:
             raise LookupError('the mapper does not answer: is it running?')
         request = self.views.request(shown.T_world_camera, 'pose')
@@ -124,7 +134,7 @@ class NodeSource:
 
     def _keep_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.split(': ')[0].rpartition('/')[2] == self._mapper:
+            if f"/{status.name.partition(': ')[0]}" == self._name:
                 level = status.level if isinstance(status.level, int) else status.level[0]
                 self.diagnostics = Diagnostics(
                     level, status.message, {each.key: each.value for each in status.values},
@@ -134,10 +144,11 @@ class NodeSource:
         if message.header.frame_id:
             self.map_frame = message.header.frame_id
         camera = self.images.camera() or ANYTHING
-        keyframes = {}
+        keyframes: dict[tuple[int, int], Keyframe] = {}
         for number, posed in enumerate(message.poses):
             stamp = nanoseconds(posed.header.stamp)
-            known = self._keyframes.get(stamp)
+            key = stamp, next(n for n in itertools.count() if (stamp, n) not in keyframes)
+            known = self._keyframes.get(key)
             image = None
             if known is None or known.thumbnail is None:
                 image = self.images.image(stamp)
@@ -145,7 +156,7 @@ class NodeSource:
                 f'keyframe {number}', image, camera, matrix_from_pose(posed.pose) @ T_BODY_OPTICAL)
             if known is not None and image is None:
                 made = dataclasses.replace(made, thumbnail=known.thumbnail)
-            keyframes[stamp] = made
+            keyframes[key] = made
         with self._lock:
             self._keyframes = keyframes
         if not keyframes:
@@ -169,12 +180,13 @@ class NodeSource:
 
     def _show_plan(self, message: Path) -> None:
         if self._stage:
-            self._stage.show_plan(np.reshape(
-                [matrix_from_pose(posed.pose)[:3, 3] for posed in message.poses], (-1, 3)))
+            positions = [posed.pose.position for posed in message.poses]
+            self._stage.show_plan(np.reshape([(p.x, p.y, p.z) for p in positions], (-1, 3)))
 
     def _show_goal(self, message: PoseStamped) -> None:
         if self._stage:
-            self._stage.show_goal(matrix_from_pose(message.pose))
+            with contextlib.suppress(ValueError):
+                self._stage.show_goal(matrix_from_pose(message.pose))
 
 
 def voxel_size(centers: NDArray[np.floating]) -> float:

@@ -48,9 +48,9 @@ class Guard:
     the cookie that the first answer sets.
     """
 
-    def __init__(self, token: str = '') -> None:
-        """Keep the token; '' for none."""
-        self._token = token
+    def __init__(self, token: str = '', host: str = LOCAL_NAMES[0]) -> None:
+        """Keep the token, '' for none, and the name of this machine under which it is served."""
+        self._token, self._names = token, {*LOCAL_NAMES, host.lower()}
         self.installed = False
 
     def refusal(self, request: Request) -> str:
@@ -62,7 +62,7 @@ class Guard:
         if self._token:
             known = self._asked_token(request) or self._cookie(request)
             return '' if hmac.compare_digest(known.encode(), self._token.encode()) else DENIED
-        return '' if urlsplit(f'//{host}').hostname in LOCAL_NAMES else ELSEWHERE
+        return '' if urlsplit(f'//{host}').hostname in self._names else ELSEWHERE
 
     def wrap(self, answer: ProcessRequest) -> ProcessRequest:
         """Return a process_request of websockets that asks refusal() before it answers."""
@@ -112,7 +112,7 @@ def open_server(host: str, port: int, token: str = '') -> tuple[PageServer, str]
     """
     local = is_local(host)
     token = '' if local else token or secrets.token_urlsafe(16)
-    guard = Guard(token)
+    guard = Guard(token, host)
     serve = websockets_server.serve
 
     def guarded_serve(handler: Any, host: str, port: int, **options: Any) -> Any:

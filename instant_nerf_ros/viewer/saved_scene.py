@@ -57,7 +57,6 @@ class SavedScene:
         """Start to render from a frustum."""
         self._pieces = self._renderer.render(
             self._mapper, frustum.camera(HEIGHT), frustum.T_world_camera, DEADLINE)
-        self._count = 0
 
     def next_picture(self, timeout: float) -> Picture | None:
         """Render the next piece; a picture is complete after one or several."""
@@ -67,8 +66,7 @@ class SavedScene:
             view = next(self._pieces, None)
         if view is None:
             return None
-        self._count += 1
-        return Picture(view.color, view.depth, sharp=self._count > 1)
+        return Picture(view.color, view.depth, sharp=not view.coarse)
 
     def best_fov(self, aspect: float) -> None:
         """Return None: it is rendered as the browser looks."""

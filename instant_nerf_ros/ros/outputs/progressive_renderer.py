@@ -24,6 +24,7 @@ class RenderedView:
 
     color: NDArray[np.uint8]  # (H, W, 3) RGB
     depth: NDArray[np.float32]  # (H, W) metres along the optical axis; NaN where transparent
+    coarse: bool = False  # a better one of the same view follows
 
 
 class ProgressiveRenderer:
@@ -84,4 +85,5 @@ def _enlarged(view: RenderedView, camera: Camera) -> RenderedView:
     height, width = view.depth.shape
     rows = np.arange(camera.height) * height // camera.height
     columns = np.arange(camera.width) * width // camera.width
-    return RenderedView(view.color[rows][:, columns], view.depth[rows][:, columns])
+    return RenderedView(
+        view.color[rows][:, columns], view.depth[rows][:, columns], coarse=True)

@@ -41,6 +41,7 @@ def test_a_view_that_takes_no_longer_than_the_deadline_is_rendered_at_once():
     (view,) = ProgressiveRenderer().render(Scene(), camera, POSE, 0.001)
     assert camera.width * camera.height <= MIN_PIXELS
     np.testing.assert_array_equal(view.depth, whole(camera).depth)
+    assert not view.coarse
 
 
 @pytest.mark.parametrize('size', [(320, 240), (321, 243), (1280, 720)])
@@ -55,6 +56,7 @@ def test_a_large_view_is_coarse_first_and_complete_in_the_end(size):
     np.testing.assert_array_equal(fine.depth, view.depth)
     assert coarse.depth.shape == view.depth.shape and coarse.color.shape == view.color.shape
     assert coarse.depth.dtype == view.depth.dtype
+    assert coarse.coarse and not fine.coarse
     # The same view, in larger pixels.
     assert np.abs(coarse.depth - view.depth).max() < 10 * np.abs(np.diff(view.depth)).max()
     assert np.abs(coarse.depth - view.depth).mean() > 0
