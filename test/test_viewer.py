@@ -1,5 +1,6 @@
 """The page of the viewer: who may open it, what it is sent, and what it says."""
 import http.client
+import itertools
 import math
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from websockets.datastructures import Headers  # noqa: E402
 from websockets.exceptions import InvalidStatus  # noqa: E402
 
 from instant_nerf_ros.viewer import advice, comparison  # noqa: E402
+from instant_nerf_ros.viewer.browser_panel import overview_of  # noqa: E402
 from instant_nerf_ros.viewer.page import Page  # noqa: E402
 from instant_nerf_ros.viewer.page_server import Guard, is_local, open_server  # noqa: E402
 from instant_nerf_ros.viewer.picture_source import Frustum, Picture, keyframe  # noqa: E402
@@ -241,6 +243,25 @@ def test_a_frustum_is_the_camera_of_the_browser():
     assert (camera.width, camera.height) == (200, 100)
     corners = camera.project(np.array([[2.0, 1.0, 1.0], [-2.0, -1.0, 1.0]]))
     np.testing.assert_allclose(corners, [[199.5, 99.5], [-0.5, -0.5]])
+
+
+@pytest.mark.parametrize('aspect', [0.45, 1.0, 1.8])
+@pytest.mark.parametrize('size', [(1.0, 2.0, 3.0), (10.0, 4.0, 2.5), (0.1, 0.1, 8.0)])
+def test_an_overview_shows_everything_and_is_no_farther_away_than_needed(size, aspect):
+    low, fov = np.array([3.0, -2.0, 0.5]), math.radians(60)
+    high = low + size
+    position, target = overview_of(low, high, fov, aspect)
+    np.testing.assert_allclose(target, (low + high) / 2)
+    ahead = (target - position) / np.linalg.norm(target - position)
+    right = np.cross(ahead, (0, 0, 1)) / np.linalg.norm(np.cross(ahead, (0, 0, 1)))
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = np.column_stack([right, np.cross(ahead, right), ahead]), position
+    camera = Frustum(T, fov, aspect).camera(1000)
+    corners = np.array(list(itertools.product(*zip(low, high))))
+    pixels = camera.project((corners - position) @ T[:3, :3])
+    margins = np.stack([pixels + 0.5, (camera.width, camera.height) - pixels - 0.5])
+    assert margins.min() > -1e-6
+    assert margins.min() < 1 or aspect > 1  # a wide picture leaves room for panels
 
 
 def test_diagnostics_are_said_in_plain_words():

@@ -1,16 +1,17 @@
 """BrowserPanel: what one browser shows, and from where."""
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import viser
 from numpy.typing import NDArray
 
 from instant_nerf_ros.viewer.comparison import open_comparison
-from instant_nerf_ros.viewer.picture_source import Keyframe, Source
-from instant_nerf_ros.viewer.rendered_pictures import FOV, RenderedPictures
+from instant_nerf_ros.viewer.picture_source import Source
+from instant_nerf_ros.viewer.rendered_pictures import RenderedPictures
 from instant_nerf_ros.viewer.stage import SLAB, Stage
 
 CEILING = 1.8  # m above the floor: what is higher is hidden at first, to look into rooms
@@ -47,8 +48,8 @@ class BrowserPanel:
                 if name != 'field':
                     self._add_layer(name, shown)
             self._band = gui.add_multi_slider(
-                'Heights [m]', -1.0, 4.0, SLAB, (-1.0, CEILING),
-                hint='voxels between these heights above the floor are shown')
+                'Heights [m]', -1.0, 4.0, SLAB, (0.0, CEILING),
+                hint='voxels between these heights above the floor are shown; below 0: the floor')
             self._band.on_update(lambda _: self.apply_band())
         with gui.add_folder('Look', order=2):
             self._keyframe = gui.add_number('Keyframe', 0, min=0, step=1, hint=(
@@ -82,10 +83,9 @@ class BrowserPanel:
 
     def apply_band(self) -> None:
         """Show the slabs of voxels within the heights; to be called when there are new ones."""
-        low, high = (height + self._stage.floor for height in self._band.value)
+        low, high = self._band.value
         for number in self._stage.slabs:
-            middle = (number + 0.5) * SLAB
-            inside = low <= middle <= high
+            inside = low <= (number + 0.5) * SLAB <= high
             if number not in self._slabs:
                 self._slabs[number] = self._client.scene.add_frame(
                     f'/voxels/{number}', show_axes=False, visible=inside)
@@ -118,15 +118,15 @@ class BrowserPanel:
 
     def overview(self) -> None:
         """Look at everything from above, at an angle."""
-        keyframes = self._stage.keyframes
-        if not keyframes:
+        extent, camera = self._stage.extent(), self._client.camera
+        if extent is None:
             self._missing()
             return
-        position, target = overview_of(keyframes)
+        position, target = overview_of(
+            *extent, camera.fov, camera.image_width / max(camera.image_height, 1))
         with self._client.atomic():
-            self._client.camera.position = position
-            self._client.camera.look_at = target
-            self._client.camera.up_direction = (0.0, 0.0, 1.0)
+            camera.position, camera.look_at = position, target
+            camera.up_direction = (0.0, 0.0, 1.0)
 
     def _missing(self) -> None:
         count = len(self._stage.keyframes)
@@ -135,11 +135,21 @@ class BrowserPanel:
 
 
 def overview_of(
-    keyframes: Sequence[Keyframe],
+    low: NDArray[np.float64], high: NDArray[np.float64], fov: float, aspect: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Return position (3,) and target (3,) [m] from which all keyframes are seen."""
-    positions = np.stack([keyframe.T_world_camera[:3, 3] for keyframe in keyframes])
-    low, high = positions.min(axis=0), positions.max(axis=0)
-    size = max(*(high - low)[:2], 2.0) + 2.0
-    middle, distance = (low + high) / 2, size / 2 / math.tan(FOV / 2)
-    return middle + distance * np.array([-0.45, -0.55, 0.95]), middle
+    """Return position (3,) and target (3,) [m] from which a box is seen as a whole.
+
+    low and high (3,) [m] are corners of the box, fov [rad] is the vertical field of view, and
+    aspect is width / height of the picture. A wide picture is not filled: panels need the room.
+    """
+    target = (low + high) / 2
+    axis = np.array([0.45, 0.55, -0.95]) / math.sqrt(0.45**2 + 0.55**2 + 0.95**2)
+    right = np.cross(axis, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    corners = np.array(list(itertools.product(*zip(low, high)))) - target
+    # A corner x beside the axis, and z along it, is seen from a distance d if x < tan * (d + z).
+    tangent = math.tan(fov / 2)
+    across = np.abs(corners @ right) / (tangent * min(aspect, 1.0))
+    upward = np.abs(corners @ np.cross(axis, right)) / tangent
+    distance = np.max(np.maximum(across, upward) - corners @ axis)
+    return target - max(distance, 1.0) * axis, target

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import Pose, PoseStamped
 from nav_msgs.msg import OccupancyGrid, Path
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -37,6 +37,7 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ANYTHING = Camera(4, 3, 3.0, 3.0, 1.5, 1.0)  # before the calibration has come
 ROBOT_FRAMES = 'base_link', 'base_footprint'
 COMPARE_TIMEOUT = 5.0  # s
+Parts = tuple[int, Pose, Camera]  # of a keyframe: its place in the path, pose and camera
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,8 @@ class NodeSource:
         self.diagnostics = Diagnostics()
         self._stage: Stage | None = None
         self._lock = threading.Lock()
-        self._keyframes: dict[tuple[int, int], Keyframe] = {}  # by stamp and number
+        # By stamp and number: what they were made of, as that takes a while, and they themselves.
+        self._keyframes: dict[tuple[int, int], tuple[Parts, Keyframe]] = {}
         self._watching: list[Subscription] = []
         self._buffer: Buffer | None = None
         self._listener: TransformListener | None = None
@@ -114,7 +116,7 @@ class NodeSource:
     def compare(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the image of a keyframe, and its view."""
         with self._lock:
-            (stamp, _), shown = list(self._keyframes.items())[index]
+            (stamp, _), (_, shown) = list(self._keyframes.items())[index]
         real = self.images.image(stamp)
         if real is None:
             raise LookupError(
@@ -122,6 +124,8 @@ class NodeSource:
                 'camera has an image of the same stamp')
         if time.monotonic() - self.diagnostics.arrived > COMPARE_TIMEOUT:
             raise LookupError('the mapper does not answer: is it running?')
+        while not self.views.ready:  # soon after the first browser has come
+            time.sleep(0.05)
         request = self.views.request(shown.T_world_camera, 'pose')
         view = self.views.answer(request, COMPARE_TIMEOUT)
         if view is None:
@@ -144,27 +148,31 @@ class NodeSource:
         if message.header.frame_id:
             self.map_frame = message.header.frame_id
         camera = self.images.camera() or ANYTHING
-        keyframes: dict[tuple[int, int], Keyframe] = {}
+        keyframes: dict[tuple[int, int], tuple[Parts, Keyframe]] = {}
         for number, posed in enumerate(message.poses):
             stamp = nanoseconds(posed.header.stamp)
             key = stamp, next(n for n in itertools.count() if (stamp, n) not in keyframes)
-            known = self._keyframes.get(key)
+            parts, (known, shown) = (number, posed.pose, camera), self._keyframes.get(
+                key, (None, None))
             image = None
-            if known is None or known.thumbnail is None:
+            if shown is None or shown.thumbnail is None:
                 image = self.images.image(stamp)
-            made = keyframe(
-                f'keyframe {number}', image, camera, matrix_from_pose(posed.pose) @ T_BODY_OPTICAL)
-            if known is not None and image is None:
-                made = dataclasses.replace(made, thumbnail=known.thumbnail)
-            keyframes[key] = made
+            if shown is None or image is not None or known != parts:
+                T_map_camera = matrix_from_pose(posed.pose) @ T_BODY_OPTICAL
+                made = keyframe(f'keyframe {number}', image, camera, T_map_camera)
+                if shown is not None and image is None:
+                    made = dataclasses.replace(made, thumbnail=shown.thumbnail)
+                shown = made
+            keyframes[key] = parts, shown
         with self._lock:
             self._keyframes = keyframes
         if not keyframes:
             self.images.clear()
         if self._stage:
-            self._stage.show_keyframes(list(keyframes.values()))
+            shown_now = [each for _, each in keyframes.values()]
+            self._stage.show_keyframes(shown_now)
             self._stage.show_path(np.reshape(
-                [each.T_world_camera[:3, 3] for each in keyframes.values()], (-1, 3)))
+                [each.T_world_camera[:3, 3] for each in shown_now], (-1, 3)))
 
     def _show_points(self, message: PointCloud2) -> None:
         if self._stage:

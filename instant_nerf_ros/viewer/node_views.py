@@ -23,7 +23,7 @@ from instant_nerf_ros.ros.conversions import header_message, nanoseconds, write_
 from instant_nerf_ros.ros.inputs.calibration import camera_from_message
 from instant_nerf_ros.viewer.picture_source import Frustum, Picture
 
-DISCOVERY = 1.0  # s after subscribing, in which an answer might be lost
+DISCOVERY = 0.5  # s after subscribing, in which an answer might be lost
 KEPT = 8  # requests whose answers are waited for
 MAX_SIZE = 1280  # pixel
 View = tuple[NDArray[np.uint8], NDArray[np.float32], Camera]
@@ -60,7 +60,13 @@ class NodeViews:
                 for topic, kind in topics.items()]
             self._subscribed_at = time.monotonic()
         while self._subscriptions and not wanted:
+            self._subscribed_at = math.inf
             self._node.destroy_subscription(self._subscriptions.pop())
+
+    @property
+    def ready(self) -> bool:
+        """Return whether answers to a request will arrive."""
+        return time.monotonic() >= self._subscribed_at + DISCOVERY
 
     def request(self, T_map_camera: NDArray[np.float64], kind: str) -> int:
         """Request a view of a kind, 'preview' or 'pose'; return the stamp of its answers."""
@@ -70,8 +76,6 @@ class NodeViews:
             self._answers[stamp] = queue.Queue()
             while len(self._answers) > KEPT:
                 self._answers.pop(next(iter(self._answers)))
-        if time.monotonic() < self._subscribed_at + DISCOVERY or not self._subscriptions:
-            return stamp  # nobody would hear the answer
         message = PoseStamped(header=header_message(stamp, self._map_frame()))
         write_pose(T_map_camera, message.pose)
         self._publishers[kind].publish(message)
@@ -88,9 +92,9 @@ class NodeViews:
             return None
 
     def begin(self, frustum: Frustum) -> None:
-        """Request a preview from a frustum."""
+        """Request a preview from a frustum, as soon as the answer can arrive."""
         self._frustum, self._count = frustum, 0
-        self._current = self.request(frustum.T_world_camera, 'preview')
+        self._current = self.request(frustum.T_world_camera, 'preview') if self.ready else 0
 
     def next_picture(self, timeout: float) -> Picture | None:
         """Return the next picture of the preview; the second one is the sharp one."""

@@ -41,9 +41,9 @@ class Page:
         self.pictures.start()
 
     def set_overview(self) -> None:
-        """Let browsers that come look at all keyframes from above."""
-        if self.stage.keyframes:
-            position, target = overview_of(self.stage.keyframes)
+        """Let browsers that come look at everything from above."""
+        if extent := self.stage.extent():
+            position, target = overview_of(*extent, FOV, aspect=1.0)
             self.server.initial_camera.position = position
             self.server.initial_camera.look_at = target
 

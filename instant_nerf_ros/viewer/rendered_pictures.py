@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from instant_nerf_ros.viewer.picture_source import Frustum, Picture, Source
 
-ANSWER_TIMEOUT = 5.0  # s, for the first picture of a view; then it is asked for again
+ANSWER_TIMEOUT = 5.0  # s, for the first picture of a view
+RETRY = 0.1  # s after no picture has come, until it is asked for again
 SHARP_TIMEOUT = 5.0  # s, for the last one
 POLL = 0.05  # s, between two looks at whether a camera has moved
 # The pause after a coarse picture, in multiples of the time that it took. All browsers share it,
@@ -128,13 +129,14 @@ class RenderedPictures(threading.Thread):
         begin = self._clock()
         self._source.begin(frustum)
         picture = self._source.next_picture(ANSWER_TIMEOUT)
+        if picture is None:
+            browser.shown_at, browser.moved = self._clock(), browser.moved or moved
+            self._earliest = self._clock() + RETRY
+            return
         if moved:
             self._earliest = max(
                 self._clock() + PAUSE * (self._clock() - begin), begin + MIN_PERIOD)
             browser.sharp = False
-        if picture is None:
-            browser.shown_at = self._clock()
-            return
         if moved or picture.sharp:
             self._send(browser, frustum, picture)
         while not picture.sharp and self._clock() < begin + SHARP_TIMEOUT:

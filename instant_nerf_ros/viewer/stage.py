@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from instant_nerf_ros.viewer.picture_source import Keyframe
 
 SLAB = 0.25  # m, height of the layers of voxels that are shown and hidden as one
+OUTLIERS = 1  # percent of the voxels on each side that an overview may leave out
 # Of Okabe and Ito (2008), which people with all kinds of color vision tell apart.
 BLUE, ORANGE, PURPLE = (0, 114, 178), (230, 159, 0), (204, 121, 167)
 FREE, OCCUPIED = (225, 225, 225, 200), (30, 30, 30, 255)
@@ -40,6 +41,7 @@ class Stage:
         self._slabs: dict[int, tuple[NDArray, NDArray, float]] = {}
         self._keyframes: list[Keyframe] = []
         self._handles: list[Any] = []
+        self._lines: dict[str, NDArray] = {}
         self._robot: viser.FrameHandle | None = None
         self._T_world_robot = np.zeros((4, 4))  # as it is shown
         self.on_slabs: Callable[[], None] = lambda: None  # when there are others
@@ -47,7 +49,10 @@ class Stage:
 
     @property
     def slabs(self) -> list[int]:
-        """Return the numbers of the slabs with voxels: the n-th begins at a height n * SLAB."""
+        """Return the numbers of the slabs with voxels.
+
+        The n-th begins n * SLAB above the voxels of the floor, which are in those below 0.
+        """
         return sorted(self._slabs)
 
     @property
@@ -55,11 +60,24 @@ class Stage:
         """Return the keyframes that are shown."""
         return self._keyframes
 
+    def extent(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return two corners (3,) [m] of a box around keyframes and voxels, None without any.
+
+        The outermost voxels, which are often wrong, may lie outside of it.
+        """
+        corners = [keyframe.T_world_camera[:3, 3] for keyframe in self._keyframes]
+        with self._lock:
+            slabs = [centers for centers, *_ in self._slabs.values()]
+        if slabs:
+            shares = OUTLIERS, 100 - OUTLIERS
+            corners.extend(np.percentile(np.concatenate(slabs), shares, axis=0))
+        return (np.min(corners, axis=0), np.max(corners, axis=0)) if corners else None
+
     def show_voxels(
         self, centers: NDArray[np.floating], colors: NDArray[np.uint8], size: float,
     ) -> None:  # fmt: skip
         """Show cubes at centers (N, 3) [m] with colors (N, 3); size: their edge [m]."""
-        numbers = np.floor(centers[:, 2] / SLAB).astype(int)
+        numbers = np.floor((centers[:, 2] - self.floor - size) / SLAB).astype(int)
         with self._lock:
             before = self.slabs
             for number in {*np.unique(numbers).tolist(), *before}:
@@ -102,7 +120,7 @@ class Stage:
         self._scene.add_image(
             '/map/cells', image[::-1], width, height, format='png', **NO_SHADOW,
             wxyz=(0.0, 1.0, 0.0, 0.0),
-            position=(origin[0] + width / 2, origin[1] + height / 2, floor - 0.01))
+            position=(origin[0] + width / 2, origin[1] + height / 2, floor - resolution / 2))
 
     def show_keyframes(self, keyframes: Sequence[Keyframe]) -> None:
         """Show the frustums of keyframes; only those that have changed are sent."""
@@ -157,6 +175,9 @@ class Stage:
                 positions, faces, vertex_colors=colors, process=False), **NO_SHADOW)
 
     def _line(self, name: str, positions: NDArray, color: Any, width: float) -> None:
+        if np.array_equal(self._lines.get(name, ()), positions):
+            return
+        self._lines[name] = positions
         if len(positions) < 2:
             self._scene.remove_by_name(name)
             return
@@ -172,5 +193,6 @@ def wxyz(T: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _same(one: Keyframe, other: Keyframe) -> bool:
-    return one.thumbnail is other.thumbnail and one.fov == other.fov and np.array_equal(
-        one.T_world_camera, other.T_world_camera)
+    return one is other or (
+        one.thumbnail is other.thumbnail and one.fov == other.fov
+        and np.array_equal(one.T_world_camera, other.T_world_camera))
