@@ -117,7 +117,11 @@ def signals_deferred() -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     for number, frame in pending:
-        handlers[number](number, frame)
+        handler = handlers[number]
+        if callable(handler):
+            handler(number, frame)
+        elif handler == signal.SIG_DFL:
+            os.kill(os.getpid(), number)
 
 
 def _end_with_parent():

@@ -61,8 +61,11 @@ def parse_options() -> argparse.Namespace:
 def main() -> int:
     """Run the demo; return the exit status."""
     options = parse_options()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup ignores SIGHUP. A shell lets commands in the background ignore SIGINT, but who
+        # sends it to one of them wants it to end.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     begin = time.monotonic()
     try:
         scene = open_scene(options.data, options.depth, options.laps, options.width)

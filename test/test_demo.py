@@ -122,6 +122,22 @@ def test_a_node_that_cannot_start_is_reported_with_its_last_lines(tmp_path):
     assert "'occupancy.voxel_size' must be between" in output
 
 
+@pytest.mark.parametrize('handler', [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_deferred_signal_does_what_it_did_before(handler):
+    program = (
+        'import os, signal; from children import signals_deferred\n'
+        f'signal.signal(signal.SIGTERM, signal.Handlers({int(handler)}))\n'
+        'with signals_deferred():\n'
+        '    os.kill(os.getpid(), signal.SIGTERM)\n'
+        "    print('inside')\n"
+        "print('after')")
+    with parent('-c', program) as process:
+        output, _ = process.communicate(timeout=20)
+    ignored = handler == signal.SIG_IGN
+    assert output.split() == (['inside', 'after'] if ignored else ['inside'])
+    assert process.returncode == (0 if ignored else -signal.SIGTERM)
+
+
 @pytest.mark.ros
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_demo_and_its_nodes(tmp_path, number):
