@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.ros.outputs.progressive_renderer import MIN_PIXELS, ProgressiveRenderer
+from instant_nerf_ros.ros.outputs.progressive_renderer import (
+    MIN_PIXELS,
+    ProgressiveRenderer,
+    enlarged,
+)
 
 POSE = np.eye(4)
 PIXEL_TIME = 2e-6  # s
@@ -37,11 +41,11 @@ def whole(camera):
 
 
 def test_a_view_that_takes_no_longer_than_the_deadline_is_rendered_at_once():
-    camera = camera_of(64, 48)
+    camera = camera_of(48, 36)
     (view,) = ProgressiveRenderer().render(Scene(), camera, POSE, 0.001)
     assert camera.width * camera.height <= MIN_PIXELS
     np.testing.assert_array_equal(view.depth, whole(camera).depth)
-    assert not view.coarse
+    assert view.camera == camera and enlarged(view, camera) is view
 
 
 @pytest.mark.parametrize('size', [(320, 240), (321, 243), (1280, 720)])
@@ -54,9 +58,12 @@ def test_a_large_view_is_coarse_first_and_complete_in_the_end(size):
     view = whole(camera)
     np.testing.assert_array_equal(fine.color, view.color)
     np.testing.assert_array_equal(fine.depth, view.depth)
+    assert fine.camera == camera and coarse.camera.width < camera.width
+    assert coarse.depth.shape == (coarse.camera.height, coarse.camera.width)
+    coarse = enlarged(coarse, camera)
+    assert coarse.camera == camera
     assert coarse.depth.shape == view.depth.shape and coarse.color.shape == view.color.shape
     assert coarse.depth.dtype == view.depth.dtype
-    assert coarse.coarse and not fine.coarse
     # The same view, in larger pixels.
     assert np.abs(coarse.depth - view.depth).max() < 10 * np.abs(np.diff(view.depth)).max()
     assert np.abs(coarse.depth - view.depth).mean() > 0

@@ -352,6 +352,19 @@ def test_a_slow_view_is_coarse_first_and_a_request_replaces_it(monkeypatch):
     assert [view[2] for view in rig.views] == [7, 8, 9, 9]
 
 
+def test_a_preview_is_small_first_and_full_when_no_other_follows(monkeypatch):
+    monkeypatch.setattr(progressive_renderer, 'MIN_PIXELS', 8)  # the view has twelve
+    monkeypatch.setattr(progressive_renderer, 'INITIAL_PIXEL_TIME', 1.0)
+    previews = [Posed(stamp, 3.0, 'map') for stamp in (7, 8)]
+    for request in previews:
+        request.preview = True
+    rig = Rig([Posed(1, 0.0)], previews)
+    rig.run(lambda: len(rig.views) == 3)
+    assert [(view[0], view[2]) for view in rig.views] == [
+        ((2, 1, 3.0), 7), ((2, 1, 3.0), 8), ((4, 3, 3.0), 8)]
+    assert [(view[1].width, view[1].height) for view in rig.views] == [(2, 1), (2, 1), (4, 3)]
+
+
 def test_the_rate_is_an_upper_bound():
     rig, begin = Rig([Posed(1, 0.0)], map_rate=10.0), time.monotonic()
     rig.run(lambda: len(rig.maps) == 4)

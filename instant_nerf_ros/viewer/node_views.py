@@ -25,7 +25,7 @@ from instant_nerf_ros.viewer.picture_source import Frustum, Picture
 
 DISCOVERY = 0.5  # s after subscribing, in which an answer might be lost
 KEPT = 8  # requests whose answers are waited for
-MAX_SIZE = 1280  # pixel
+MIN_HEIGHT, MAX_HEIGHT = 240, 1280  # pixels of a picture
 View = tuple[NDArray[np.uint8], NDArray[np.float32], Camera]
 
 
@@ -144,9 +144,11 @@ def pixel_maps(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
     """Return the column and row (H, W) in an image of a camera, for each pixel of a frustum.
 
-    The frustum has the resolution of the camera in its middle.
+    The frustum has the resolution of the camera in its middle, or MIN_HEIGHT: coarse images become
+    smooth, not blocks.
     """
-    height = min(MAX_SIZE, max(2, round(2 * camera.fy * math.tan(fov / 2))))
+    height = round(2 * camera.fy * math.tan(fov / 2))
+    height = min(max(height, MIN_HEIGHT), MAX_HEIGHT)
     target = Frustum(np.eye(4), fov, aspect).camera(height)
     rays = target.directions().astype(np.float64)
     pixels = np.nan_to_num(camera.project(rays), nan=-1e4).astype(np.float32)

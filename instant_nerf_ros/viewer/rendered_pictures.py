@@ -15,14 +15,14 @@ from instant_nerf_ros.viewer.picture_source import Frustum, Picture, Source
 
 ANSWER_TIMEOUT = 5.0  # s, for the first picture of a view
 RETRY = 0.1  # s after no picture has come, until it is asked for again
-SHARP_TIMEOUT = 5.0  # s, for the last one
+SHARP_TIMEOUT = 8.0  # s, for the last one
 POLL = 0.05  # s, between two looks at whether a camera has moved
 # The pause after a coarse picture, in multiples of the time that it took. All browsers share it,
 # so that the work for them together is bounded.
 PAUSE = 2.0
 MIN_PERIOD = 1 / 30  # s between coarse pictures
 REFRESH = 30.0  # times that of a sharp picture, until it is rendered again
-MIN_REFRESH, MAX_REFRESH = 2.0, 10.0  # s, the limits of that
+MIN_REFRESH, MAX_REFRESH = 2.0, 30.0  # s, the limits of that
 FAR = 160.0  # m, for pixels without depth: viser's depth ends at 168 m
 FOV = math.radians(60)  # of a browser that is shown no picture
 

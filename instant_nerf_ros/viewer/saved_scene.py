@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.ros.outputs.progressive_renderer import ProgressiveRenderer, RenderedView
+from instant_nerf_ros.ros.outputs.progressive_renderer import (
+    ProgressiveRenderer,
+    RenderedView,
+    enlarged,
+)
 from instant_nerf_ros.scenes.exports.meshes import surface
 from instant_nerf_ros.scenes.scene_folder import Scene
 from instant_nerf_ros.viewer.picture_source import Frustum, Picture, keyframe
@@ -55,8 +59,9 @@ class SavedScene:
 
     def begin(self, frustum: Frustum) -> None:
         """Start to render from a frustum."""
+        self._camera = frustum.camera(HEIGHT)
         self._pieces = self._renderer.render(
-            self._mapper, frustum.camera(HEIGHT), frustum.T_world_camera, DEADLINE)
+            self._mapper, self._camera, frustum.T_world_camera, DEADLINE)
 
     def next_picture(self, timeout: float) -> Picture | None:
         """Render the next piece; a picture is complete after one or several."""
@@ -66,7 +71,9 @@ class SavedScene:
             view = next(self._pieces, None)
         if view is None:
             return None
-        return Picture(view.color, view.depth, sharp=not view.coarse)
+        sharp = view.camera == self._camera
+        view = enlarged(view, self._camera)
+        return Picture(view.color, view.depth, sharp)
 
     def best_fov(self, aspect: float) -> None:
         """Return None: it is rendered as the browser looks."""

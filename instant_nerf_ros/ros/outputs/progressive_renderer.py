@@ -13,7 +13,7 @@ from instant_nerf_ros.nerf.camera import Camera
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
 
-MIN_PIXELS = 4096  # that are always rendered at once
+MIN_PIXELS = 2048  # that are always rendered at once
 INITIAL_PIXEL_TIME = 4e-6  # s, until it has been measured
 SMOOTHING = 0.8  # weight of the previous measurements of it
 
@@ -24,7 +24,7 @@ class RenderedView:
 
     color: NDArray[np.uint8]  # (H, W, 3) RGB
     depth: NDArray[np.float32]  # (H, W) metres along the optical axis; NaN where transparent
-    coarse: bool = False  # a better one of the same view follows
+    camera: Camera  # whose pixels these are: a coarse view has fewer than were asked for
 
 
 class ProgressiveRenderer:
@@ -40,8 +40,8 @@ class ProgressiveRenderer:
         """Yield the view of a camera at a pose (4, 4), at first coarse if it is large.
 
         If the view takes longer than the deadline [s], the first one is rendered with fewer
-        pixels. Then each step renders a strip of rows within the deadline and yields None; the
-        last one yields the whole view.
+        pixels, by a smaller camera. Then each step renders a strip of rows within the deadline and
+        yields None; the last one yields the whole view.
         """
         pixels, affordable = camera.width * camera.height, self._affordable_pixels(deadline)
         if pixels <= affordable:
@@ -50,7 +50,7 @@ class ProgressiveRenderer:
         factor = math.ceil(math.sqrt(pixels / affordable))
         small = camera.scaled(max(1, camera.width // factor), max(1, camera.height // factor))
         coarse = self._render_rows(mapper, small, T_map_camera, 0, small.height)
-        yield _enlarged(coarse, camera)
+        yield coarse
         strips, first = [], 0
         while first < camera.height:
             rows = max(1, self._affordable_pixels(deadline) // camera.width)
@@ -61,7 +61,7 @@ class ProgressiveRenderer:
                 yield None
         yield RenderedView(
             np.concatenate([strip.color for strip in strips]),
-            np.concatenate([strip.depth for strip in strips]))
+            np.concatenate([strip.depth for strip in strips]), camera)
 
     def _affordable_pixels(self, deadline: float) -> int:
         """Return the number of pixels that are rendered within a deadline [s]."""
@@ -77,13 +77,14 @@ class ProgressiveRenderer:
         if pixels >= MIN_PIXELS // 2:  # of fewer, the overhead dominates
             measured = (time.monotonic() - begin) / pixels
             self._pixel_time = SMOOTHING * self._pixel_time + (1 - SMOOTHING) * measured
-        return RenderedView(view.color, view.depth)
+        return RenderedView(view.color, view.depth, camera)
 
 
-def _enlarged(view: RenderedView, camera: Camera) -> RenderedView:
-    """Return a view at the size of a camera, by nearest neighbors."""
+def enlarged(view: RenderedView, camera: Camera) -> RenderedView:
+    """Return a view with the pixels of a camera, by nearest neighbors."""
+    if view.camera == camera:
+        return view
     height, width = view.depth.shape
     rows = np.arange(camera.height) * height // camera.height
     columns = np.arange(camera.width) * width // camera.width
-    return RenderedView(
-        view.color[rows][:, columns], view.depth[rows][:, columns], coarse=True)
+    return RenderedView(view.color[rows][:, columns], view.depth[rows][:, columns], camera)

@@ -11,7 +11,11 @@ from tf2_ros import Buffer
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.inputs.posed_images import PosedImage
 from instant_nerf_ros.ros.inputs.tf_lookup import UnusableError, newest_pose
-from instant_nerf_ros.ros.outputs.progressive_renderer import ProgressiveRenderer, RenderedView
+from instant_nerf_ros.ros.outputs.progressive_renderer import (
+    ProgressiveRenderer,
+    RenderedView,
+    enlarged,
+)
 from instant_nerf_ros.ros.outputs.publishers import Publishers
 from instant_nerf_ros.ros.outputs.view_requests import ViewRequests
 from instant_nerf_ros.ros.params.node_config import NodeConfig
@@ -21,8 +25,9 @@ if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
 
 
-PREVIEW_DEADLINE = 0.02  # s, maximum pause of training for a preview
+PREVIEW_DEADLINE = 0.012  # s, maximum pause of training for a preview
 PREVIEW_REST = 0.25  # s without another request, after which a coarse preview is refined
+PREVIEW_PAUSE = 5.0  # between its pieces, in multiples of their time, in which training goes on
 PREVIEW_KEEPS = 15.0  # s after a preview, in which its client sees no other views
 
 
@@ -42,13 +47,14 @@ class ViewPublisher:
         clock() is in seconds.
         """
         self._config, self._clock = config, clock
-        self._previewed_at = -math.inf
+        self._previewed_at = self._due = -math.inf  # the latter: when the next piece is rendered
         self._buffer, self._requests = buffer, requests
         self._publishers, self._dropped = publishers, dropped
         self._renderer = ProgressiveRenderer()
-        # The pieces of the current view, and its (camera, stamp_ns, frame_id).
+        # The pieces of the current view, its (camera, stamp_ns, frame_id), and its kind.
         self._pieces: Iterator[RenderedView | None] | None = None
         self._header: tuple[Camera, int, str] | None = None
+        self._preview = False
 
     def set_config(self, config: NodeConfig) -> None:
         """Use other settings from now on."""
@@ -72,8 +78,7 @@ class ViewPublisher:
                 self._dropped.add(
                     'no TF for render_frame', f"{error}; check the parameter 'render_frame'")
                 return
-        self._start(
-            mapper, latest.camera, T_map_camera, stamp_ns, frame_id, self._config.render_deadline)
+        self._start(mapper, latest.camera, T_map_camera, stamp_ns, frame_id)
 
     def answer_next_request(self, mapper: 'Mapper', latest: PosedImage) -> None:
         """Render the oldest request with the camera of the latest image.
@@ -82,16 +87,14 @@ class ViewPublisher:
         """
         request = self._requests.take()
         if request is None:
-            if self._clock() >= self._previewed_at + PREVIEW_REST:
+            if self._clock() >= self._due:
                 self._continue()
         elif self._publishers.has_view_subscribers():
-            deadline = self._config.render_deadline
-            if request.preview:
-                deadline = min(deadline, PREVIEW_DEADLINE)
             self._start(
                 mapper, latest.camera, request.T_map_camera, request.stamp_ns, request.frame_id,
-                deadline)
+                request.preview)
             self._previewed_at = self._clock() if request.preview else -math.inf
+            self._due = self._previewed_at + PREVIEW_REST
         else:
             self._dropped.add(
                 'unwanted view', 'a view was requested, but ~/render has no subscriber')
@@ -102,25 +105,34 @@ class ViewPublisher:
 
     def _start(
         self, mapper: 'Mapper', camera: Camera, T_map_camera: NDArray[np.float64],
-        stamp_ns: int, frame_id: str, deadline: float,
+        stamp_ns: int, frame_id: str, preview: bool = False,
     ) -> None:  # fmt: skip
         """Render a view, or its first piece, in place of the current one."""
-        camera = virtual_camera(camera, self._config)
+        camera, deadline = virtual_camera(camera, self._config), self._config.render_deadline
+        if preview:
+            deadline = min(deadline, PREVIEW_DEADLINE)
         self._pieces = self._renderer.render(mapper, camera, T_map_camera, deadline)
-        self._header = camera, stamp_ns, frame_id
+        self._header, self._preview = (camera, stamp_ns, frame_id), preview
         self._continue()
 
     def _continue(self) -> None:
         """Render and publish the next piece, which takes its deadline at most."""
         if self._pieces is None or self._header is None:
             return
+        begin = self._clock()
         try:
             view = next(self._pieces)
         except StopIteration:
             self._pieces = None
             return
         if view is not None:
-            self._publishers.publish_view(view, *self._header, self._config.render_quality)
+            camera, stamp_ns, frame_id = self._header
+            # Clients of previews enlarge them; others expect images of one size.
+            shown = view if self._preview else enlarged(view, camera)
+            self._publishers.publish_view(
+                shown, shown.camera, stamp_ns, frame_id, self._config.render_quality)
+        if self._preview:
+            self._due = self._clock() + PREVIEW_PAUSE * (self._clock() - begin)
 
 
 def virtual_camera(camera: Camera, config: NodeConfig) -> Camera:
