@@ -202,6 +202,17 @@ def test_every_browser_has_layers_of_its_own(page):
         assert '/voxels/11' in hidden(other)  # the ceiling
 
 
+def test_a_phone_begins_farther_away(page):
+    page.set_overview()
+    with ViewerClient(page.url, size=(390, 844)) as phone, ViewerClient(page.url) as other:
+        def moved(client):
+            return [message for message in client.messages
+                    if message['type'] == 'SetCameraPositionMessage' and not message['initial']]
+        wait_until(lambda: moved(phone), 20.0)
+        wait_until(lambda: other.find('Voxels'), 20.0)
+        assert not moved(other)
+
+
 def test_a_keyframe_is_compared_with_its_view(page):
     with ViewerClient(page.url) as client:
         client.set('Compare with image', True)

@@ -27,6 +27,7 @@ class Page:
         self.server, self.url = open_server(host, port, token)
         self._source, self._layers, self._on_layer = source, layers, on_layer
         self._panels: dict[int, BrowserPanel] = {}
+        self._overview = False  # browsers begin with an overview
         self.stage = Stage(self.server, self._choose)
         self.pictures = RenderedPictures(source)
         self.server.gui.configure_theme(
@@ -46,6 +47,7 @@ class Page:
             position, target = overview_of(*extent, FOV, aspect=1.0)
             self.server.initial_camera.position = position
             self.server.initial_camera.look_at = target
+            self._overview = True
 
     @property
     def watched(self) -> bool:
@@ -63,6 +65,8 @@ class Page:
         client.camera.on_update(moved)  # before the first picture: no move after it is missed
         self._panels[client.client_id] = BrowserPanel(
             client, self.stage, self._source, self.pictures, self._layers, self._on_layer)
+        if self._overview and client.camera.image_width < client.camera.image_height:
+            self._panels[client.client_id].overview()  # it needs more distance on a phone
 
     def _leave(self, client: viser.ClientHandle) -> None:
         self.pictures.forget(client)
