@@ -2,10 +2,12 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ from nav_msgs.msg import Path  # noqa: E402
 from rcl_interfaces.srv import GetParameters  # noqa: E402
 
 NAMESPACE = 'robot'
+ADDRESS = r'the viewer is at (http://127\.0\.0\.1:\d+/)'
 ARGUMENTS = (
     f'namespace:={NAMESPACE}', 'rviz:=false', 'use_depth:=false', 'image_topic:=eye/image')
 
@@ -33,9 +36,10 @@ def ros2_launch(*words):
 
 
 @contextlib.contextmanager
-def running(*words):
-    """Run a launch file, and end it with all that it started."""
-    launch = subprocess.Popen(ros2_launch(*words), start_new_session=True)
+def running(*words, output=None):
+    """Run a launch file, and end it with all that it started; output: an open file."""
+    launch = subprocess.Popen(
+        ros2_launch(*words), start_new_session=True, stdout=output, stderr=output)
     try:
         yield launch
     finally:
@@ -123,6 +127,36 @@ def test_a_package_that_is_missing_is_named_before_anything_starts(
     if package in get_packages_with_prefixes():
         pytest.skip(f'{package} is installed')
     assert words in said(file, argument)
+
+
+def test_the_viewer_is_opened_and_comes_back_when_it_is_killed(tmp_path):
+    pytest.importorskip('viser', reason="needs viser: pip install 'viser>=1.1'")
+    log = tmp_path / 'launch.log'
+
+    def read(words):
+        deadline = time.monotonic() + 60.0
+        while not (found := re.findall(words, log.read_text())):
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        return found
+
+    def opened(address):
+        with urllib.request.urlopen(address, timeout=10.0) as answer:
+            return answer.status == 200
+
+    with log.open('w') as file, running(
+            'mapping.launch.py', *ARGUMENTS, 'viewer:=true', 'viewer_port:=8650',
+            'viewer_controls:=true', output=file):
+        (address,) = read(ADDRESS)
+        assert opened(address)
+        (pid,) = read(r'\[viewer-\d+\]: process started with pid \[(\d+)\]')
+        os.kill(int(pid), signal.SIGKILL)
+        deadline = time.monotonic() + 60.0
+        while log.read_text().count('the viewer is at') < 2:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        assert opened(read(ADDRESS)[1])
+    assert 'it only shows' not in log.read_text()
 
 
 def test_the_demo_in_a_namespace_leaves_nothing_outside(observer):
