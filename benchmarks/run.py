@@ -10,6 +10,7 @@ import loops
 import maps
 import peers
 import photo_scenes
+import pose_noise
 import quality
 import ranks
 import render
@@ -29,6 +30,7 @@ BENCHMARKS = {
     'quality': quality.measure,
     'photos': photo_scenes.measure,
     'loops': loops.measure,
+    'pose-noise': pose_noise.measure,
     'gpu': gpu.measure,
     'intake': intake.measure,
     'rest': intake.measure_rest,

@@ -1,4 +1,4 @@
-"""A session is killed, its disk fills, its bits flip: prints what was seen, as JSON."""
+"""A session is killed, its disk fills, its bits flip, it is merged: prints what was seen."""
 import contextlib
 import json
 import multiprocessing
@@ -17,7 +17,20 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / 'test'))
 
-from session_drives import CONFIG, POSES, VIEWS, add, recorder, resumed, votes  # noqa: E402
+from session_drives import (  # noqa: E402
+    CONFIG,
+    FLAT_CAMERA,
+    POSES,
+    VIEWS,
+    add,
+    drift,
+    flat_views,
+    iou,
+    record_views,
+    recorder,
+    resumed,
+    votes,
+)
 
 from instant_nerf_ros.nerf import Mapper  # noqa: E402
 from instant_nerf_ros.nerf.capture.validation import to_millimetres  # noqa: E402
@@ -27,6 +40,7 @@ from instant_nerf_ros.session.history import History  # noqa: E402
 from instant_nerf_ros.session.image_codecs import compress, encode_image  # noqa: E402
 from instant_nerf_ros.session.records import Record  # noqa: E402
 from instant_nerf_ros.session.session_folder import SessionFolder  # noqa: E402
+from instant_nerf_ros.session.session_merging import merge  # noqa: E402
 from instant_nerf_ros.session.snapshots import VotesSnapshot  # noqa: E402
 from instant_nerf_ros.session.writer import Input, WriterThread  # noqa: E402
 
@@ -119,13 +133,13 @@ def _full_disk():
             error, before = writer.error, len(History(folder).inputs)
             filler.unlink()
             given = before + sum(isinstance(item, Input) for item in writer._queue)
-            done, history = writer.close(60), History(folder)
+            problem, history = writer.close(60), History(folder)
             folder.close()
             yield [f'disk of {DISK} MB full', 'said; what was written stays, and the rest follows '
                    'when there is room',
                    f'"{error.partition(":")[0]}"; {before} images on the disk while it was full, '
                    f'{len(history.inputs)} of {max(given, len(history.inputs))} after; '
-                   f'{len(history.findings)} files damaged; all written: {done}']
+                   f'{len(history.findings)} files damaged; all written: {not problem}']
         finally:
             subprocess.run(['umount', mount], check=True)
 
@@ -171,11 +185,7 @@ def _resumed():
         recording.begin(mapper)
         drifts = {}
         for k in range(len(POSES)):
-            share, T_drifted_true = k / (len(POSES) - 1), np.eye(4)
-            angle = np.radians(5) * share
-            T_drifted_true[:2, :2] = [
-                [np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-            T_drifted_true[0, 3] = 0.3 * share
+            T_drifted_true = drift(k / (len(POSES) - 1))
             image_id = add(mapper, recording, k, T_drifted_true)
             if image_id is not None:
                 drifts[image_id] = T_drifted_true
@@ -193,15 +203,28 @@ def _resumed():
             add(exact, None, k)
         yield ['drift of 0.3 m and 5 degrees, closed after a resume',
                'IoU of occupied voxels with the run without drift at least 97 %',
-               f'{100 * _iou(after, exact):.1f} % ({100 * _iou(mapper, exact):.1f} % before)']
+               f'{100 * iou(after, exact):.1f} % ({100 * iou(mapper, exact):.1f} % before)']
         recording.close(None)
 
 
-def _iou(mapper, other):
-    mine, theirs = ({tuple(point) for point in np.round(each.points()[0], 3).tolist()}
-                    for each in (mapper, other))
-    return len(mine & theirs) / len(mine | theirs)
+def _merged():
+    """Merge the sessions of two halves of a lap, and compare the map with that of all of it."""
+    views = flat_views()
+    half = len(views) // 2
+    with _folder() as path:
+        parts = [record_views(path / name, part, FLAT_CAMERA, stamp=stamp) for name, part, stamp in
+                 (('first', views[:half], 0), ('second', views[half:], half))]
+        merge(*(History(SessionFolder(path / name)) for name in ('first', 'second')),
+              SessionFolder(path / 'both'), lambda: Mapper(CONFIG))
+        merged, recording, _ = resumed(path / 'both')
+        recording.close(None)
+    whole = record_views('', views, FLAT_CAMERA)
+    alone = ' and '.join(f'{100 * iou(part, whole):.1f}' for part in parts)
+    yield ['two halves of a lap through the simulated flat, merged',
+           'IoU of occupied voxels with the whole lap at least 97 %',
+           f'{100 * iou(merged, whole):.1f} % ({alone} % of the halves)']
 
 
 if __name__ == '__main__':
-    json.dump([*_killed(), *_full_disk(), *_flipped_bits(), *_resumed()], sys.stdout)
+    json.dump(
+        [*_killed(), *_full_disk(), *_flipped_bits(), *_resumed(), *_merged()], sys.stdout)

@@ -44,6 +44,7 @@ def run_mapper(folder, device, gpu):
 
     from instant_nerf_ros.nerf import Mapper, replace
     from instant_nerf_ros.nerf.constants import SOLID
+    from instant_nerf_ros.nerf.occupancy.merging import add_grid
     random = np.random.default_rng(0)
     config = replace(CONFIG, {'device': device, 'keyframes.held_out_every': 4})
     mapper = mapped(SMALL, 2, config)
@@ -79,7 +80,8 @@ def run_mapper(folder, device, gpu):
     assert b'element face' in (folder / 'mesh.ply').read_bytes()[:300]
     again = Mapper.load(folder, config)
     assert np.array_equal(again.render(SMALL, poses(9)[2]).color, rendered.color)
-    assert np.isfinite(again.step()['loss'])
+    add_grid(again.measurements.grid(), mapper.measurements.grid())
+    assert np.isfinite(again.step()['loss']) and (again.voxels().states == 100).any()
     mapper.rescue(folder / 'rescued')
 
 

@@ -8,6 +8,7 @@ import photo_sets
 from format_cases import READ, REFUSED, REPORTED, Case, Section
 from photo_sets import CAMERA, room
 
+from instant_nerf_ros.nerf.constants import MASKED_ALPHA
 from instant_nerf_ros.scenes.photos import find_photos
 from instant_nerf_ros.scenes.sources import open_source
 
@@ -85,12 +86,40 @@ def palette(path):
         frame.image[0] == (0, 90, 0)).all()
 
 
+def masked(name, number=255, key=None):
+    """Return a function that checks the mask of the first frame, in a file of that name.
+
+    number: of the white pixels; key: of the frame in transforms.json that names the file.
+    """
+    def run(path):
+        photo_sets.write_rgbd(path, room(1))
+        white = np.zeros((CAMERA.height, CAMERA.width), bool)
+        white[:, :20] = True
+        photo_sets.write_image(path / name, (white[..., None] * np.full(3, number, np.uint8)))
+        if key:
+            document = json.loads((path / 'transforms.json').read_text())
+            document['frames'][0][key] = name
+            (path / 'transforms.json').write_text(json.dumps(document))
+        [(_, frame)] = open_source(path).read([0])
+        used = frame.alpha != MASKED_ALPHA
+        return (used == (~white if 'dynamic' in name else white)).all() and (
+            (frame.depth > 0) == used).all()
+    return run
+
+
 IMAGES = 'sparse/0/images.txt'
 SCENES = Section('Photos and scans', (
-    '`instant-nerf fit` reads these. Alpha is used there: what is transparent is learnt as empty.'
+    '`instant-nerf fit` reads these. Alpha is used there: what is transparent is learnt as empty. '
+    'What a mask covers is neither trained on nor measured.'
 ), [
     Case('NeRF synthetic', READ, source(photo_sets.write_synthetic), 'poses, pixels'),
     Case('PNG with a palette and transparency', READ, palette, 'color, alpha'),
+    *(Case(what, READ, masked(*arguments), 'alpha, depth') for what, *arguments in (
+        ('`mask_path`, white is used', 'm.png', 255, 'mask_path'),
+        ('`masks/NAME.png.png` of COLMAP', 'masks/000.png.png'),
+        ('`masks/NAME.png`', 'masks/000.png'),
+        ('`masks/NAME.png` with labels', 'masks/000.png', 1),
+        ('`dynamic_mask_NAME.png`, black is used', 'images/dynamic_mask_000.png'))),
     Case('COLMAP model as text', READ, source(photo_sets.write_colmap_text), 'poses, pixels'),
     Case('COLMAP model as text, cut off', REFUSED, source(
         photo_sets.write_colmap_text, lambda path: (path / IMAGES).write_text('1 1 0 0')),

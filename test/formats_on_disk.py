@@ -63,6 +63,14 @@ def tear(path, document):
 
 
 GOOD = [[1.0, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
+def mask_both(path, document):
+    """Mask the upper half of two images."""
+    cv2.imwrite(str(path / 'm.png'), np.repeat([[0], [255]], (3, SIZE[0] - 3), 0) * np.ones(
+        SIZE, np.uint8))
+    for frame in document['frames']:
+        frame['mask_path'] = 'm.png'
+
+
 FOLDERS = Section('transforms.json', (
     'The layout of instant-ngp and nerfstudio. Folders in the layout of 7-Scenes are tested in '
     '`test_frames`.'), [
@@ -114,7 +122,7 @@ FOLDERS = Section('transforms.json', (
             ('no image', second_of('file_path', 'lost.png'), 'lost.png is missing'),
             ('a torn image', tear, '1.png is damaged or truncated'),
             ('no depth', second_of('depth_path', 'lost.png'), 'lost.png is missing'))),
-    Case('mask_path', REPORTED, folder(len, frame={'mask_path': 'm.png'}), 'masks'),
+    Case('mask_path', REPORTED, folder(len, 2, mask_both), 'only depth is masked'),
     Case('rolling_shutter', REPORTED, folder(len, rolling_shutter=[0, 0, 0.01]),
          'rolling_shutter is not corrected'),
 ])

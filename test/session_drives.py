@@ -2,9 +2,11 @@
 import numpy as np
 from scenes import CAMERA, poses, view
 
-from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
 from instant_nerf_ros.session.blocks import VOTES, to_blocks
 from instant_nerf_ros.session.recorder import Recorder, SessionConfig
+from instant_nerf_ros.simulation.flat import Flat
+from instant_nerf_ros.simulation.tour import Tour
 
 SECOND = 10**9
 CONFIG = replace(Config(), {
@@ -15,6 +17,7 @@ CONFIG = replace(Config(), {
     'keyframes.held_out_every': 6,
 })  # fmt: skip
 POSES = poses(48)
+FLAT_CAMERA = Camera(80, 60, 57.0, 57.0, 39.5, 29.5)
 VIEWS = [view(CAMERA, pose) for pose in POSES]
 
 
@@ -48,7 +51,33 @@ def recorded(folder, views=range(24), steps=0, config=CONFIG, **settings):
     mapper, recording = Mapper(config), recorder(folder, **settings)
     recording.begin(mapper)
     drive(mapper, recording, views, steps)
-    assert recording.close(mapper)
+    assert not recording.close(mapper)
+    return mapper
+
+
+def flat_views(count=160):
+    """Return (pose, image, depth) of FLAT_CAMERA along a lap through the simulated flat."""
+    scene, tour = Flat(), Tour()
+    lap = [tour.T_world_camera(time) for time in np.linspace(0, tour.duration, count)]
+    return [(pose, *scene.render(FLAT_CAMERA, pose)) for pose in lap]
+
+
+def record_views(folder, views, camera, config=CONFIG, stamp=0, steps=0):
+    """Return a mapper after views (pose, image, depth), recorded in a folder, one each second.
+
+    stamp: of the first [s]; steps of training after each.
+    """
+    mapper, recording = Mapper(config), recorder(folder)
+    recording.begin(mapper)
+    for k, (pose, image, depth) in enumerate(views):
+        image_id = mapper.add(image, camera, pose, depth)
+        if image_id is not None:
+            recording.add_image(
+                image_id, (stamp + k) * SECOND, image, camera, pose, depth,
+                mapper.is_held_out(image_id))
+        for _ in range(steps):
+            mapper.step()
+    assert not recording.close(mapper)
     return mapper
 
 
@@ -57,6 +86,21 @@ def resumed(folder, config=CONFIG, **settings):
     mapper, recording = Mapper(config), recorder(folder, resume=True, **settings)
     result = recording.begin(mapper)
     return mapper, recording, result.sentences if result else []
+
+
+def drift(share):
+    """Return T_drifted_true (4, 4) after a share of a drive: 0.3 m and 5 degrees at its end."""
+    T_drifted_true, angle = np.eye(4), np.radians(5) * share
+    T_drifted_true[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    T_drifted_true[0, 3] = 0.3 * share
+    return T_drifted_true
+
+
+def iou(mapper, other):
+    """Return the intersection over union of the occupied voxels of two mappers."""
+    mine, others = ({*map(tuple, np.round(each.points()[0], 3).tolist())}
+                    for each in (mapper, other))
+    return len(mine & others) / len(mine | others)
 
 
 def votes(mapper):

@@ -2,11 +2,12 @@
 import numpy as np
 import pytest
 from randomness import generator
-from scenes import CAMERA, poses, view
+from scenes import CAMERA, look_at, poses, view
 from test_bounds import scaled
 from test_mapper import TINY
 
 from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf import adaptation as adaptation_module
 from instant_nerf_ros.nerf.adaptation import (
     FIRST_KEYFRAMES,
     ROOM_FAR,
@@ -75,6 +76,27 @@ def test_later_keyframes_only_widen_what_is_sampled():
         if before and changed:
             assert sampling(adaptation)[0] <= before[0] and sampling(adaptation)[1] >= before[1]
         before = sampling(adaptation) if len(keyframes) >= FIRST_KEYFRAMES else None
+
+
+def test_what_the_user_has_set_is_not_estimated(monkeypatch):
+    monkeypatch.setattr(adaptation_module, 'scene_bounds', None)  # fails if it is called
+    config = replace(Config(), {'sampling.near': 0.3, 'sampling.far': 7.0})
+    assert seen(HALL, config).config == config
+
+
+def test_the_box_contains_what_cameras_on_a_long_way_see_and_not_much_more():
+    adaptation, keyframes = Adaptation(Config()), Keyframes(KeyframeConfig())
+    image, depth = np.zeros((48, 64, 3), np.uint8), np.full((48, 64), 2.0, np.float32)
+    points = []
+    for k in range(FIRST_KEYFRAMES):  # along a wall, and each looks at a part of its own
+        pose = look_at([40.0 + 4 * k, 0.0, 1.0], [40.0 + 4 * k, 5.0, 1.0])
+        keyframes.add(image, CAMERA, pose, depth)
+        rays = CAMERA.directions() / CAMERA.directions()[:, 2:]
+        points += [pose[None, :3, 3], pose[:3, 3] + 2.0 * rays @ pose[:3, :3].T]
+        box = adaptation.see(keyframes)
+    (low, high), points = box, np.concatenate(points)
+    assert ((points > low - 0.01) & (points < high + 0.01)).all(1).mean() > 0.98
+    assert (low > points.min(0) - 0.6).all() and (high < points.max(0) + 0.6).all()
 
 
 def test_images_that_show_nothing_in_common_change_nothing():

@@ -33,7 +33,7 @@ NERF = {
     'field': {'arrays', 'capture', 'constants'},
     'occupancy': {
         'arrays', 'camera', 'capture', 'config', 'constants', 'local_frame', 'ranks'},
-    'motion': {'arrays', 'camera', 'capture', 'config', 'distortion'},
+    'motion': {'arrays', 'camera', 'capture', 'config', 'constants', 'distortion'},
     'products': {
         'arrays', 'camera', 'capture', 'config', 'constants', 'field', 'local_frame', 'occupancy',
         'settings'},
@@ -105,11 +105,15 @@ LIBRARY_NAMES = {
     'settings.setting', 'warm_up.warm_up',
 }  # fmt: skip
 USE_OPENCV = re.compile(
-    r'nerf/(camera|distortion|estimated_depth/depth_network|motion/(epipolar|plane_sweep|sparse_points|structure_from_motion))\.py')
+    r'nerf/(camera|distortion|estimated_depth/depth_network|motion/(depth_surface|epipolar|plane_sweep|sparse_points|structure_from_motion))\.py')
 USE_NUMBA = re.compile(r'nerf/backends/cpu/(threads|kernels/\w+)\.py')
 USE_TRITON = re.compile(r'nerf/backends/(cuda|tinycudann)/.*\.py')
 USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py', 'viewer/comparison.py'}
 USE_SCENES = {'fit.py', 'viewer/saved_scene.py'}  # fit is a command of scenes
+USE_SESSION = re.compile(r'(ros|session)/.*|scenes/sessions\.py')
+OF_CAMERAS = {  # what readers and simulations of images may import of the library
+    'camera.Camera', 'camera.MAX_COORDINATE', 'camera.T_BODY_OPTICAL', 'constants.MASKED_ALPHA',
+    'constants.OPAQUE_ALPHA'}
 MOST_LINES = 210
 
 
@@ -165,10 +169,10 @@ def test_imports_point_down(path):
         assert not {name for name in own(names, 'nerf') if name.startswith('backends')}
     elif not relative.startswith('nerf/'):
         assert 'torch' not in roots
-        assert own(names, 'nerf') <= LIBRARY_NAMES
+        assert own(names, 'nerf') <= LIBRARY_NAMES | OF_CAMERAS
         assert relative in USE_SCENES or not own(names, 'scenes')
     if own(names, 'session'):
-        assert relative.startswith(('ros/', 'session/'))
+        assert USE_SESSION.fullmatch(relative)
     if relative.startswith('viewer/'):
         assert all(ADAPTER_NAMES.fullmatch(name) for name in own(names, 'ros'))
     elif not relative.startswith('ros/'):
@@ -176,8 +180,7 @@ def test_imports_point_down(path):
     if not relative.startswith(('ros/', 'viewer/node_')):
         assert not {root for root in roots if root in ROS or root.endswith('_msgs')}
     if relative.startswith(('data/', 'simulation/')):
-        assert own(names, 'nerf') <= {
-            'camera.Camera', 'camera.MAX_COORDINATE', 'camera.T_BODY_OPTICAL'}
+        assert own(names, 'nerf') <= OF_CAMERAS
     elif relative not in USE_DATA:
         assert not own(names, 'simulation')
         assert not own(names, 'data') or relative.startswith('scenes/')

@@ -75,7 +75,9 @@ def test_a_comparison_shows_both_images_and_where_they_differ():
     one = np.full((20, 30, 3), 100, np.uint8)
     two = one.copy()
     two[5, 7] = 150
-    picture = comparison(one, two)
+    used = np.ones((20, 30), bool)
+    used[9, 9], two[9, 9] = False, 0
+    picture = comparison(one, two, used)
     assert (picture[:, :30] == one).all() and (picture[:, 34:64] == two).all()
     difference = picture[:, 68:].sum(axis=-1).astype(int)
     assert np.unravel_index(difference.argmax(), difference.shape) == (5, 7)

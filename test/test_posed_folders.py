@@ -129,13 +129,6 @@ def test_many_transparent_images_have_one_warning(tmp_path):
     assert len(caught) == 1
 
 
-def test_masks_are_warned_of(tmp_path):
-    write_folder(tmp_path, count=2, frame={'mask_path': 'mask.png'})
-    with pytest.warns(UserWarning, match='masks of 2 frames are not used') as caught:
-        load_folder(tmp_path)
-    assert len(caught) == 1
-
-
 @pytest.mark.parametrize('matrix', [
     np.diag([2.0, 2.0, 2.0, 1.0]), np.diag([0.5, 0.5, 0.5, 1.0]), 2.0 * np.eye(4)])
 def test_a_uniform_scale_of_a_pose_is_removed_with_a_warning(tmp_path, matrix):

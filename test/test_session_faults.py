@@ -11,7 +11,7 @@ import pytest
 from session_drives import CONFIG, VIEWS, add, drive, recorded, recorder, resumed, votes
 
 from instant_nerf_ros.nerf import Mapper
-from instant_nerf_ros.session import recorder as recorder_module
+from instant_nerf_ros.session import snapshot_schedule
 from instant_nerf_ros.session import writer as writer_module
 from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.session_cli import main
@@ -19,7 +19,8 @@ from instant_nerf_ros.session.session_folder import SessionFolder
 
 PERIOD = 0.05  # s between batches, so that a test is short
 PERIODS = ((writer_module, 'PERIOD', PERIOD), (writer_module, 'RETRY', PERIOD),
-           (recorder_module, 'VOTES_PERIOD', 0.2), (recorder_module, 'FIELD_PERIOD', 0.4))
+           (snapshot_schedule, 'VOTES_PERIOD', 0.2), (snapshot_schedule, 'FIELD_PERIOD', 0.4),
+           (snapshot_schedule, 'MAX_SHARE', 1.0))
 SLACK = 1.0  # s in which an input must be on the disk, on a busy machine
 
 
@@ -110,7 +111,7 @@ def test_a_full_disk_loses_nothing_that_was_written_and_goes_on_when_there_is_ro
     assert 'the session is not written' in problem and str(tmp_path) in problem
     assert written != '0 inputs'
     drive(mapper, recording, range(12, 18))
-    assert recording.close(mapper) and recording.status() == ('', '')
+    assert not recording.close(mapper) and recording.status() == ('', '')
     after, recording, sentences = resumed(tmp_path)
     assert len(sentences) == 1 and votes(after) == votes(mapper)
     np.testing.assert_array_equal(after.keyframes.ids, mapper.keyframes.ids)
@@ -125,7 +126,41 @@ def test_while_the_disk_is_full_memory_stays_bounded_and_the_loss_is_said(tmp_pa
     drive(mapper, recording, range(24))
     assert recording._writer._pending <= 100_000
     assert 'images or scans are not in the session' in recording.status()[1]
-    assert not recording.close(None)
+    assert 'images or scans were not written' in recording.close(None)
+
+
+def test_votes_and_field_that_met_a_full_disk_follow_when_there_is_room(tmp_path, monkeypatch):
+    mapper, recording = Mapper(CONFIG), recorder(tmp_path)
+    recording.begin(mapper)
+    drive(mapper, recording, range(8), steps=1)
+    put = recording._folder._put
+    monkeypatch.setattr(recording._folder, '_put', _no_space)
+    update_for(1.0, recording, mapper)
+    assert 'is not written' in recording.status()[1]
+    monkeypatch.setattr(recording._folder, '_put', put)
+    update_for(1.0, recording, mapper)  # nothing has changed since they were copied
+    assert not recording.close(None)  # as if it was killed
+    history = History(SessionFolder(tmp_path))
+    assert history.votes[-1][0] == len(history.inputs)
+    assert history.fields[-1].values['steps'] == mapper.steps
+
+
+def test_votes_that_could_not_be_written_at_the_end_are_named(tmp_path, monkeypatch):
+    mapper, recording = Mapper(CONFIG), recorder(tmp_path)
+    recording.begin(mapper)
+    drive(mapper, recording, range(4))
+    time.sleep(1.0)
+    monkeypatch.setattr(recording._folder, '_put', _no_space)
+    problem = recording.close(mapper)
+    assert 'the latest votes' in problem and 'No space left on device' in problem
+
+
+def update_for(duration, recording, mapper):
+    """Let a recorder copy for some seconds."""
+    end = time.monotonic() + duration
+    while time.monotonic() < end:
+        recording.update(mapper)
+        time.sleep(0.01)
 
 
 def _no_space(*_):

@@ -1,4 +1,6 @@
 """Surfels, meshes and Gaussians of a scene in closed form lie on its surfaces and look like it."""
+import dataclasses
+
 import numpy as np
 import pytest
 from rasterizing import rasterize, splat
@@ -29,8 +31,8 @@ def seen_area(views):
         points[:, axis] = wall[axis]
         seen = np.zeros(len(points), bool)
         for one in views:
-            index, depth, surface = one.look_up(points)
-            seen[index[np.abs(surface - depth) < 0.02 * depth]] = True
+            index, depth, pixel = one.look_up(points)
+            seen[index[np.abs(one.depth.ravel()[pixel] - depth) < 0.02 * depth]] = True
         total += seen.mean() * np.prod(np.delete(size, axis))
     return total
 
@@ -68,6 +70,19 @@ def test_surfels_lie_on_the_surfaces(disks):
     agreement = (disks.normals * normal_of(disks.positions)).sum(1)
     assert np.median(agreement) > 0.99 and (agreement > 0).mean() > 0.99
     assert np.abs(disks.colors / 255 - paint(disks.positions)).mean() < 0.02
+
+
+def test_the_color_of_a_surfel_is_the_mean_of_the_views_that_see_it(views, disks):
+    random = np.random.default_rng(3)
+    flaws = [random.random((*one.depth.shape, 1)) < 0.2 for one in views]  # white pixels
+    whitened = surfels([
+        dataclasses.replace(one, color=np.where(flaw, np.uint8(255), one.color))
+        for one, flaw in zip(views, flaws)], 20_000)
+    assert (whitened.positions == disks.positions).all()
+    expected = 0.8 * disks.colors + 0.2 * 255
+    errors = np.abs(whitened.colors - expected).mean()
+    of_one = 2 * 0.2 * 0.8 * (255 - disks.colors.astype(float)).mean()
+    assert errors < 0.5 * of_one  # four views or more are averaged
 
 
 def test_fewer_surfels_cover_the_same_surface(views, disks):

@@ -54,6 +54,8 @@ class FakeMapper:
 
     backend_name = 'fake'
     keyframes = types.SimpleNamespace(stored_bytes=0)
+    measurements = types.SimpleNamespace(
+        depth_alignment=types.SimpleNamespace(correction=(0.0, 0.0)))
     discarded = 0
     converged = False
 

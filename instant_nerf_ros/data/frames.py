@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.data.images import read_color, read_color_alpha, read_depth
 from instant_nerf_ros.data.layouts import REFERENCE_FILE, Entry, read_pose_files
+from instant_nerf_ros.data.masks import masked_alpha, read_mask
 from instant_nerf_ros.data.parsing import enumeration, parse_pose
 from instant_nerf_ros.data.transforms import read_transforms
 from instant_nerf_ros.nerf.camera import Camera
 
 HOLD_OUT_EVERY = 8
+MASK_WARNING = (  # without the name of a file, so that it is given once for a folder
+    'there are masks: only depth is masked, masked colors are trained like the others')
 
 
 def holdout(index: int) -> bool:
@@ -32,7 +35,8 @@ class Frame:
     camera: Camera
     T_world_camera: NDArray[np.float64]  # (4, 4) optical frame to a z-up world [m]
     depth: NDArray[np.float32] | None = None  # (H, W) m along the optical axis, 0: not measured
-    alpha: NDArray[np.uint8] | None = None  # (H, W), None: opaque, or not wanted
+    # (H, W), MASKED_ALPHA where a mask covers it; None: opaque, or not wanted
+    alpha: NDArray[np.uint8] | None = None
 
 
 class FrameFolder:
@@ -42,7 +46,7 @@ class FrameFolder:
     """
 
     def __init__(self, entries: Sequence[Entry], with_alpha: bool = False) -> None:
-        """entries: the frames, in order. Without alpha, transparent pixels are warned of."""
+        """entries: the frames, in order. Without alpha, it and masks are warned of."""
         self.entries, self._with_alpha = entries, with_alpha
 
     def __len__(self) -> int:
@@ -65,6 +69,13 @@ class FrameFolder:
         if entry.depth_path:
             depth = read_depth(
                 entry.depth_path, entry.camera, entry.depth_unit, entry.depth_float_unit)
+        masked = read_mask(entry.mask_path, entry.camera) if entry.mask_path else None
+        if masked is not None and depth is not None:
+            depth[masked] = 0.0
+        if self._with_alpha:
+            alpha = masked_alpha(alpha, masked)
+        elif masked is not None and masked.any():
+            warnings.warn(f'{entry.image_path.parent}: {MASK_WARNING}', stacklevel=2)
         return Frame(entry.stamp, image, entry.camera, entry.T_world_camera, depth, alpha)
 
     def __iter__(self) -> Iterator[Frame]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.data.parsing import require_file
+from instant_nerf_ros.data.transparency import alpha_of
 from instant_nerf_ros.nerf.camera import Camera
 
 STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
@@ -33,7 +34,7 @@ DARK_WARNING = (
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return the width and height [pixels] of an image as stored."""
-    height, width = _decode(path, COLOR).shape[:2]
+    height, width = decode(path, COLOR).shape[:2]
     return width, height
 
 
@@ -55,12 +56,17 @@ def read_color_alpha(
 
     Colors are not multiplied by alpha. Raises FileNotFoundError or ValueError, with the path.
     """
-    stored = _decode(path, STORED)
-    channels = stored.shape[2] if stored.ndim == 3 else 1
-    alpha = None
-    if channels == 4 and (stored[..., 3] < (opaque := _opaque(stored.dtype))).any():
-        alpha = (stored[..., 3] * (255 / opaque) + 0.5).astype(np.uint8)
-    image = stored if stored.dtype == np.uint8 and channels >= 3 else _decode(path, COLOR)
+    stored = decode(path, STORED)
+    try:
+        alpha = alpha_of(stored, path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+    if stored.ndim == 2 or stored.dtype not in (np.uint8, np.uint16):
+        image = decode(path, COLOR)
+    elif stored.dtype == np.uint16:  # OpenCV would multiply the colors of a TIFF by alpha
+        image = (stored[..., :3] / 257 + 0.5).astype(np.uint8)
+    else:
+        image = stored
     if image.shape[:2] != (camera.height, camera.width):
         turned = image.shape[:2] == (camera.width, camera.height)
         raise ValueError(
@@ -82,7 +88,7 @@ def read_depth(
     multiplied by float_unit [m]. Another resolution of the same picture is resampled to the
     nearest pixel. Raises FileNotFoundError or ValueError, with the path.
     """
-    stored = _load_array(path) if path.suffix == '.npy' else _decode(path, STORED)
+    stored = _load_array(path) if path.suffix == '.npy' else decode(path, STORED)
     if stored.dtype.itemsize == 1:
         raise ValueError(
             f'{path} has 8 bits, which is too coarse for depth, and has no unit: write 16 bits '
@@ -113,10 +119,6 @@ def read_depth(
     return depth
 
 
-def _opaque(dtype: np.dtype[Any]) -> float:
-    return np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1.0
-
-
 def _load_array(path: Path) -> NDArray[Any]:
     try:
         # Mapped, so that a wrong size in its header takes no memory.
@@ -126,8 +128,8 @@ def _load_array(path: Path) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _decode(path: Path, flags: int) -> NDArray[Any]:
-    """Return an image as OpenCV decodes it."""
+def decode(path: Path, flags: int) -> NDArray[Any]:
+    """Return an image as OpenCV decodes it. Raises FileNotFoundError or ValueError."""
     data = require_file(path).read_bytes()
     if not data:
         raise ValueError(f'{path} is empty')

@@ -40,6 +40,7 @@ class Entry:
     depth_path: Path | None = None  # a picture of the same shape as the color image
     depth_unit: float = 0.001  # m per count of integers
     depth_float_unit: float = 1.0  # m per unit of floats
+    mask_path: Path | None = None  # see masks
 
 
 def read_pose_files(folder: Path) -> list[Entry]:

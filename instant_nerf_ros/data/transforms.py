@@ -58,7 +58,7 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
     images = {name: image for name in frames if (image := find_image(path.parent, name))}
     missing = [f'{name} is missing' for name in frames if name not in images]
     entries: list[Entry] = []
-    scaled, masked, suspicious = [], [], {}
+    scaled, suspicious = [], {}
     for name in sorted(images, key=natural_key):
         frame = {**document, **{k: v for k, v in frames[name].items() if v is not None}}
         try:
@@ -72,8 +72,6 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
         suspicious.update(dict.fromkeys(suspicions(frame, entry.camera)))
         if pose_scale != 1.0:
             scaled.append(f'{name} by {pose_scale:.4g}')
-        if any(frame.get(key) for key in MASK_KEYS):
-            masked.append(name)
     if not entries and unusable:
         raise ValueError(f'{path} has no usable frame: {enumeration(unusable + missing)}')
     if missing or repeated or unusable:
@@ -88,10 +86,6 @@ def read_transforms(path: Path, rate: float, scale: float) -> list[Entry]:
         warnings.warn(
             f'{path}: {len(scaled)} rotations are scaled, which was removed; positions were kept: '
             f'{enumeration(scaled)}', stacklevel=3)
-    if masked:
-        warnings.warn(
-            f'{path}: the masks of {len(masked)} frames are not used, masked pixels are trained '
-            f'like the others: {enumeration(masked)}', stacklevel=3)
     for sentence in list(suspicious)[:MAX_NAMED]:
         warnings.warn(f'{path}: {sentence}', stacklevel=3)
     if document.get('rolling_shutter'):
@@ -109,7 +103,8 @@ def _transforms_entry(
         width, height = image_size(image_path)
     T_world_camera = T_world_opengl @ OPENGL_FROM_OPTICAL
     T_world_camera[:3, 3] *= scale
-    depth = next((name for key in DEPTH_KEYS if (name := text(frame, key))), '')
+    depth, mask = (next((name for key in keys if (name := text(frame, key))), '')
+                   for keys in (DEPTH_KEYS, MASK_KEYS))
     if frame.get('enable_depth_loading') is False:
         depth = ''
     unit = next((value for key in UNIT_KEYS if (value := number(frame, key))), 0.001)
@@ -117,4 +112,5 @@ def _transforms_entry(
         raise ValueError(f'the unit of depth must be positive, is {unit}')
     return Entry(
         stamp, image_path, camera_of(frame, width, height), T_world_camera,
-        (find_image(folder, depth) or folder / depth) if depth else None, unit * scale, scale)
+        (find_image(folder, depth) or folder / depth) if depth else None, unit * scale, scale,
+        (find_image(folder, mask) or folder / mask) if mask else None)

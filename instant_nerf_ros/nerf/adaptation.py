@@ -6,12 +6,14 @@ hall. They are estimated again when there are four times as many keyframes.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.blas import one_blas_thread
-from instant_nerf_ros.nerf.bounds import SceneBounds, scene_bounds
+from instant_nerf_ros.nerf.bounds import FAR, SceneBounds, scene_bounds
+from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.constants import MILLIMETRE
@@ -46,24 +48,28 @@ class Adaptation:
             given, near=given.near or near, far=given.far or far))
 
     def see(self, keyframes: Keyframes) -> NDArray[np.float64] | None:
-        """Look at the keyframes if an estimate is due.
+        """Look at the keyframes if an estimate is due, and near or far follows from it.
 
         Returns the lowest and the highest corner (2, 3) of a box around what they see, in their
         frame; None if nothing new is known.
         """
-        if len(keyframes) < self._next:
+        given = self._user.sampling
+        if len(keyframes) < self._next or (given.near and given.far):
             return None
         self._next = MORE_KEYFRAMES * len(keyframes)
-        bounds, before = _bounds(keyframes), self._bounds
+        chosen = np.unique(np.linspace(0, len(keyframes) - 1, IMAGES).astype(int)).tolist()
+        bounds, before = _bounds(keyframes, chosen), self._bounds
         if bounds is None:
             return None
+        seen = bounds.far / FAR
         if before is not None:  # samples that were needed before are needed now
             bounds = dataclasses.replace(
                 bounds, near=min(bounds.near, before.near), far=max(bounds.far, before.far))
         self._bounds = bounds
         self.set_config(self._user)
-        center, reach = keyframes.T_world_camera[0, :3, 3], np.array(bounds.reach) / 2
-        return np.stack([center - reach, center + reach])
+        cameras = [keyframes.image(k)[0] for k in chosen]
+        distance = min(seen, self.config.sampling.far)
+        return _box(cameras, keyframes.T_world_camera[chosen], distance)
 
     def _wanted(self) -> tuple[float, float]:
         """Return the near and far of settings that are 0."""
@@ -74,11 +80,10 @@ class Adaptation:
                 bounds.far if bounds.distance < TABLE else max(bounds.far, ROOM_FAR))
 
 
-def _bounds(keyframes: Keyframes) -> SceneBounds | None:
+def _bounds(keyframes: Keyframes, chosen: list[int]) -> SceneBounds | None:
     """Return the bounds of what some keyframes see; None if too little is known."""
-    chosen = np.unique(np.linspace(0, len(keyframes) - 1, IMAGES).astype(int)).tolist()
     cameras, images, depths = zip(*map(keyframes.image, chosen))
-    poses = keyframes.T_world_camera[chosen]
+    poses = list(keyframes.T_world_camera[chosen])
     if any(depth.any() for depth in depths):
         return scene_bounds(
             images, cameras, poses, [depth * np.float32(MILLIMETRE) for depth in depths])
@@ -87,3 +92,15 @@ def _bounds(keyframes: Keyframes) -> SceneBounds | None:
     if len(points) < MIN_POINTS:
         return None
     return scene_bounds(images, cameras, poses, points=points)
+
+
+def _box(
+    cameras: Sequence[Camera], T_world_cameras: NDArray[np.float64], distance: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return the corners (2, 3) of a box around cameras and what they see up to a distance [m]."""
+    rays = [distance * camera.directions() @ pose[:3, :3].T
+            for camera, pose in zip(cameras, T_world_cameras)]
+    positions = T_world_cameras[:, :3, 3]
+    low, high = np.stack([each.min(0) for each in rays]), np.stack([each.max(0) for each in rays])
+    return np.stack([
+        (positions + low.clip(max=0)).min(0), (positions + high.clip(min=0)).max(0)])

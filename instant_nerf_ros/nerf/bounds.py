@@ -97,8 +97,9 @@ def scene_bounds(
     if not len(images):
         raise ValueError('there is no image, so nothing is known about the scene')
     T_world_cameras = np.array(poses, dtype=np.float64).reshape(-1, 4, 4)
-    if alphas is not None and all(alpha is not None for alpha in alphas):
-        hull = visual_hull([a for a in alphas if a is not None], cameras, T_world_cameras)
+    known = [alpha for alpha in alphas or () if alpha is not None]
+    if len(known) == len(images) and any((alpha == 0).any() for alpha in known):
+        hull = visual_hull(known, cameras, T_world_cameras)
         if len(hull):
             return _bounds(hull, cameras, T_world_cameras, True)
     if depths is not None and any(depth is not None and (depth > 0).any() for depth in depths):

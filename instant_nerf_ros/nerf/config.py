@@ -100,7 +100,7 @@ class KeyframeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MotionConfig:
-    """Poses and distances from images without depth."""
+    """Poses from the images of a moving camera, and distances from those without depth."""
 
     align: bool = setting(True, 'correct poses by bundle adjustment')
     position_error: float = setting(
@@ -108,6 +108,7 @@ class MotionConfig:
     rotation_error: float = setting(
         0.1, 'standard deviation of the given rotations [degree]', 1e-3, 10.0)
     stereo: bool = setting(True, 'train on distances from multi-view stereo')
+    align_depth: bool = setting(True, 'correct poses of images with depth, if they are noisy')
 
 
 @dataclasses.dataclass(frozen=True)

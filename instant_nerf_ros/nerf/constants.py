@@ -24,6 +24,7 @@ MAX_HALF_GRADIENT = 60000.0  # gradients in half precision, which ends at 65504,
 
 # Keyframes and their error maps.
 OPAQUE_ALPHA = 255  # alpha of an opaque pixel
+MASKED_ALPHA = 1  # in place of the alpha of a pixel that a mask covers: it is not used
 MILLIMETRE = 0.001  # unit of the stored depths [m]
 MIN_COSINE = 0.05  # between a ray with depth and the optical axis
 SAMPLING_PRIOR = 2000.0  # rays that a new keyframe counts as having had, see sampling_weights

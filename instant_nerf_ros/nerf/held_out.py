@@ -8,7 +8,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.arrays import Alpha, Image, Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.capture.alpha import over_black
+from instant_nerf_ros.nerf.capture.alpha import over_black, unmasked
 from instant_nerf_ros.nerf.capture.rays import Rays
 
 MAX_IMAGES = 8  # with more, every second one is dropped, and they become half as frequent
@@ -37,7 +37,10 @@ class HeldOut:
     ) -> None:  # fmt: skip
         """Hold out an image (H, W, 3) RGB, with alpha (H, W) if any, at a pose (4, 4)."""
         image = over_black(image, alpha)
-        pixels = self._generator.integers(0, camera.width * camera.height, PIXELS)
+        known = None if alpha is None else unmasked(alpha)
+        count = camera.width * camera.height if known is None else len(known)
+        pixels = self._generator.integers(0, count, PIXELS)
+        pixels = pixels if known is None else known[pixels]
         directions = camera.directions()[pixels] @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (PIXELS, 1))
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])

@@ -26,7 +26,6 @@ from instant_nerf_ros.nerf.measurements import Measurements
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import esdf, files, grids, octree
 from instant_nerf_ros.nerf.products.esdf import EsdfSlice
-from instant_nerf_ros.nerf.products.grids import MapGrid, VoxelGrid
 from instant_nerf_ros.nerf.products.octree import Octree
 from instant_nerf_ros.nerf.trainer import Trainer
 
@@ -113,15 +112,19 @@ class Mapper:
 
         It becomes a keyframe, or is held out. Args: image (H, W, 3) uint8 RGB; T_world_camera
         (4, 4); depth (H, W), metres along the optical axis, not finite or <= 0 where unknown, or
-        EstimatedDepth; alpha (H, W) uint8, 255 opaque; hurry: leave out stereo. Raises ValueError.
+        EstimatedDepth; alpha (H, W), 255 opaque, 1 masked; hurry: no stereo. Raises ValueError.
         """
         image_id = self.measurements.add(image, camera, T_world_camera, depth, alpha, hurry)
         if image_id is not None:
             self.trainer.data_added()
+        self.adapt()
+        return image_id
+
+    def adapt(self) -> None:
+        """Let settings that are 0, and the grid, follow from what the keyframes see, if due."""
         if (box := self.adaptation.see(self.keyframes)) is not None:
             self.measurements.reach(box)
             self.set_config(self.config)
-        return image_id
 
     def integrate_depth(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth,
@@ -155,10 +158,7 @@ class Mapper:
         self.trainer.set_progress(share)
 
     def step(self) -> dict[str, float]:
-        """Take a training step, and return the terms of the loss by name, and their sum as 'loss'.
-
-        Raises RuntimeError if there is no keyframe.
-        """
+        """Take a training step; return 'loss' and its terms; RuntimeError without keyframes."""
         return self.trainer.step(self.measurements.grid())
 
     def render(self, camera: Camera, T_world_camera: Pose, rows: slice = ALL) -> View:
@@ -174,11 +174,11 @@ class Mapper:
             self.field, rays.to(self.backend.DEVICE), self.measurements.grid(),
             self.trainer.config.sampling, self.trainer.schedule.stride)[0].cpu())
 
-    def voxels(self) -> VoxelGrid:
+    def voxels(self) -> grids.VoxelGrid:
         """Return the voxels that are free, occupied or unknown by the votes of rays."""
         return grids.voxels(self.measurements.grid())
 
-    def map(self) -> MapGrid:
+    def map(self) -> grids.MapGrid:
         """Return the map of the heights in which the robot moves, with the same three states."""
         return grids.project(self.measurements.grid(), self.config.map, self._floor)
 

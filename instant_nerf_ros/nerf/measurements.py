@@ -17,6 +17,7 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.estimated_depth.depth_prior import DepthPrior
 from instant_nerf_ros.nerf.held_out import HeldOut
 from instant_nerf_ros.nerf.local_frame import LocalFrame
+from instant_nerf_ros.nerf.motion.depth_alignment import DepthAlignment
 from instant_nerf_ros.nerf.motion.structure_from_motion import StructureFromMotion
 from instant_nerf_ros.nerf.occupancy import depth_votes, integration, pose_correction
 from instant_nerf_ros.nerf.occupancy.body_path import BodyPath
@@ -39,6 +40,7 @@ class Measurements:
         self.config, self.backend, self.random = config, backend, random
         self.keyframes, self.ranges = Keyframes(config.keyframes), Ranges()
         self.motion = StructureFromMotion(config.motion, backend)
+        self.depth_alignment = DepthAlignment(config.motion.align_depth)
         self.depth_prior = DepthPrior(config.depth_prior, self.motion)
         self.body_path = BodyPath(config.body)
         self.held_out = HeldOut(config.keyframes.held_out_every)
@@ -98,6 +100,7 @@ class Measurements:
         if estimated is not None:
             self.depth_prior.add(keyframe_id, estimated, pose)
         with one_blas_thread():
+            self.depth_alignment.add_keyframe(self.keyframes)
             estimate = self.motion.add_keyframe(self.keyframes, self.random, stereo=not hurry)
             if estimate is not None and self.depth_prior.update(estimate, self.keyframes):
                 self.depth_prior.integrate(estimate.keyframe, self.keyframes, grid)
@@ -162,6 +165,7 @@ class Measurements:
         if not (len(self.keyframes) or len(self.ranges)):
             return
         occupancy = pose_correction.empty_grid(self.grid(), self.keyframes, self.ranges, moves)
+        self.depth_alignment.restart()
         for part in (
                 self.keyframes, self.ranges, self.motion, self.held_out, self.body_path):
             part.correct_poses(moves)

@@ -31,7 +31,8 @@ from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 from instant_nerf_ros.ros.training import TrainingThread
 
 REPORT_PERIOD = 1.0  # s
-JOIN_TIMEOUT = 2.0  # s; launch sends SIGTERM 5 s after SIGINT
+JOIN_TIMEOUT = 2.0  # s in which the training thread should end
+SESSION_TIMEOUT = 6.0  # s more to write the session; launch sends SIGKILL 10 s after SIGINT
 
 
 def transition(
@@ -137,11 +138,14 @@ class MapperNode(LifecycleNode):
         self._map_services.reject_pending()
 
     def stop_training(self) -> bool:
-        """Stop the training thread; return whether it has ended within JOIN_TIMEOUT."""
+        """Stop the training thread, and write its session; return whether it has ended in time."""
         if self._training is None:
             return True
         self._training.stop()
         self._training.join(JOIN_TIMEOUT)
+        if self._training.is_alive():
+            self._training.finish_session(SESSION_TIMEOUT)
+            self._training.join(0.1)  # it may have waited for just that
         return not self._training.is_alive()
 
     def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -24,6 +24,7 @@ from instant_nerf_ros.ros.inputs.camera_inputs import (
 from instant_nerf_ros.ros.inputs.input_queue import InputQueue
 from instant_nerf_ros.ros.inputs.keyframe_feeder import KeyframeFeeder
 from instant_nerf_ros.ros.inputs.loop_closures import LoopClosures
+from instant_nerf_ros.ros.inputs.pose_jumps import PoseJumps
 from instant_nerf_ros.ros.inputs.pose_sources import pose_source
 from instant_nerf_ros.ros.inputs.posed_images import PosedImages
 from instant_nerf_ros.ros.inputs.range_scans import RangeScans
@@ -109,6 +110,9 @@ class MappingSession:
         recorder = Recorder(SessionConfig(
             config.session_folder, config.resume, config.session_images, config.map_frame))
         loop_closures = LoopClosures(self._trajectory, path_publisher, dropped, logger.info)
+        self.pose_jumps = PoseJumps(
+            self._buffer, config, [*self._images.values(), *self._scans.values()], now_ns,
+            lambda: loop_closures.settled_ns)
         self.training = TrainingThread(
             lambda: start_engine(parameters.engine, logger.error), parameters,
             KeyframeFeeder(
@@ -174,6 +178,7 @@ class MappingSession:
         """Remove everything whose stamps cannot be compared with those of new messages."""
         self._buffer.clear()
         self._trajectory.reset()
+        self.pose_jumps.clear()
         self._clear_inputs()
         if self._parameters.node.reset_on_time_jump:
             self.training.reset()

@@ -83,6 +83,11 @@ class TrainingThread(threading.Thread):
         """End the thread soon; returns at once."""
         self._stopping.set()
 
+    def finish_session(self, timeout: float) -> None:
+        """Write what the session has in memory, at most timeout [s], while the thread is busy."""
+        if problem := self._recorder.finish(timeout):
+            self._logger.error(problem)
+
     def run(self) -> None:
         """Work until stop() is called."""
         try:
@@ -99,7 +104,8 @@ class TrainingThread(threading.Thread):
             self._logger.fatal(f'the training thread has failed: {traceback.format_exc()}')
             self._map_services.rescue(self._mapper)
         finally:
-            self._recorder.close(None if self.error else self._mapper)
+            if problem := self._recorder.close(None if self.error else self._mapper):
+                self._logger.error(problem)
             self._mapper = None
 
     def _iterate(self) -> None:
@@ -191,5 +197,6 @@ class TrainingThread(threading.Thread):
             backend=mapper.backend_name, steps=mapper.steps, discarded=mapper.discarded,
             keyframes=mapper.keyframe_count, keyframe_bytes=mapper.keyframes.stored_bytes,
             images_with_depth=feeder.depths, scans=feeder.scans, loss=self._loss,
-            psnr=self._psnr, map_stamp_ns=feeder.map_stamp_ns, converged=self._converged,
+            psnr=self._psnr, correction=mapper.measurements.depth_alignment.correction,
+            map_stamp_ns=feeder.map_stamp_ns, converged=self._converged,
             session=session, session_problem=problem)

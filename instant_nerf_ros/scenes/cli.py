@@ -29,6 +29,7 @@ DATA is what you have:
   RGB-D frames      a folder with poses and depth (transforms.json, or 7-Scenes)
   a rosbag2         a folder, .mcap or .db3; images, camera_info and TF, with or without depth
   a saved map       what mapper_node or another fit has saved
+  a session         the session_folder of mapper_node
 
 Scale, near and far, background, extent and the correction of poses follow from the data.
 """

@@ -32,6 +32,7 @@ class Job:
     one_camera: bool  # all photos are of one camera; otherwise, COLMAP looks at EXIF
     sequential: bool  # photos are matched with the next ones, else all with each other
     mapper: str  # 'incremental' (Schönberger and Frahm 2016) or 'global' (Pan et al. 2024)
+    masks: str  # folder of NAME.png, where features are where they are not black; '': none
 
 
 def run(job: Job) -> None:
@@ -39,7 +40,8 @@ def run(job: Job) -> None:
     import pycolmap
     work = Path(job.work)
     database, sparse, registered = work / 'database.db', work / 'sparse', work / REGISTERED
-    reader = pycolmap.ImageReaderOptions({'camera_model': 'OPENCV'})
+    reader = pycolmap.ImageReaderOptions(
+        {'camera_model': 'OPENCV', **({'mask_path': job.masks} if job.masks else {})})
     extraction = pycolmap.FeatureExtractionOptions(
         {'max_image_size': MAX_SIZE, 'sift': {'max_num_features': MAX_FEATURES}})
     cpu: Any = pycolmap.Device.cpu

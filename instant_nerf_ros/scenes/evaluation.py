@@ -14,10 +14,14 @@ from skimage.metrics import structural_similarity
 from instant_nerf_ros.data.frames import Frame, load_reference
 from instant_nerf_ros.data.metrics import depth_errors, grid_agreement, points_agreement, psnr
 from instant_nerf_ros.nerf import Mapper
+from instant_nerf_ros.nerf.capture.alpha import is_transparent
+from instant_nerf_ros.nerf.constants import MASKED_ALPHA
+from instant_nerf_ros.nerf.field.render import View
 from instant_nerf_ros.scenes.scene_folder import Scene, check_free
 
 WHITE = 255  # behind objects that have alpha, in pictures and metrics: as it is usual
 MIN_SSIM_SIZE = 11  # pixels, of the shorter side: the window of SSIM
+SSIM_BORDER = 5  # pixels, nearer to the border than which a window is not in the image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +69,8 @@ def evaluate(scene: Scene) -> Evaluation:
     """Return the quality of the held-out views of a scene; of those trained on if it has none.
 
     PSNR is that of 8-bit colors; SSIM that of Wang et al. 2004, with its Gaussian window, by
-    scikit-image. If the data has a reference occupancy, the map is compared with it.
+    scikit-image. Masked pixels do not count. If the data has a reference occupancy, the map is
+    compared with it.
     """
     frames = scene.held_out or scene.training_frames()
     views = [_quality(name, frame, scene.mapper) for name, frame in frames.items()]
@@ -75,18 +80,30 @@ def evaluate(scene: Scene) -> Evaluation:
 def rendered(mapper: Mapper, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return image (H, W, 3) and depth (H, W) of a frame's camera, over white for alpha."""
     view = mapper.render(frame.camera, frame.T_world_camera)
-    if frame.alpha is None:
-        return view.color, view.depth
+    return over_white(view, frame), view.depth
+
+
+def over_white(view: View, frame: Frame) -> NDArray[np.uint8]:
+    """Return the colors (H, W, 3) of a view, over white if the true image is transparent."""
+    if not is_transparent(frame.alpha):
+        return view.color
     color = view.color + (1 - view.opacity[..., None]) * WHITE
-    return np.clip(color + 0.5, 0, 255).astype(np.uint8), view.depth
+    return np.clip(color + 0.5, 0, 255).astype(np.uint8)
 
 
 def reference(frame: Frame) -> NDArray[np.uint8]:
-    """Return the true image (H, W, 3) of a frame, over white for alpha."""
+    """Return the true image (H, W, 3) of a frame, over white for alpha; masked pixels as well."""
     if frame.alpha is None:
         return frame.image
-    alpha = frame.alpha[..., None] / 255
+    alpha = np.where(used_pixels(frame), frame.alpha, 255)[..., None] / 255
     return (frame.image * alpha + (1 - alpha) * WHITE + 0.5).astype(np.uint8)
+
+
+def used_pixels(frame: Frame) -> NDArray[np.bool_]:
+    """Return which pixels (H, W) of a frame no mask covers."""
+    if frame.alpha is None:
+        return np.ones((frame.camera.height, frame.camera.width), dtype=bool)
+    return np.asarray(frame.alpha != MASKED_ALPHA)
 
 
 def write(evaluation: Evaluation, scene: Scene, folder: Path, worst: int = 4) -> None:
@@ -101,15 +118,18 @@ def write(evaluation: Evaluation, scene: Scene, folder: Path, worst: int = 4) ->
     frames = scene.held_out or scene.training_frames()
     for number, view in enumerate(evaluation.worst(worst), 1):
         frame = frames[view.name]
-        picture = comparison(reference(frame), rendered(scene.mapper, frame)[0])
+        picture = comparison(
+            reference(frame), rendered(scene.mapper, frame)[0], used_pixels(frame))
         stem = Path(view.name.replace('/', '_')).stem
         cv2.imwrite(str(folder / f'worst_{number}_{stem}_{view.psnr:.1f}dB.png'),
                     cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
-def comparison(true: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return two images (H, W, 3) and their absolute difference, amplified, side by side."""
-    difference = np.abs(true.astype(np.int16) - image).max(axis=2)
+def comparison(
+    true: NDArray[np.uint8], image: NDArray[np.uint8], used: NDArray[np.bool_],
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Return two images (H, W, 3) and their difference, amplified, where used (H, W), in a row."""
+    difference = np.where(used, np.abs(true.astype(np.int16) - image).max(axis=2), 0)
     heat = cv2.applyColorMap(
         np.clip(4 * difference, 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     gap = np.full((true.shape[0], 4, 3), 255, np.uint8)
@@ -119,15 +139,18 @@ def comparison(true: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.
 
 def _quality(name: str, frame: Frame, mapper: Mapper) -> ViewQuality:
     image, depth = rendered(mapper, frame)
-    true, depth_error = reference(frame), math.nan
+    true, used, depth_error = reference(frame), used_pixels(frame), math.nan
     if frame.depth is not None and len(errors := depth_errors(depth, frame.depth)):
         depth_error = float(errors.mean())
     ssim = math.nan
     if min(image.shape[:2]) >= MIN_SSIM_SIZE:
-        ssim = float(structural_similarity(
-            true, image, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5,
-            use_sample_covariance=False))
-    return ViewQuality(name, psnr(image, true), ssim, depth_error)
+        filled = np.where(used[..., None], image, true)  # windows reach into what is masked
+        _, values = structural_similarity(
+            true, filled, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False, full=True)
+        inner = np.s_[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]
+        ssim = float(values[inner][used[inner]].mean()) if used[inner].any() else math.nan
+    return ViewQuality(name, psnr(image[used], true[used]), ssim, depth_error)
 
 
 def _map_agreement(scene: Scene) -> dict[str, float]:

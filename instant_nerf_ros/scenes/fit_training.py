@@ -13,6 +13,7 @@ from instant_nerf_ros.data.frames import Frame
 from instant_nerf_ros.nerf import Mapper
 from instant_nerf_ros.nerf.ranks import ALONE, Ranks
 from instant_nerf_ros.nerf.warm_up import warm_up
+from instant_nerf_ros.scenes.evaluation import over_white, reference, used_pixels
 from instant_nerf_ros.scenes.fit_progress import OnProgress, Progress, Record
 
 DEFAULT_SECONDS = 60.0
@@ -105,22 +106,22 @@ class _Rows:
     def __init__(self, frames: Sequence[Frame]) -> None:
         random = np.random.default_rng(0)
         chosen = frames[:: max(1, -(-len(frames) // VIEWS))]
-        self._rows = [(frame, int(row)) for frame in chosen
-                      for row in random.integers(
-                          0, frame.camera.height, -(-ROWS // len(chosen)))]
+        self._rows = [
+            (frame, row, reference(frame)[row].astype(np.float64), used_pixels(frame)[row])
+            for frame in chosen
+            for row in random.integers(0, frame.camera.height, -(-ROWS // len(chosen))).tolist()]
 
     def psnr(self, mapper: Mapper) -> float:
         """Return the PSNR [dB]: the mean of the views', as it is usual; NaN without any."""
         errors: dict[int, list[float]] = {}
-        for frame, row in self._rows:
+        for frame, row, true, used in self._rows:
             view = mapper.render(frame.camera, frame.T_world_camera, slice(row, row + 1))
-            difference = view.color.astype(np.float64) - frame.image[row]
-            errors.setdefault(id(frame), []).append(float(np.mean(difference**2)))
-        if not errors:
+            difference = (over_white(view, frame)[0] - true)[used]
+            errors.setdefault(id(frame), []).extend((difference**2).ravel())
+        known = [float(np.mean(each)) for each in errors.values() if each]
+        if not known:
             return math.nan
-        return float(np.mean([
-            10 * math.log10(255**2 / max(float(np.mean(each)), 1e-3))
-            for each in errors.values()]))
+        return float(np.mean([10 * math.log10(255**2 / max(each, 1e-3)) for each in known]))
 
 
 def _text(steps: int, record: Record | None) -> str:

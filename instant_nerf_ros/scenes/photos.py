@@ -11,9 +11,14 @@ import time
 import warnings
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from instant_nerf_ros.data.colmap import read_colmap
 from instant_nerf_ros.data.images import image_size
+from instant_nerf_ros.data.masks import DYNAMIC, find_mask, read_mask
 from instant_nerf_ros.data.parsing import SUFFIXES, enumeration, natural_key
+from instant_nerf_ros.nerf import Camera
 from instant_nerf_ros.scenes import colmap_process
 from instant_nerf_ros.scenes.colmap_process import DISAGREES, REGISTERED, Job
 from instant_nerf_ros.scenes.fit_progress import OnProgress, Progress
@@ -37,7 +42,8 @@ def find_photos(path: Path) -> tuple[Path, list[str]]:
         if not folder.is_dir():
             continue
         files = [file for file in folder.iterdir() if file.is_file()]
-        names = sorted((f.name for f in files if f.suffix in SUFFIXES), key=natural_key)
+        names = sorted((f.name for f in files if f.suffix in SUFFIXES
+                        and not f.name.startswith(DYNAMIC)), key=natural_key)
         raw = [file.name for file in files if file.suffix.lower() in UNREADABLE]
         if raw:
             warnings.warn(
@@ -69,7 +75,8 @@ def pose_photos(
     work.mkdir(parents=True, exist_ok=True)
     total = len(names)
     same_size = len({image_size(folder / name) for name in names}) == 1
-    _run(Job(str(folder), names, str(work), same_size, is_video, mapper), on_progress)
+    masks = _write_masks(folder, names, work / 'masks')
+    _run(Job(str(folder), names, str(work), same_size, is_video, mapper, masks), on_progress)
     if (work / DISAGREES).exists():
         warnings.warn('the poses of global mapping disagree with the matches of pairs of photos: '
                       'they were found incrementally instead', stacklevel=2)
@@ -86,6 +93,20 @@ def pose_photos(
         warnings.warn(f'{len(missing)} of {total} photos did not register and are left out: '
                       f'{enumeration(missing)}; {REASONS}', stacklevel=2)
     return of_entries('video' if is_video else 'photos', entries, points=points)
+
+
+def _write_masks(folder: Path, names: list[str], masks: Path) -> str:
+    """Write the masks of photos as COLMAP reads them, and return their folder, '' if none has any.
+
+    COLMAP finds no features where NAME.png is black. A photo without one is used as a whole.
+    """
+    for name in names:
+        if path := find_mask(folder / name):
+            width, height = image_size(folder / name)
+            masked = read_mask(path, Camera(width, height, 1.0, 1.0, 0.0, 0.0))
+            masks.mkdir(exist_ok=True)
+            cv2.imwrite(str(masks / f'{name}.png'), np.where(masked, np.uint8(0), np.uint8(255)))
+    return str(masks) if masks.is_dir() else ''
 
 
 def _run(job: Job, on_progress: OnProgress) -> None:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from instant_nerf_ros.data.frames import Frame
 from instant_nerf_ros.data.metrics import psnr
 from instant_nerf_ros.nerf import Mapper
-from instant_nerf_ros.nerf.field.render import View
+from instant_nerf_ros.scenes.evaluation import reference, rendered, used_pixels
 from instant_nerf_ros.scenes.outputs import output_file
-from instant_nerf_ros.scenes.rendering import depth_colors, depth_limits, picture
+from instant_nerf_ros.scenes.rendering import depth_colors, depth_limits
 from instant_nerf_ros.scenes.report_parts import image_uri, line_chart, map_picture
 
 MAX_VIEWS = 8  # in the page; the table has all
-WHITE = 255  # behind what has alpha, as is usual
 
 
 def write_report(
@@ -41,11 +40,11 @@ def write_report(
         chosen = set(list(views)[:: -(-len(views) // MAX_VIEWS)])
         rows, figures = [], []
         for name, frame in views.items():
-            view = mapper.render(frame.camera, frame.T_world_camera)
-            true, rendered = _images(frame, view)
-            rows.append((name, psnr(rendered, true)))
+            image, depth = rendered(mapper, frame)
+            true, used = reference(frame), used_pixels(frame)
+            rows.append((name, psnr(image[used], true[used])))
             if name in chosen:
-                figures.append(_figure(*rows[-1], true, rendered, view.depth, metric))
+                figures.append(_figure(*rows[-1], true, image, depth, metric))
         mean = float(np.mean([quality for _, quality in rows]))
         kind = 'held out: it was not trained on' if held_out else 'an image trained on'
         page = string.Template(
@@ -61,17 +60,8 @@ def write_report(
             details=_table(rows) + _wide(_chart(psnr_over_time), _map(mapper, metric))))
 
 
-def _images(frame: Frame, view: View) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the true and the rendered image (H, W, 3), over white where a frame has alpha."""
-    if frame.alpha is None:
-        return frame.image, view.color
-    alpha = frame.alpha[..., None] / 255
-    true = (frame.image * alpha + (1 - alpha) * WHITE + 0.5).astype(np.uint8)
-    return true, picture(view, frame.camera, frame.T_world_camera, 'color', WHITE)
-
-
 def _figure(
-    name: str, quality: float, true: NDArray[np.uint8], rendered: NDArray[np.uint8],
+    name: str, quality: float, true: NDArray[np.uint8], image: NDArray[np.uint8],
     depth: NDArray[np.floating], metric: bool,
 ) -> str:  # fmt: skip
     low, high = depth_limits(depth)
@@ -81,7 +71,7 @@ def _figure(
     return (
         '<figure><div class="pair"><div class="compare">'
         f'<img {size} src="{image_uri(true)}" alt="real image {label}">'
-        f'<img {size} src="{image_uri(rendered)}" alt="rendering of {label}">'
+        f'<img {size} src="{image_uri(image)}" alt="rendering of {label}">'
         '<span class="tag real" aria-hidden="true">real</span>'
         '<span class="tag rendered" aria-hidden="true">rendered</span>'
         f'<input type="range" min="0" max="100" value="50" step="1" '

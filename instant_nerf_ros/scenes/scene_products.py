@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from instant_nerf_ros.nerf import Camera
+from instant_nerf_ros.nerf.capture.alpha import is_transparent, keyframe_alpha
 from instant_nerf_ros.scenes.camera_paths import CameraPath, orbit, spline
 from instant_nerf_ros.scenes.evaluation import evaluate
 from instant_nerf_ros.scenes.exports import colmap_model, gaussian_files, maps, meshes
@@ -123,7 +124,9 @@ def make_report(
 
 
 def _background(scene: Scene) -> int:
-    return WHITE if scene.mapper.keyframes.with_alpha.any() else 0
+    keyframes = scene.mapper.keyframes
+    transparent = any(is_transparent(keyframe_alpha(keyframes, k)) for k in range(len(keyframes)))
+    return WHITE if transparent else 0
 
 
 def _pinhole(camera: Camera, size: tuple[int, int] | None) -> Camera:

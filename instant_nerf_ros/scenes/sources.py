@@ -13,11 +13,13 @@ from instant_nerf_ros.data.colmap import find_model, read_colmap
 from instant_nerf_ros.data.frames import Frame, FrameFolder, holdout, load_folder
 from instant_nerf_ros.data.layouts import REFERENCE_FILE, Entry
 from instant_nerf_ros.data.llff import POSES_BOUNDS, read_llff
+from instant_nerf_ros.data.masks import with_masks
 from instant_nerf_ros.data.parsing import read_json
 from instant_nerf_ros.data.phones import is_polycam, is_record3d, read_polycam, read_record3d
 from instant_nerf_ros.nerf import Camera, Config, Mapper
 from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
 from instant_nerf_ros.nerf.capture.selection import is_far
+from instant_nerf_ros.scenes.sessions import is_session, session_mapper
 
 MODEL = 'model.npz'
 SPLITS = ('transforms_train.json', ('transforms_test.json', 'transforms_val.json'))
@@ -54,7 +56,9 @@ def open_source(path: Path) -> Source:
         return _bag(path)
     for folder in (path, path / 'map'):
         if (folder / MODEL).is_file():
-            return _saved_map(folder)
+            return _keyframes('saved map', Mapper.load(folder), folder)
+    if is_session(path):
+        return _keyframes('session of a node', session_mapper(path), path)
     if path.is_dir() and (path / SPLITS[0]).is_file():
         return _split_transforms(path)
     if path.is_file() or any(
@@ -74,8 +78,8 @@ def open_source(path: Path) -> Source:
                            refine=True)
     raise ValueError(
         f'{path} has no poses and no photos. It may be a folder of photos, a video, a rosbag2, a '
-        'saved map, or a folder with transforms.json, transforms_train.json, intrinsics.json, '
-        f'{POSES_BOUNDS} or a COLMAP model (sparse/0)')
+        'saved map, a session of a node, or a folder with transforms.json, transforms_train.json, '
+        f'intrinsics.json, {POSES_BOUNDS} or a COLMAP model (sparse/0)')
 
 
 def is_posed(path: Path) -> bool:
@@ -83,7 +87,7 @@ def is_posed(path: Path) -> bool:
     names = 'transforms.json', SPLITS[0], 'intrinsics.json', POSES_BOUNDS, MODEL, f'map/{MODEL}'
     return (path.suffix == '.json' or any((path / name).is_file() for name in names)
             or is_bag(path) or find_model(path) is not None or is_polycam(path)
-            or is_record3d(path))
+            or is_record3d(path) or is_session(path))
 
 
 def without_depth(source: Source) -> Source:
@@ -106,6 +110,7 @@ def of_entries(
     refine: bool = False,
 ) -> Source:  # fmt: skip
     """Return the Source of entries; held_out: indices, None: as `split` does."""
+    entries = with_masks(entries)
     paths = [str(entry.image_path.resolve()) for entry in entries]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     return Source(
@@ -174,9 +179,8 @@ def _bag(path: Path) -> Source:
                   level=True, refine=True)
 
 
-def _saved_map(folder: Path) -> Source:
-    """Return the Source of the keyframes of a saved map, with the settings of the map."""
-    mapper = Mapper.load(folder)
+def _keyframes(kind: str, mapper: Mapper, folder: Path) -> Source:
+    """Return the Source of the keyframes of a mapper, with its settings."""
     keyframes, poses = mapper.keyframes, mapper.keyframe_poses()
     if not len(keyframes):
         raise ValueError(f'{folder} has no images: the map was made of range scans alone')
@@ -191,6 +195,6 @@ def _saved_map(folder: Path) -> Source:
 
     numbers = range(len(keyframes))
     return Source(
-        'saved map', [f'keyframe {k}' for k in numbers],
+        kind, [f'keyframe {k}' for k in numbers],
         [keyframes.image(k)[0] for k in numbers], poses, read,
         split(len(keyframes)), metric=True, level=True, refine=True, config=mapper.config)

@@ -15,7 +15,7 @@ def compact(folder: SessionFolder) -> int:
     The folder must be open. Each segment is replaced as a whole, so this may be interrupted.
     Returns the bytes that are free now. Raises OSError, ValueError for another major version.
     """
-    before = _size(folder)
+    before = folder.nbytes()
     history = History(folder)
     chains = [chain for chain in history.chains() if all(_read(entry) for _, entry in chain)]
     inputs = history.inputs
@@ -36,7 +36,7 @@ def compact(folder: SessionFolder) -> int:
         numbers[entry.path].append(entry.number)
     for path in folder.segments(INPUTS):  # the oldest first: a reset stays until they are gone
         _rewrite(folder, path, sorted(numbers[path]))
-    return before - _size(folder)
+    return before - folder.nbytes()
 
 
 def _read(entry: Entry) -> Record | None:
@@ -66,7 +66,3 @@ def _rewrite(folder: SessionFolder, path: Path, numbers: list[int]) -> None:
         folder.replace(path, records)
     else:
         path.unlink()
-
-
-def _size(folder: SessionFolder) -> int:
-    return sum(path.stat().st_size for path in folder.segments())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from instant_nerf_ros.session.records import DamagedError, Record, Segment
-from instant_nerf_ros.session.session_folder import SessionFolder
+from instant_nerf_ros.session.session_folder import SessionFolder, has_made_room
 
 INPUT_KINDS = 'image', 'scan', 'corrections'
 
@@ -27,11 +27,15 @@ class Entry:
 
 
 class History:
-    """The records since the map was last reset. What cannot be read is named in `findings`."""
+    """The records since the map was last reset.
+
+    What cannot be read is named in `findings`; what is whole but does not fit, in `misfits`.
+    """
 
     def __init__(self, folder: SessionFolder) -> None:
         """Read all values, but no arrays. Raises ValueError for another major version."""
         self.findings: list[str] = []
+        self.misfits: list[str] = []
         self.starts: list[Entry] = []  # one for each time that recording began
         self.inputs: list[Entry] = []
         self.votes: list[tuple[int, Entry]] = []  # and the number of inputs before them
@@ -63,8 +67,8 @@ class History:
         for path in folder.segments():
             try:
                 segment = Segment(path)
-            except DamagedError as error:
-                self.findings.append(str(error))
+            except (DamagedError, OSError) as error:
+                self._find(path, error)
                 continue
             self.versions.add(segment.version)
             for n in range(segment.count):
@@ -80,8 +84,12 @@ class History:
         try:
             return entry.read()
         except (DamagedError, OSError) as error:
-            self.findings.append(str(error))
+            self._find(entry.path, error)
             return None
+
+    def _find(self, path: Path, error: Exception) -> None:
+        if not has_made_room(path):  # as while a node writes to the session
+            self.findings.append(str(error))
 
     def chains(self) -> list[list[tuple[int, Entry]]]:
         """Return the records of votes that belong together, all votes and changes; newest last."""

@@ -19,16 +19,15 @@ from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.input_records import image_record, thinned
 from instant_nerf_ros.session.records import Record
 from instant_nerf_ros.session.resume import Resumed, resume
-from instant_nerf_ros.session.session_folder import SessionFolder
+from instant_nerf_ros.session.session_folder import FIELD, VOTES, SessionFolder
+from instant_nerf_ros.session.snapshot_schedule import SnapshotSchedule
 from instant_nerf_ros.session.snapshots import field_snapshot, votes_snapshot
 from instant_nerf_ros.session.writer import Input, WriterThread
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
 
-VOTES_PERIOD, FIELD_PERIOD = 5.0, 60.0  # s between snapshots, at least
 ROOM_TIMEOUT = 10.0  # s to wait for the disk when a loaded map is written
-MAX_SHARE = 0.01  # of the time of the caller that copies may take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Recorder:
         self._config = config
         self._folder = SessionFolder(config.folder) if config.folder else None
         self._writer: WriterThread | None = None
-        self._due: dict[str, float] = {}  # s, of the next snapshots
-        self._copied: dict[str, tuple[int, ...]] = {}  # the state of the latest snapshots
+        self._schedule = SnapshotSchedule()
         self._map_number = 0
 
     def begin(self, mapper: Mapper) -> Resumed | None:
@@ -63,9 +61,6 @@ class Recorder:
             return None
         resumed = None
         if self._writer is None:
-            if not self._folder.path.is_absolute():
-                raise ValueError(
-                    f"'session_folder' must be an absolute path, is '{self._config.folder}'")
             self._folder.open()
             if self._config.resume:
                 history = History(self._folder)
@@ -96,7 +91,7 @@ class Recorder:
                 image_id, stamp_ns, image.copy(), camera, pose,
                 depth * np.float32(MILLIMETRE) if depth.any() else None, False,
                 None if alpha is None else alpha.copy())
-        for kind in ('votes', 'field'):
+        for kind in (VOTES, FIELD):
             self._copy(kind, mapper)
 
     def _start(self, mapper: Mapper) -> None:
@@ -105,9 +100,7 @@ class Recorder:
             'map_frame': self._config.map_frame, 'backend': mapper.backend_name,
             'time_ns': time.time_ns(),
             'settings': {name: value for name, _, value in flatten(mapper.config)}})
-        now = time.monotonic()
-        self._due = {'votes': now + VOTES_PERIOD, 'field': now + FIELD_PERIOD}
-        self._copied = {}
+        self._schedule = SnapshotSchedule()
 
     def add_image(
         self, image_id: int, stamp_ns: int, image: Image, camera: Camera, T_world_camera: Pose,
@@ -145,23 +138,30 @@ class Recorder:
 
     def update(self, mapper: Mapper) -> None:
         """Copy votes and field of a Mapper, if they have changed and it is time for that."""
-        if self._writer is None or mapper.occupancy is None:
-            return
-        for kind, due in self._due.items():
-            if time.monotonic() >= due:
-                self._copy(kind, mapper)
+        for kind in self._schedule.due() if self._writer else ():
+            self._copy(kind, mapper)
 
-    def close(self, mapper: Mapper | None) -> bool:
-        """Copy a Mapper, write everything, and end; return whether all is on the disk."""
+    def close(self, mapper: Mapper | None) -> str:
+        """Copy a Mapper, write everything, and end; say what is not on the disk, '' if all is."""
         if self._writer is None or self._folder is None:
-            return True
-        if mapper is not None:
-            for kind in ('votes', 'field'):
-                self._copy(kind, mapper)
-        written = self._writer.close()
-        self._folder.close()
-        self._writer = None
-        return written
+            return ''
+        try:
+            if mapper is not None:
+                for kind in (VOTES, FIELD):
+                    self._copy(kind, mapper)
+        finally:
+            problem = self._writer.close()
+            self._folder.close()
+            self._writer = None
+        return problem
+
+    def finish(self, timeout: float) -> str:
+        """Write what waits, at most timeout [s], while the thread of the Mapper is busy.
+
+        Nothing is kept afterwards. Returns what is not on the disk, '' if all is.
+        """
+        writer = self._writer
+        return writer.close(timeout) if writer else ''
 
     def status(self) -> tuple[str, str]:
         """Return what was written, and what is wrong; '' if nothing is kept, or wrong."""
@@ -179,18 +179,16 @@ class Recorder:
         return text, '; '.join(problems)
 
     def _copy(self, kind: str, mapper: Mapper) -> None:
-        keyframes = mapper.keyframes
-        state = mapper.steps, keyframes.next_id, keyframes.revision
-        if self._writer is None or mapper.occupancy is None or self._copied.get(kind) == state:
+        if self._writer is None or mapper.occupancy is None:
             return
         begin = time.monotonic()
-        snapshot = (votes_snapshot(mapper, self._map_number) if kind == 'votes'
-                    else field_snapshot(mapper))
-        if self._writer.add(snapshot):
-            self._copied[kind] = state
-        period = {'votes': VOTES_PERIOD, 'field': FIELD_PERIOD}[kind]
-        now = time.monotonic()
-        self._due[kind] = now + max(period, (now - begin) / MAX_SHARE)
+        state = self._schedule.state(kind, mapper, self._writer.dropped)
+        if not self._schedule.is_copied(kind, state):
+            snapshot = (votes_snapshot(mapper, self._map_number) if kind == VOTES
+                        else field_snapshot(mapper))
+            if self._writer.add(snapshot):
+                self._schedule.copied(kind, state)
+        self._schedule.took(kind, time.monotonic() - begin)
 
     def _put(
         self, kind: str, values: Mapping[str, Any],

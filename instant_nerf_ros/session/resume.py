@@ -44,6 +44,7 @@ def resume(mapper: Mapper, history: History, map_frame: str) -> Resumed:
     if votes:
         votes.restore(mapper, saved_field)
         _restore_inputs(mapper, history, votes, saved_field)
+        mapper.adapt()
     for entry in history.inputs[before:]:
         _apply(mapper, history, entry)
     if saved_field:
@@ -54,7 +55,7 @@ def resume(mapper: Mapper, history: History, map_frame: str) -> Resumed:
               if entry.kind != 'corrections'}
     return Resumed(stamps, [
         f'{mapper.keyframe_count} keyframes of the session continue; {_made(votes, saved_field)}',
-        *history.findings])
+        *history.misfits, *history.findings])
 
 
 def _made(votes: SavedVotes | None, field: SavedField | None) -> str:
@@ -128,6 +129,7 @@ def _apply_image(mapper: Mapper, record: Record) -> None:
             image, camera, measurements.frame.localize(pose), image_id, alpha)
     else:
         measurements.add_keyframe(image, camera, pose, depth, alpha)
+        mapper.adapt()
 
 
 def _apply_scan(mapper: Mapper, record: Record) -> None:

@@ -102,7 +102,7 @@ def read_votes(history: History, config: Config) -> SavedVotes | None:
         whole: tuple[int, Record] | None = None
         for position, entry in chain:
             if entry.values['voxel_size'] != config.occupancy.voxel_size:
-                history.findings.append(
+                history.misfits.append(
                     f"the session has voxels of {entry.values['voxel_size']} m, and "
                     f"'occupancy.voxel_size' is {config.occupancy.voxel_size}")
                 return None
@@ -136,7 +136,7 @@ def read_field(history: History, mapper: Mapper) -> SavedField | None:
                 raise ValueError('it has values that are not finite')
             mapper.field.load(state)
         except ValueError as error:
-            history.findings.append(f'the field of {entry.path.name} is not used: {error}')
+            history.misfits.append(f'the field of {entry.path.name} is not used: {error}')
             continue
         return SavedField(record)
     return None

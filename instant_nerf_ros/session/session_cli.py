@@ -1,18 +1,25 @@
-"""The command session: it lists, checks, compacts and exports a session.
+"""The command session: it lists, checks, compacts, exports and merges sessions.
 
-Status 0: done; 1: something is damaged; 2: it cannot be done, with a sentence.
+Status 0: done; 1: something is damaged; 2: it cannot be done, with a sentence; 130: Ctrl-C.
 """
 import argparse
+import contextlib
+import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.session_folder import SessionFolder
 
-DAMAGED, WRONG = 1, 2
+if TYPE_CHECKING:
+    from instant_nerf_ros.nerf import Config, Mapper
+    from instant_nerf_ros.session.recorder import Recorder
+
+DAMAGED, WRONG, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         sys.stderr.write(f'session: {error}\n')
         return WRONG
+    except KeyboardInterrupt:
+        sys.stderr.write('session: interrupted\n')
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,14 +54,25 @@ def _parser() -> argparse.ArgumentParser:
         if name == 'export':
             command.add_argument('out', metavar='OUT', type=Path, help='folder to write')
             command.add_argument('--device', default='auto', help='backend that computes (auto)')
+    command = commands.add_parser(
+        'merge', help='make one session of two in one map frame',
+        description='Write a session with the images of two robots in one map frame. Votes are '
+                    'added; the field of the first one is trained on with the images of both.')
+    command.set_defaults(run=_merge)
+    command.add_argument('session', metavar='FIRST', type=Path, help='its settings are used')
+    command.add_argument('second', metavar='SECOND', type=Path, help='the other session')
+    command.add_argument('--out', metavar='SESSION', type=Path, required=True,
+                         help='folder to write; it may hold no session yet')
+    command.add_argument('--seconds', type=float, default=60.0, help='time of training (60)')
+    command.add_argument('--device', default='auto', help='backend that computes (auto)')
     return parser
 
 
 def _list(folder: SessionFolder, _: argparse.Namespace) -> int:
     history = History(folder)
-    size = sum(path.stat().st_size for path in folder.segments()) / 2**20
-    _print(f'{folder.path}: {len(folder.segments())} files, {size:.1f} MB, version '
-           + ', '.join('.'.join(map(str, version)) for version in sorted(history.versions)))
+    versions = ', '.join('.'.join(map(str, version)) for version in sorted(history.versions))
+    _print(f'{folder.path}: {len(folder.segments())} files, {folder.nbytes() / 2**20:.1f} MB, '
+           f'version {versions}')
     if stamps := [e.values['stamp_ns'] for e in history.inputs if 'stamp_ns' in e.values]:
         _print(f"in '{history.map_frame}', stamps {_time(min(stamps))} to {_time(max(stamps))}")
     held_out = sum(bool(entry.values.get('held_out')) for entry in history.inputs)
@@ -83,9 +104,58 @@ def _compact(folder: SessionFolder, _: argparse.Namespace) -> int:
 
 
 def _export(folder: SessionFolder, options: argparse.Namespace) -> int:
-    from instant_nerf_ros.nerf import Config, Mapper, replace
+    from instant_nerf_ros.nerf import Mapper
     from instant_nerf_ros.session.resume import resume
     history = History(folder)
+    mapper = Mapper(_config(history, options.device))
+    resumed = resume(mapper, history, history.map_frame)
+    if not mapper.keyframe_count:
+        raise ValueError(f'the session in {folder.path} has no images: nothing can be exported')
+    mapper.save(options.out)
+    _print(f'{options.out}: {resumed.sentences[0]}')
+    return _findings(history)
+
+
+def _merge(folder: SessionFolder, options: argparse.Namespace) -> int:
+    from instant_nerf_ros.nerf import Mapper
+    from instant_nerf_ros.nerf.warm_up import warm_up
+    from instant_nerf_ros.session.recorder import Recorder, SessionConfig
+    from instant_nerf_ros.session.session_merging import merge
+    second, out = SessionFolder(options.second), SessionFolder(options.out)
+    if not second.segments():
+        raise ValueError(f'there is no session in {second.path}')
+    histories = History(folder), History(second)
+    config = _config(histories[0], options.device)
+    for sentence in merge(*histories, out, lambda: Mapper(config)):
+        _print(sentence)
+    mapper = Mapper(config)
+    recorder = Recorder(SessionConfig(
+        str(out.path), resume=True, map_frame=histories[0].map_frame))
+    recorder.begin(mapper)
+    _print(f'{out.path}: {mapper.keyframe_count} keyframes of both sessions')
+    if options.seconds > 0:
+        warm_up(config.device, config.field)
+        _train(mapper, recorder, options.seconds)
+    if problem := recorder.close(mapper):
+        raise OSError(problem)
+    return max(map(_findings, histories))
+
+
+def _train(mapper: 'Mapper', recorder: 'Recorder', seconds: float) -> None:
+    _print(f'training for {seconds:.0f} s; Ctrl-C ends it earlier')
+    end = time.monotonic() + seconds
+    with contextlib.suppress(KeyboardInterrupt):
+        while time.monotonic() < end and not mapper.converged:
+            mapper.step()
+            recorder.update(mapper)
+    quality = mapper.psnr()  # NaN without held-out views
+    _print(f'the field had {mapper.steps} steps' + (
+        '' if math.isnan(quality) else f'; PSNR of held-out views: {quality:.1f} dB'))
+
+
+def _config(history: History, device: str) -> 'Config':
+    """Return the settings of a session, as far as this version knows them, and a device."""
+    from instant_nerf_ros.nerf import Config, replace
     known: dict[str, object] = {}
     for name, value in history.settings.items():
         try:
@@ -93,11 +163,7 @@ def _export(folder: SessionFolder, options: argparse.Namespace) -> int:
         except ValueError:  # of another version
             continue
         known[name] = value
-    mapper = Mapper(replace(Config(), {**known, 'device': options.device}))
-    resumed = resume(mapper, history, history.map_frame)
-    mapper.save(options.out)
-    _print(f'{options.out}: {resumed.sentences[0]}')
-    return _findings(history)
+    return replace(Config(), {**known, 'device': device})
 
 
 def _findings(history: History) -> int:

@@ -1,6 +1,7 @@
 """SessionFolder: the segments of a session, in order, in a folder that one process writes to."""
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -28,6 +29,14 @@ class SessionFolder:
     def segments(self, kind: str = '') -> list[Path]:
         """Return the paths of the segments, of one kind if it is given, in order."""
         return sorted(self.path.glob(f'[0-9]*-{kind or "*"}{SUFFIX}'), key=number_of)
+
+    def nbytes(self) -> int:
+        """Return the bytes of the segments; one that is removed meanwhile has none."""
+        count = 0
+        for path in self.segments():
+            with contextlib.suppress(FileNotFoundError):
+                count += path.stat().st_size
+        return count
 
     def open(self) -> None:
         """Create the folder if needed, and let nobody else write to it.
@@ -93,6 +102,11 @@ class SessionFolder:
             new.unlink(missing_ok=True)
             raise
         fsync(self.path)
+
+
+def has_made_room(path: Path) -> bool:
+    """Return whether a segment is no more because a newer snapshot has taken its place."""
+    return path.stem.endswith((f'-{VOTES}', f'-{FIELD}')) and not path.exists()
 
 
 def number_of(path: Path) -> int:

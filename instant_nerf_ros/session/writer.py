@@ -53,7 +53,9 @@ class WriterThread(threading.Thread):
         self._pending = 0  # bytes in the queue, and in the batch that is written
         self._stopping = False
         self.written = 0  # inputs
-        self.lost = 0  # inputs for which there was no room in the queue
+        self._added = 0  # inputs for which there was room in the queue
+        self.lost = 0  # inputs for which there was none
+        self.dropped = 0  # snapshots that could not be written, and are to be copied again
         self.error = ''  # of the latest batch
 
     def add(self, item: Item) -> bool:
@@ -64,6 +66,7 @@ class WriterThread(threading.Thread):
                 return False
             self._queue.append(item)
             self._pending += item.nbytes
+            self._added += isinstance(item, Input)
         return True
 
     def wait_for_room(self, timeout: float) -> None:
@@ -72,13 +75,19 @@ class WriterThread(threading.Thread):
         while self._pending > MAX_PENDING // 2 and not self.error and time.monotonic() < end:
             time.sleep(0.05)
 
-    def close(self, timeout: float | None = None) -> bool:
-        """Write what waits, and end; return whether all of it was written in time [s]."""
+    def close(self, timeout: float | None = None) -> str:
+        """Write what waits, and end; say what was not written in time [s], '' if all was."""
         with self._wanted:
             self._stopping = True
             self._wanted.notify()
         self.join(timeout)
-        return not self.is_alive() and not self._queue
+        late, missing = self.is_alive(), self._added - self.written
+        if not (late or missing or self.error):
+            return ''
+        reason = self.error or (
+            'the disk is too slow' if late else 'its thread has failed, see the log')
+        what = f'{missing} images or scans' if missing else 'the latest votes or the field'
+        return f'{what} were not written to the session: {reason}'
 
     def run(self) -> None:
         """Write until `close` was called, and all that was added before that."""
@@ -112,8 +121,9 @@ class WriterThread(threading.Thread):
             self.error = ''
         except OSError as error:
             self.error = f'{error.strerror or error}: {self._folder.path}'
-        # Newer snapshots will follow.
-        return [item for item in batch[position:] if isinstance(item, Input)]
+        rest: list[Item] = [item for item in batch[position:] if isinstance(item, Input)]
+        self.dropped += len(batch) - position - len(rest)  # only inputs are worth the memory
+        return rest
 
     def _write_snapshot(self, item: VotesSnapshot | Record, later: list[Item]) -> None:
         if any(isinstance(each, type(item)) for each in later):

@@ -1,6 +1,7 @@
-"""Alpha: images that are transparent where the background begins.
+"""Alpha: images that are transparent where the background begins, and masked pixels.
 
-The pixels of keyframe k with alpha are ``keyframes.alphas[first[k] + p]``, see Keyframes.
+The pixels of keyframe k with alpha are ``keyframes.alphas[first[k] + p]``, see Keyframes. A pixel
+that a mask covers has MASKED_ALPHA there: nothing is known of what it shows, so it is not used.
 """
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instant_nerf_ros.nerf.arrays import Alpha, Image
-from instant_nerf_ros.nerf.constants import OPAQUE_ALPHA
+from instant_nerf_ros.nerf.constants import MASKED_ALPHA, OPAQUE_ALPHA
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.capture.keyframes import Keyframes
@@ -36,6 +37,45 @@ def sampled_alphas(
         return None
     alphas = keyframes.alphas[keyframes.first[chosen] + pixel]
     return np.where(keyframes.with_alpha[chosen], alphas, np.uint8(OPAQUE_ALPHA))
+
+
+def unmasked(alpha: Alpha) -> NDArray[np.int64]:
+    """Return the pixels (N,), row-major, that no mask covers."""
+    return np.flatnonzero(alpha != MASKED_ALPHA)
+
+
+def is_transparent(alpha: Alpha | None) -> bool:
+    """Return whether an image with this alpha is transparent somewhere, not only masked."""
+    return alpha is not None and bool(((alpha < OPAQUE_ALPHA) & (alpha != MASKED_ALPHA)).any())
+
+
+def without_masked(rays: Rays, sources: RaySources) -> tuple[Rays, RaySources]:
+    """Return rays in which others of the batch are in place of those of masked pixels.
+
+    Each is followed by the ray before it, so that the remaining pixels are as frequent among each
+    other as before, and a GPU needs no number that the host would have to wait for.
+    """
+    if sources.alphas is None:
+        return rays, sources
+    alphas = torch.as_tensor(sources.alphas)
+    masked = alphas == MASKED_ALPHA
+    if masked.device.type == 'cpu' and not masked.any():
+        return rays, sources
+    place = torch.arange(len(masked), device=masked.device)
+    index = torch.where(masked, -1, place).cummax(0).values
+    index = torch.where(index < 0, index[-1], index)  # the first ones have none before them
+    numpy = isinstance(sources.alphas, np.ndarray)
+    chosen = index.numpy() if numpy else index
+    return rays.where(index), dataclasses.replace(
+        sources, pixels=sources.pixels[chosen], alphas=sources.alphas[chosen],
+        masked=masked.numpy() if numpy else masked)
+
+
+def blank(image: Image, alpha: Alpha | None) -> Image:
+    """Return an image (H, W, 3) with gray in place of masked pixels: there are no features."""
+    if alpha is None:
+        return image
+    return np.where((alpha == MASKED_ALPHA)[..., None], np.uint8(128), image)
 
 
 def over_black(image: Image, alpha: Alpha | None) -> Image:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instant_nerf_ros.nerf.capture.alpha import over_background
+from instant_nerf_ros.nerf.capture.alpha import over_background, without_masked
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
@@ -43,7 +43,8 @@ def sample_batch(
             int(count * share / PSEUDO_DEPTH_EVERY), generator,
             keyframes.ids[keyframes.ray_counts < PSEUDO_DEPTH_UNTIL]))
         count -= len(others[-1])
-    batch, sources = backend.sample_rays(keyframes, count, generator, error_share)
+    batch, sources = without_masked(
+        *backend.sample_rays(keyframes, count, generator, error_share))
     for measured in others:
         batch = batch.concatenated(measured)
     return batch, sources
@@ -56,9 +57,14 @@ def update_error_map(
     """Update the error map of the keyframes with the rendered rays of a batch.
 
     See Keyframes.update_error_map for colors and opacities; only rays of sources are used.
+    A masked pixel has no error, so that no more rays go there.
     """
     if sources.alphas is not None:
         rays = over_background(rays, sources, torch.zeros_like(colors))
     count = len(sources)
-    backend.update_error_map(
-        keyframes, sources, rays.pixels[:count], colors[:count], opacities[:count])
+    pixels, colors, opacities = rays.pixels[:count], colors[:count], opacities[:count]
+    if sources.masked is not None:
+        masked = torch.as_tensor(sources.masked)
+        colors = torch.where(masked[:, None], pixels / 255, colors)
+        opacities = torch.where(masked, 0.0, opacities)
+    backend.update_error_map(keyframes, sources, pixels, colors, opacities)

@@ -14,7 +14,7 @@ from instant_nerf_ros.nerf.capture.exposure import Exposure
 from instant_nerf_ros.nerf.capture.selection import first_gap, is_far, most_redundant
 from instant_nerf_ros.nerf.capture.validation import to_millimetres
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.constants import SAMPLING_PRIOR
+from instant_nerf_ros.nerf.constants import MASKED_ALPHA, SAMPLING_PRIOR
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.capture.rays import RaySources
@@ -97,6 +97,7 @@ class Keyframes:
         self.depths[first : first + count] = 0 if depth is None else to_millimetres(depth).ravel()
         if alpha is not None:
             self.alphas[first : first + count] = alpha.ravel()
+            self.depths[first : first + count][alpha.ravel() == MASKED_ALPHA] = 0
         if camera not in self.cameras:
             self.cameras, self.directions, self.first_direction = with_camera(
                 camera, self.cameras, self.directions, self.first_direction)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture import error_map
-from instant_nerf_ros.nerf.capture.alpha import sampled_alphas
+from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha, sampled_alphas, unmasked
 from instant_nerf_ros.nerf.constants import MILLIMETRE, MIN_COSINE
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class RaySources:
     tiles: NDArray[np.int64] | Tensor  # (R,) of its error map
     pixels: NDArray[np.uint8] | Tensor  # (R, 3) RGB as recorded
     alphas: NDArray[np.uint8] | Tensor | None = None  # (R,), 255 = opaque; None: all opaque
+    # (R,) whether a mask covers the pixel: ray, pixels and alpha are of another; None: nowhere
+    masked: NDArray[np.bool_] | Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of rays."""
@@ -105,8 +107,11 @@ def sample_rays(
 def keyframe_rays(
     keyframes: Keyframes, k: int, count: int, generator: np.random.Generator,
 ) -> Rays:  # fmt: skip
-    """Return the rays of up to count pixels of keyframe k, spread evenly over its rows."""
-    return pixel_rays(keyframes, k, _spread(int(keyframes.pixels[k]), count, generator))
+    """Return the rays of up to count pixels of keyframe k that are not masked, spread evenly."""
+    if (alpha := keyframe_alpha(keyframes, k)) is None:
+        return pixel_rays(keyframes, k, _spread(int(keyframes.pixels[k]), count, generator))
+    pixel = unmasked(alpha)
+    return pixel_rays(keyframes, k, pixel[_spread(len(pixel), count, generator)])
 
 
 def pixel_rays(keyframes: Keyframes, k: int, pixel: NDArray[np.int64]) -> Rays:

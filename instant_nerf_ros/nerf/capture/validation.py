@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Alpha, AnyDepth, Depth, EstimatedDepth, Image
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.constants import MILLIMETRE
+from instant_nerf_ros.nerf.constants import MASKED_ALPHA, MILLIMETRE
 
 
 def check_posed_image(
@@ -21,6 +21,8 @@ def check_posed_image(
     if alpha is not None and (np.shape(alpha) != size or np.asarray(alpha).dtype != np.uint8):
         raise ValueError(f'alpha must be {size} uint8 as the camera says, '
                          f'is {np.shape(alpha)} {np.asarray(alpha).dtype}')
+    if alpha is not None and (np.asarray(alpha) == MASKED_ALPHA).all():
+        raise ValueError('all pixels of the image are masked: leave it out')
     if depth is not None:
         depth = np.asarray(depth.values if isinstance(depth, EstimatedDepth) else depth)
         if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres

@@ -1,5 +1,6 @@
-"""Motion: poses and distances from the images of a moving camera without depth.
+"""Motion: poses and distances from the images of a moving camera.
 
-Poses are corrected by bundle adjustment of the latest keyframes. Pseudo depth comes from
+Without depth, poses are corrected by bundle adjustment of the latest keyframes; with depth, by
+registration of their surfaces. Pseudo depth comes from
 multi-view stereo (plane sweep); it trains the field, but has no vote in the occupancy grid.
 """

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Poses
 from instant_nerf_ros.nerf.camera import Camera
+from instant_nerf_ros.nerf.capture.alpha import blank, keyframe_alpha
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges, point_rays
 from instant_nerf_ros.nerf.config import MotionConfig
@@ -65,6 +66,7 @@ class StructureFromMotion:
         camera, image, depth = keyframes.image(-1)
         if depth.any():
             return None
+        image = blank(image, keyframe_alpha(keyframes, -1))
         pose, keyframe = keyframes.T_world_camera[-1].copy(), int(keyframes.ids[-1])
         gray, camera = scaled(
             np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8), camera,

@@ -1,4 +1,4 @@
-"""Merging: the occupancy grids of several ranks, whose keyframes have voted each in its own."""
+"""Merging: the votes of keyframes that have voted in grids of their own, of ranks or robots."""
 from __future__ import annotations
 
 import numpy as np
@@ -30,8 +30,7 @@ def share_empty(occupancy: OccupancyGrid, ranks: Ranks) -> None:
     occupancy.restore(
         first, last - first, lattice.slices(begin, begin + size), occupancy.contents())
     hits, misses = (ranks.total(votes.int()) for votes in (occupancy.hits, occupancy.misses))
-    free = (misses >= EMPTY_MISSES) & (misses > EMPTY_ODDS * hits)
-    occupancy.density_state.copy_(torch.where(free, EMPTY, UNVISITED))
+    occupancy.density_state.copy_(torch.where(_free(hits, misses), EMPTY, UNVISITED))
 
 
 def add_votes(occupancy: OccupancyGrid, ranks: Ranks) -> None:
@@ -42,15 +41,50 @@ def add_votes(occupancy: OccupancyGrid, ranks: Ranks) -> None:
     whole = lattice.slices(np.zeros(3, dtype=int), np.array(occupancy.shape))
     occupancy.restore(occupancy.first, np.array(occupancy.shape), whole, contents)
     window = occupancy.window()
-    own = occupancy.hits[window].int()
-    hits, misses = ranks.total(own), ranks.total(occupancy.misses[window].int())
-    colors = ranks.total(own[..., None] * occupancy.colors[window].int())
+    _write(occupancy, window, *(ranks.total(votes) for votes in _votes(occupancy, window)))
+
+
+def add_grid(occupancy: OccupancyGrid, other: OccupancyGrid) -> None:
+    """Add the votes of another grid with voxels of the same size; at most MAX_VOTES each.
+
+    Its local frame may be another one. What all votes call free is skipped, unless the density
+    says something else. Raises ValueError if there is no memory for a grid that contains both.
+    """
+    source = other.window()
+    start, stop = (np.array([getattr(axis, end) for axis in source]) + other.world_first
+                   - occupancy.frame.voxels for end in ('start', 'stop'))
+    occupancy.grow_to(*(lattice.corner(corner, occupancy.voxel_size) + occupancy.voxel_size / 2
+                        for corner in (start, stop - 1)))
+    window = lattice.slices(start - occupancy.first, stop - occupancy.first)
+    hits, misses, colors = (
+        own + added for own, added in zip(_votes(occupancy, window), _votes(other, source)))
+    _write(occupancy, window, hits, misses, colors)
+    states = occupancy.density_state[window]
+    occupancy.density_state[window] = torch.where(
+        _free(hits, misses) & (states == UNVISITED), EMPTY, states)
+    low, high = (torch.tensor(corner, dtype=torch.float64, device=occupancy.backend.DEVICE)
+                 for corner in (start, stop))
+    occupancy.low.copy_(occupancy.low.minimum(low))
+    occupancy.high.copy_(occupancy.high.maximum(high))
+
+
+def _votes(occupancy: OccupancyGrid, window: Window) -> tuple[Tensor, Tensor, Tensor]:
+    """Return hits and misses, and the colors (..., 3) of all hits in sum, as integers."""
+    hits = occupancy.hits[window].int()
+    return hits, occupancy.misses[window].int(), (
+        hits[..., None] * occupancy.colors[window].int())
+
+
+def _free(hits: Tensor, misses: Tensor) -> Tensor:
+    """Return which voxels sensors have found to be empty."""
+    return (misses >= EMPTY_MISSES) & (misses > EMPTY_ODDS * hits)
+
+
+def _write(
+    occupancy: OccupancyGrid, window: Window, hits: Tensor, misses: Tensor, colors: Tensor,
+) -> None:  # fmt: skip
+    """Write votes, in their proportion, as far as a voxel holds them, and their mean color."""
     occupancy.colors[window] = (colors / hits.clamp(min=1)[..., None] + 0.5).byte()
-    _write(occupancy, window, hits, misses)
-
-
-def _write(occupancy: OccupancyGrid, window: Window, hits: Tensor, misses: Tensor) -> None:
-    """Write votes, in their proportion, as far as a voxel holds them."""
     share = (MAX_VOTES / (hits + misses).clamp(min=1)).clamp(max=1)
     most = torch.where(hits > 0, MAX_VOTES, MAX_MISSES)
     occupancy.hits[window] = (share * hits + 0.5).byte()

@@ -54,7 +54,7 @@ class OccupancyGrid:
         self._place(lattice.first_voxel(center, shape, self.voxel_size), shape)
         self._lattice = self._tensor(lattice.OFFSET)
         # The box of all voxels with votes. It stays on the device, so that the host never waits.
-        self.low = self.high = self._tensor(self.first + shape // 2)
+        self.low, self.high = (self._tensor(self.first + shape // 2) for _ in range(2))
         self.density = zeros(shape, torch.float32, backend.DEVICE)
         self.density_state, self.hits, self.misses, self.last_keyframe = (
             zeros(shape, torch.uint8, backend.DEVICE) for _ in range(4))

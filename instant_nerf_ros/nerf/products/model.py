@@ -114,8 +114,7 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
                 image, camera, frame.localize(check_pose(pose)), depth, alpha)
             mapper.keyframes.restore(len(mapper.keyframes) - 1, ray_count, exposure)
         mapper.keyframes.exposure.solve()
-        if mapper.adaptation.see(mapper.keyframes) is not None:
-            mapper.set_config(mapper.config)
+        mapper.adapt()
         return mapper
 
 

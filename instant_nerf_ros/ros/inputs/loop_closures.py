@@ -11,6 +11,8 @@ from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf import Mapper
 
+TF_DELAY_NS = 1_000_000_000  # ns after the trajectory, within which TF jumps with it
+
 
 class CameraPath(Protocol):
     """The poses of the images that were added, as they are published."""
@@ -39,6 +41,7 @@ class LoopClosures:
         self._trajectory.reset()
         self._stamps: dict[int, int] = {}  # [ns] by the id of a keyframe, image or scan
         self._latest: LoopClosure | None = None
+        self.settled_ns = self._trajectory.now_ns()  # up to then, jumps of TF are in the map
 
     def note(self, sensor_id: int, stamp_ns: int) -> None:
         """Note the stamp of a keyframe, a held-out image or a scan of the Mapper, by its id."""
@@ -63,6 +66,7 @@ class LoopClosures:
             self._dropped.add('unusable trajectory', str(error))
             return {}
         self._latest = loop_closure
+        self.settled_ns = loop_closure.until_ns + TF_DELAY_NS
         self._path.correct_poses(dict(zip(stamps, T_new_old)))
         distance, angle = loop_closure.largest_motion()
         self._log(

@@ -56,6 +56,7 @@ class RangeScans:
         self.config = config
         self._buffer, self._dropped, self._queue = buffer, dropped, queue
         self._lock = threading.Lock()
+        self.frame_id = ''  # of its sensor
         self._pending: PendingMessages[RangeMessage] = PendingMessages(
             clock, lambda message, error: self._drop(message, error.reason, str(error)))
 
@@ -153,8 +154,10 @@ class RangeScans:
             duration = duration_of(message)
         except ValueError as error:
             raise UnusableError(f'unreadable {_kind(message)}', str(error)) from error
-        return PosedScan(
+        posed = PosedScan(
             stamp(message) + round(duration * 1e9), self._pose(message, 1.0), message, self)
+        self.frame_id = message.header.frame_id
+        return posed
 
     def _pose(self, message: RangeMessage, fraction: float) -> NDArray[np.float64]:
         """Return T_map_sensor (4, 4) after a fraction of the duration of a message."""

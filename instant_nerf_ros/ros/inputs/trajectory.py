@@ -77,7 +77,7 @@ class Trajectory:
     ) -> None:  # fmt: skip
         """Accept paths in map_frame; now_ns() is the ROS time, clock() is in seconds."""
         self._map_frame, self._dropped = map_frame, dropped
-        self._now_ns, self._clock = now_ns, clock
+        self.now_ns, self._clock = now_ns, clock
         # The newest message, and the time of its arrival [ns].
         self._latest: collections.deque[tuple[Path, int]] = collections.deque(maxlen=1)
         self.reset()
@@ -90,7 +90,7 @@ class Trajectory:
 
     def add(self, message: Path) -> None:
         """Add a path; may be called from any thread."""
-        self._latest.append((message, self._now_ns()))
+        self._latest.append((message, self.now_ns()))
 
     def poll(self) -> LoopClosure | None:
         """Return the loop closure that has to be applied now, None if there is none."""

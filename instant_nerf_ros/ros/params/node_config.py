@@ -1,5 +1,6 @@
 """The settings of the mapper node; those of the mapping library are in nerf/config.py."""
 import dataclasses
+from pathlib import Path
 
 from instant_nerf_ros.nerf.settings import setting
 
@@ -15,6 +16,8 @@ class NodeConfig:
     base_frame: str = setting(
         '', "frame of the robot that stands on the floor; '' to estimate where the floor is",
         change='live')
+    odom_frame: str = setting(
+        'odom', "frame of odometry, to notice that the robot's pose jumps in the map; '' for none")
     cameras: tuple[str, ...] = setting(
         ('',), "camera names: the topics of 'front' are front/image, ...; '' has no prefix",
         change='start')
@@ -110,9 +113,15 @@ class NodeConfig:
         80, 'quality of the JPEG on ~/render/image_raw/compressed', 1, 100, change='live')
 
     def __post_init__(self) -> None:
-        """Remove the leading slash of ROS 1 from frames, as tf2 does with those of messages."""
-        for name in ('map_frame', 'base_frame', 'pose_frame', 'render_frame'):
+        """Remove the leading slash of ROS 1 from frames, as tf2 does with those of messages.
+
+        Raises ValueError if a folder is not absolute: a node may be started anywhere.
+        """
+        for name in ('map_frame', 'base_frame', 'odom_frame', 'pose_frame', 'render_frame'):
             object.__setattr__(self, name, getattr(self, name).removeprefix('/'))
+        if self.session_folder and not Path(self.session_folder).expanduser().is_absolute():
+            raise ValueError(
+                f"'session_folder' must be an absolute path, is '{self.session_folder}'")
 
 
 # Settings that may differ between cameras: front.use_depth is that of the camera 'front'.

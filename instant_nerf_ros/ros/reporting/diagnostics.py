@@ -85,6 +85,7 @@ class DiagnosticsPublisher:
             'steps': progress.steps,
             'steps discarded': progress.discarded, 'steps per second': f'{speed:.1f}',
             'loss': f'{progress.loss:.4g}', 'held-out PSNR [dB]': f'{progress.psnr:.1f}',
+            'correction of poses': '{:.3f} m, {:.2f} degrees'.format(*progress.correction),
             'floor [m]': session.publishers.floor_text() if session else '',
             'age of the map [s]': f'{self._map_age(progress):.1f}',
             'wait for TF [s]': f'{wait:.3f}', 'image to keyframe [s]': f'{delay:.3f}',

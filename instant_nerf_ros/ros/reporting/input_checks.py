@@ -48,6 +48,8 @@ class InputChecks:
         topic = session.trajectory_topic
         if topic and not self._node.count_publishers(topic):
             yield f'nobody publishes {topic}: remap it to the trajectory of the SLAM'
+        if sentence := session.pose_jumps.check():
+            yield sentence
         for topics in session.topics.values():
             images, infos = rates.get(topics.image, 0.0), rates.get(topics.camera_info, 0.0)
             if infos >= MIN_CAMERA_INFOS and 0.0 < images < MIN_IMAGE_SHARE * infos:

@@ -15,6 +15,7 @@ class Progress:
     scans: int = 0  # of range sensors
     loss: float = float('nan')  # of the latest step
     psnr: float = float('nan')  # of rendered views against held-out images [dB]
+    correction: tuple[float, float] = (0.0, 0.0)  # m, degrees: of the latest poses, median
     map_stamp_ns: int = 0  # stamp of the newest image in the map, 0 without any
     converged: bool = False  # training rests until the next keyframe
     session: str = ''  # what is written, '' without a session

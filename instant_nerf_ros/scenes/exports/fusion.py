@@ -77,9 +77,9 @@ def _distances(
     """Return signed distances (N,) of positions, in truncations, positive in front; NaN unseen."""
     sums, weights = np.zeros((2, len(positions)), np.float32)
     for view in views:
-        seen, depth, surface = view.look_up(positions)
+        seen, depth, pixel = view.look_up(positions)
         with np.errstate(invalid='ignore'):
-            distance = (surface - depth) / truncation
+            distance = (view.depth.ravel()[pixel] - depth) / truncation
             measured = distance >= -1  # farther behind, the view is of something else
         seen, distance, depth = seen[measured], distance[measured], depth[measured]
         weight = (1 / depth**2).astype(np.float32)  # as depth is less certain far away

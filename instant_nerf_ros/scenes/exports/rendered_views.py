@@ -24,17 +24,17 @@ class RenderedView:
 
     def look_up(
         self, positions: NDArray[np.float64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:  # fmt: skip
-        """Return which of positions (N, 3) have a pixel, as indices (M,), and (M,) depths.
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:  # fmt: skip
+        """Return which of positions (N, 3) have a pixel, as indices (M,), and what is there.
 
-        The first depths are theirs along the optical axis, the second those of their pixels.
+        That is their depth (M,) along the optical axis, and their pixel (M,), row-major.
         """
         local = (positions - self.T_world_camera[:3, 3]) @ self.T_world_camera[:3, :3]
         pixels = np.floor(np.nan_to_num(self.camera.project(local), nan=-9.0) + 0.5)
         size = self.camera.width, self.camera.height
         seen = np.flatnonzero(((pixels >= 0) & (pixels < size)).all(-1) & (local[:, 2] > 0))
         column, row = pixels[seen].astype(np.int64).T
-        return seen, local[seen, 2], self.depth[row, column]
+        return seen, local[seen, 2], row * self.camera.width + column
 
 
 def rendered_views(mapper: Mapper) -> list[RenderedView]:

@@ -39,26 +39,27 @@ def surfels(views: Sequence[RenderedView], max_count: int) -> Surfels:
 
     A surfel is the mean of the pixels in a cell of space, which is as large as a pixel, or larger
     for the sake of max_count. One that most views see through is left out: it floats in front of
-    the surface. Raises ValueError if the views show no surface.
+    the surface. Its color is the mean of the views that see it: that of its own pixels may be
+    mixed with what is before or behind it. Raises ValueError if the views show no surface.
     """
-    points, toward, colors, footprints = (
+    points, toward, footprints = (
         np.concatenate(arrays) for arrays in zip(*map(_pixels, views)))
     if not len(points):
         raise ValueError('no view shows a surface yet: train longer')
     cell = float(np.median(footprints))
     while True:
-        _, first, index = np.unique(
-            np.floor((points - points.min(axis=0)) / cell).astype(np.int64), axis=0,
-            return_index=True, return_inverse=True)
-        if len(first) <= max_count:
+        places = np.floor((points - points.min(axis=0)) / cell).astype(np.int64)
+        _, index = np.unique(  # of numbers, as it takes far longer of rows
+            np.ravel_multi_index(tuple(places.T), tuple(places.max(axis=0) + 1)),
+            return_inverse=True)
+        counts = np.bincount(index)
+        if len(counts) <= max_count:
             break
-        cell *= max(1.02, math.sqrt(len(first) / max_count))
-    index = index.reshape(-1)
-    counts = np.bincount(index)
-    positions, facing, color = (
+        cell *= max(1.02, math.sqrt(len(counts) / max_count))
+    positions, facing = (
         np.stack([np.bincount(index, column) for column in array.T], axis=-1) / counts[:, None]
-        for array in (points, toward, colors))
-    solid = _solid(positions, views)
+        for array in (points, toward))
+    solid, color = _seen(positions, views)
     positions, facing, color = positions[solid], facing[solid], color[solid]
     if len(positions) <= NEIGHBORS:
         raise ValueError('the views do not agree on a surface yet: train longer')
@@ -67,7 +68,7 @@ def surfels(views: Sequence[RenderedView], max_count: int) -> Surfels:
 
 
 def _pixels(view: RenderedView) -> tuple[NDArray[np.float64], ...]:
-    """Return points, directions to the camera, colors and sizes of the pixels with a surface."""
+    """Return points, directions to the camera, and sizes of the pixels with a surface."""
     rays = view.camera.directions().astype(np.float64)
     normal = normals(view.depth, view.camera).reshape(-1, 3)
     with np.errstate(invalid='ignore'):
@@ -77,20 +78,24 @@ def _pixels(view: RenderedView) -> tuple[NDArray[np.float64], ...]:
     depth = view.depth.ravel()[kept].astype(np.float64)
     directions = rays[kept] @ view.T_world_camera[:3, :3].T
     points = view.T_world_camera[:3, 3] + (depth / rays[kept, 2])[:, None] * directions
-    color = view.color.reshape(-1, 3)[kept] / view.opacity.reshape(-1, 1)[kept]
-    return points, -directions, color, depth / view.camera.fx
+    return points, -directions, depth / view.camera.fx
 
 
-def _solid(
+def _seen(
     positions: NDArray[np.float64], views: Sequence[RenderedView],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Return which positions (N, 3) more views see than see through them."""
-    votes = np.zeros(len(positions), np.int32)
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:  # fmt: skip
+    """Return which positions (N, 3) more views see than see through, and mean colors (N, 3)."""
+    votes, sums = np.zeros(len(positions), np.int32), np.zeros((len(positions), 4))
     for view in views:
-        seen, depth, surface = view.look_up(positions)
-        behind, margin = surface - depth, TOLERANCE * depth  # NaN: transparent there
-        votes[seen] += np.where(np.abs(behind) <= margin, 1, np.where(behind > margin, -1, 0))
-    return np.asarray(votes > 0)
+        seen, depth, pixel = view.look_up(positions)
+        behind, margin = view.depth.ravel()[pixel] - depth, TOLERANCE * depth
+        votes[seen] -= behind > margin  # not where it is NaN, which is transparent
+        agrees = np.abs(behind) <= margin
+        seen, pixel = seen[agrees], pixel[agrees]
+        votes[seen] += 1
+        sums[seen, :3] += view.color.reshape(-1, 3)[pixel]
+        sums[seen, 3] += view.opacity.ravel()[pixel]  # the colors are over black
+    return np.asarray(votes > 0), sums[:, :3] / np.maximum(sums[:, 3:], 1e-6)
 
 
 def _planes(

@@ -1,0 +1,44 @@
+"""Pose noise: how noisy given poses are, by how their motions differ from registered ones."""
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from instant_nerf_ros.nerf.arrays import Pose
+from instant_nerf_ros.nerf.motion import epipolar
+from instant_nerf_ros.nerf.motion.reprojection import Array
+
+LATEST, LEAST = 60, 5  # motions that are compared: the latest, and before anything is said
+NORMAL_MEDIAN = 0.6745  # of the absolute value of a normal variable, in standard deviations
+# Standard deviations along an axis of registered motions: rad, m. Those of a recorded Kinect
+# differ by 0.2 degrees and 6 mm from motions that are better known.
+OF_REGISTRATION = np.radians(0.25), 0.008
+# Poses that are better than this are not corrected, and none is trusted more.
+NEGLIGIBLE, LEAST_SIGMAS = (np.radians(0.2), 0.006), (np.radians(0.05), 0.002)
+
+
+class PoseNoise:
+    """The standard deviations of independent errors of poses."""
+
+    def __init__(self) -> None:
+        self._differences: collections.deque[Array] = collections.deque(maxlen=LATEST)
+
+    def add(self, T_registered_given: Pose) -> None:
+        """Add the difference (4, 4) between a given and a registered motion of the camera."""
+        self._differences.append(epipolar.motion_of(T_registered_given))
+
+    def sigmas(self) -> Array | None:
+        """Return the standard deviations (6,) of rotation [rad] and translation [m], per axis.
+
+        None if they are negligible, or unknown yet. A motion has the errors of two poses, and
+        that of the registration.
+        """
+        if len(self._differences) < LEAST:
+            return None
+        differences = np.abs(np.array(self._differences)).reshape(-1, 2, 3)
+        measured = np.median(differences, axis=(0, 2)) / NORMAL_MEDIAN
+        own = np.sqrt((measured**2 - np.square(OF_REGISTRATION)).clip(min=0) / 2)
+        if (own < NEGLIGIBLE).all():
+            return None
+        return np.repeat(np.maximum(own, LEAST_SIGMAS), 3)

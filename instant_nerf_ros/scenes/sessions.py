@@ -1,0 +1,38 @@
+"""Sessions: the keyframes of what a node has kept in its session_folder, to be fitted again."""
+import warnings
+from pathlib import Path
+
+from instant_nerf_ros.data.parsing import enumeration
+from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.session.history import History
+from instant_nerf_ros.session.resume import resume
+from instant_nerf_ros.session.session_folder import SessionFolder
+
+
+def is_session(path: Path) -> bool:
+    """Return whether a folder is that of a session."""
+    return path.is_dir() and bool(SessionFolder(path).segments())
+
+
+def session_mapper(path: Path) -> Mapper:
+    """Return a Mapper with keyframes, corrected poses and settings of a session, even in use.
+
+    A warning names what is damaged; the rest is used. Raises ValueError for a session of another
+    version.
+    """
+    history, config = History(SessionFolder(path)), Config()
+    unknown = []
+    for name, value in history.settings.items():
+        try:
+            if name != 'device':  # it may be read on another computer
+                config = replace(config, {name: value})
+        except ValueError:  # of another version
+            unknown.append(name)
+    mapper = Mapper(config)
+    resume(mapper, history, history.map_frame)
+    if unknown:
+        warnings.warn(f'{path}: settings of another version are not used: {enumeration(unknown)}',
+                      stacklevel=2)
+    if history.findings:
+        warnings.warn(f'{path}: {enumeration(history.findings)}', stacklevel=2)
+    return mapper
