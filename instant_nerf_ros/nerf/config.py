@@ -108,7 +108,8 @@ class MotionConfig:
     rotation_error: float = setting(
         0.1, 'standard deviation of the given rotations [degree]', 1e-3, 10.0)
     stereo: bool = setting(True, 'train on distances from multi-view stereo')
-    align_depth: bool = setting(True, 'correct poses of images with depth, if they are noisy')
+    align_depth: bool = setting(
+        False, 'correct poses of images with depth, if they are noisy')
 
 
 @dataclasses.dataclass(frozen=True)
