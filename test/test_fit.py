@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import photo_sets
 import pytest
 from photo_sets import CAMERA, room
 
+from instant_nerf_ros.data.frames import Frame
 from instant_nerf_ros.data.metrics import psnr
+from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.scenes import Scene, evaluate, fit
 from instant_nerf_ros.scenes.cli import main
-from instant_nerf_ros.scenes.fit_training import Limits
+from instant_nerf_ros.scenes.fit_training import Limits, SampledRows
 
 FAST = {'field.log2_table': 12, 'sampling.samples_per_step': 4096}
 
@@ -35,6 +38,24 @@ def scene(folder):
     reports = []
     scene = fit(folder, folder / 'scene', steps=150, settings=FAST, on_progress=reports.append)
     return scene, reports
+
+
+def test_the_psnr_of_a_few_rows_is_that_of_whole_views_of_an_object():
+    # Discs before white, which are rendered 20 levels too dark; what is white is exact.
+    camera = Camera(200, 200, 200.0, 200.0, 99.5, 99.5)
+    y, x = np.mgrid[:200, :200]
+    frames, inside = [], {}
+    for number, (radius, height) in enumerate(zip(np.linspace(30, 55, 8), range(70, 134, 8))):
+        disc = (x - 100) ** 2 + (y - height) ** 2 < radius**2
+        image = np.where(disc[..., None], np.uint8(100), np.uint8(255)).repeat(3, axis=2)
+        T = np.eye(4)
+        T[0, 3] = number
+        frames.append(Frame(number, image, camera, T))
+        inside[number] = image - np.uint8(20) * disc[..., None]
+    mapper = types.SimpleNamespace(render=lambda camera, T, rows: types.SimpleNamespace(
+        color=inside[int(T[0, 3])][rows].astype(np.float32)))
+    whole = np.mean([psnr(inside[frame.stamp].astype(np.uint8), frame.image) for frame in frames])
+    assert SampledRows(frames).psnr(mapper) == pytest.approx(whole, abs=0.3)
 
 
 def test_a_scene_is_learnt_and_its_progress_reported(scene):
