@@ -76,9 +76,10 @@ class Interface:
                 for found, endpoints in (
                         (self.publishers, node.publishers),
                         (self.subscriptions, node.subscriptions)):
-                    found.update({
-                        end.topic_name: (type_name(end.msg_type), end.qos_profile)
-                        for end in endpoints if end.topic_name not in OF_RCLPY})
+                    for end in endpoints:
+                        if end.topic_name not in OF_RCLPY:  # the first of several is the usual one
+                            found.setdefault(
+                                end.topic_name, (type_name(end.msg_type), end.qos_profile))
                 self.services.update({
                     absolute(one.srv_name): type_name(one.srv_type) for one in node.services})
 
