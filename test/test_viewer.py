@@ -213,6 +213,22 @@ def test_a_phone_begins_farther_away(page):
         assert not moved(other)
 
 
+def test_keyframes_do_not_stand_before_a_browser_that_stands_at_one(page):
+    def shown(client):
+        return [message['visible'] for message in client.messages
+                if message['type'] == 'SetSceneNodeVisibilityMessage'
+                and message['name'] == '/keyframes'][-1]
+
+    with ViewerClient(page.url) as client, ViewerClient(page.url) as other:
+        for browser in (client, other):
+            wait_until(lambda browser=browser: browser.find('Keyframes'), 20.0)
+        client.set('Stand there', True)
+        wait_until(lambda: not shown(client), 10.0)
+        client.set('Overview', True)
+        wait_until(lambda: shown(client), 10.0)
+        assert shown(other)
+
+
 def test_a_keyframe_is_compared_with_its_view(page):
     with ViewerClient(page.url) as client:
         client.set('Compare with image', True)

@@ -41,6 +41,7 @@ class BrowserPanel:
         self._client, self._stage, self._source = client, stage, source
         self._pictures, self._on_layer = pictures, on_layer
         self._slabs: dict[int, viser.FrameHandle] = {}
+        self._boxes: dict[str, viser.GuiCheckboxHandle] = {}  # of the layers
         gui = client.gui
         with gui.add_folder('Show', order=1):
             self._add_field(layers['field'])
@@ -74,7 +75,7 @@ class BrowserPanel:
         title, hint = LAYERS[name]
         # A node of this browser alone: it hides what all browsers share below it.
         parent = self._client.scene.add_frame(f'/{name}', show_axes=False, visible=shown)
-        box = self._client.gui.add_checkbox(title, shown, hint=hint)
+        box = self._boxes[name] = self._client.gui.add_checkbox(title, shown, hint=hint)
 
         @box.on_update
         def _(_: object) -> None:
@@ -105,11 +106,12 @@ class BrowserPanel:
             self._missing()
 
     def stand_at(self, index: int) -> None:
-        """Move the camera of the browser to a keyframe."""
+        """Move the camera of the browser to a keyframe, and hide those that stand before it."""
         keyframes = self._stage.keyframes
         if not 0 <= index < len(keyframes):
             self._missing()
             return
+        self._boxes['keyframes'].value = False  # type: ignore[misc]  # as above
         T, camera = keyframes[index].T_world_camera, self._client.camera
         with self._client.atomic():
             camera.position = T[:3, 3]
@@ -117,11 +119,12 @@ class BrowserPanel:
             camera.up_direction = (0.0, 0.0, 1.0) if abs(T[2, 2]) < 0.9 else -T[:3, 1]
 
     def overview(self) -> None:
-        """Look at everything from above, at an angle."""
+        """Look at everything from above, at an angle; keyframes are shown again."""
         extent, camera = self._stage.extent(), self._client.camera
         if extent is None:
             self._missing()
             return
+        self._boxes['keyframes'].value = True  # type: ignore[misc]  # as above
         position, target = overview_of(
             *extent, camera.fov, camera.image_width / max(camera.image_height, 1))
         with self._client.atomic():
