@@ -19,7 +19,7 @@ SHARP_TIMEOUT = 8.0  # s, for the last one
 POLL = 0.05  # s, between two looks at whether a camera has moved
 # The pause after a coarse picture, in multiples of the time that it took. All browsers share it,
 # so that the work for them together is bounded.
-PAUSE = 2.0
+PAUSE = 3.0
 MIN_PERIOD = 1 / 30  # s between coarse pictures
 REFRESH = 30.0  # times that of a sharp picture, until it is rendered again
 MIN_REFRESH, MAX_REFRESH = 2.0, 30.0  # s, the limits of that
