@@ -62,8 +62,8 @@ def main() -> int:
     """Run the demo; return the exit status."""
     options = parse_options()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup ignores SIGHUP. A shell lets commands in the background ignore SIGINT, but who
-        # sends it to one of them wants it to end.
+        # nohup ignores SIGHUP, which must stay so. A shell ignores SIGINT for commands in the
+        # background, but a SIGINT that is sent to one of them is meant to end it.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     begin = time.monotonic()

@@ -6,8 +6,10 @@ import numpy as np
 import rclpy
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import Path
 from node_process import NodeProcess
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
@@ -18,7 +20,9 @@ from waiting import wait_until
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.ros.conversions import (
     camera_info_message,
+    header_message,
     image_message,
+    pose_message,
     time_message,
     transform_message,
 )
@@ -159,6 +163,29 @@ def statuses_of(robot, name):
         DiagnosticArray, '/diagnostics',
         lambda array: found.extend(s for s in array.status if s.name == f'{name}: mapping'), 10)
     return found
+
+
+class Slam:
+    """Publishes the trajectory of a robot on slam/path: one pose, from the beginning up to now."""
+
+    def __init__(self, robot):
+        """Publish with the node of a robot."""
+        self._robot = robot
+        self._publisher = robot.node.create_publisher(Path, 'slam/path', 1)
+
+    def begin(self, process):
+        """Wait until a mapper listens to the robot and to this, and begin a trajectory."""
+        process.wait_for('the engine runs on backend')
+        self._robot.wait_for_listener()
+        wait_until(lambda: self._publisher.get_subscription_count(), 10.0)
+        self._begin = self._robot.node.get_clock().now().nanoseconds
+
+    def publish(self, pose):
+        """Publish a trajectory of a robot that was at a pose (4, 4) all the time."""
+        times = self._begin, self._robot.node.get_clock().now().nanoseconds
+        self._publisher.publish(Path(header=header_message(times[1], 'map'), poses=[
+            PoseStamped(header=header_message(time, 'map'), pose=pose_message(pose))
+            for time in times]))
 
 
 class LifecycleClient:

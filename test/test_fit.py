@@ -53,7 +53,8 @@ def test_the_psnr_of_a_few_rows_is_that_of_whole_views_of_an_object():
         frames.append(Frame(number, image, camera, T))
         inside[number] = image - np.uint8(20) * disc[..., None]
     mapper = types.SimpleNamespace(render=lambda camera, T, rows: types.SimpleNamespace(
-        color=inside[int(T[0, 3])][rows].astype(np.float32)))
+        color=inside[int(T[0, 3])][rows].astype(np.float32),
+        opacity=np.ones(inside[int(T[0, 3])][rows].shape[:2], np.float32)))
     whole = np.mean([psnr(inside[frame.stamp].astype(np.uint8), frame.image) for frame in frames])
     assert SampledRows(frames).psnr(mapper) == pytest.approx(whole, abs=0.3)
 

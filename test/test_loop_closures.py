@@ -7,12 +7,12 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('tf2_ros')
 
-from geometry_msgs.msg import PoseArray, PoseStamped
+from geometry_msgs.msg import PoseArray
 from nav_msgs.msg import OccupancyGrid, Path
-from ros_helpers import WALL_DISTANCE, Robot, drive_until, mapper, wait_until
+from ros_helpers import WALL_DISTANCE, Robot, Slam, drive_until, mapper, wait_until
 from test_trajectory import SECOND, START, Rig, path, shifted
 
-from instant_nerf_ros.ros.conversions import cells_from_message, header_message, pose_message
+from instant_nerf_ros.ros.conversions import cells_from_message
 from instant_nerf_ros.ros.inputs.loop_closures import LoopClosures
 from instant_nerf_ros.ros.inputs.trajectory import MIN_PERIOD
 from instant_nerf_ros.ros.qos import LATCHED
@@ -81,17 +81,10 @@ def test_a_loop_closure_that_the_mapper_refuses_is_logged_and_discarded():
 
 def test_the_map_moves_with_the_trajectory_over_dds():
     robot = Robot()
-    publisher = robot.node.create_publisher(Path, 'slam/path', 1)
+    slam = Slam(robot)
     grids = robot.collect(OccupancyGrid, 'loops/map', LATCHED)
     paths = robot.collect(Path, 'loops/path', LATCHED)
     keyframes = robot.collect(PoseArray, 'loops/keyframes', LATCHED)
-
-    def publish_path(x):
-        """Publish a trajectory that is x metres ahead of that of TF, up to now."""
-        times = begin, robot.node.get_clock().now().nanoseconds
-        publisher.publish(Path(header=header_message(times[1], 'map'), poses=[
-            PoseStamped(header=header_message(time, 'map'), pose=pose_message(shifted(x)))
-            for time in times]))
 
     def wall_at(x):
         """Return whether the map has the wall x metres ahead, and nowhere else."""
@@ -110,15 +103,12 @@ def test_the_map_moves_with_the_trajectory_over_dds():
 
     try:
         with mapper('trajectory:=slam/path', name='loops') as process:
-            process.wait_for('the engine runs on backend')
-            robot.wait_for_listener()
-            wait_until(lambda: publisher.get_subscription_count(), 10.0)
-            begin = robot.node.get_clock().now().nanoseconds
+            slam.begin(process)
             drive_until(robot, lambda: wall_at(WALL_DISTANCE), process.text)
-            publish_path(0.0)
+            slam.publish(shifted(0.0))
             robot.drive(10)
             wait_until(lambda: all_at(0.0), 10.0)
-            publish_path(SHIFT)
+            slam.publish(shifted(SHIFT))
             process.wait_for('SLAM has closed a loop', 10.0)
             wait_until(lambda: wall_at(WALL_DISTANCE + SHIFT), 10.0, process.text)
             wait_until(lambda: all_at(SHIFT), 10.0)

@@ -66,12 +66,12 @@ def test_the_mask_of_an_image_is_found(tmp_path, image, mask):
 @pytest.mark.parametrize('name', ['m.png', 'm.jpg', 'm.bmp'])
 def test_what_is_black_is_masked(tmp_path, name):
     write_mask(tmp_path / name)
-    assert (read_mask(tmp_path / name, CAMERA) == LEFT).all()
+    assert (read_mask(tmp_path / name, SIZE[::-1]) == LEFT).all()
 
 
 def test_in_masks_of_instant_ngp_what_is_not_black_is_masked(tmp_path):
     write_mask(tmp_path / 'dynamic_mask_a.png', ~LEFT)
-    assert (read_mask(tmp_path / 'dynamic_mask_a.png', CAMERA) == LEFT).all()
+    assert (read_mask(tmp_path / 'dynamic_mask_a.png', SIZE[::-1]) == LEFT).all()
 
 
 @pytest.mark.parametrize('values', [
@@ -79,12 +79,12 @@ def test_in_masks_of_instant_ngp_what_is_not_black_is_masked(tmp_path):
     np.dstack([np.where(LEFT, 0, 9)] * 3 + [np.full(SIZE, 255)]).astype(np.uint8)])
 def test_labels_and_colors_are_not_black(tmp_path, values):
     cv2.imwrite(str(tmp_path / 'm.png'), values)
-    assert (read_mask(tmp_path / 'm.png', CAMERA) == LEFT).all()
+    assert (read_mask(tmp_path / 'm.png', SIZE[::-1]) == LEFT).all()
 
 
 def test_a_mask_of_another_resolution_is_enlarged(tmp_path):
     write_mask(tmp_path / 'm.png', LEFT[::2, ::2])
-    assert (read_mask(tmp_path / 'm.png', CAMERA) == LEFT).all()
+    assert (read_mask(tmp_path / 'm.png', SIZE[::-1]) == LEFT).all()
 
 
 @pytest.mark.parametrize(('masked', 'sentence'), [
@@ -92,7 +92,7 @@ def test_a_mask_of_another_resolution_is_enlarged(tmp_path):
 def test_masks_that_cannot_be_used_are_named(tmp_path, masked, sentence):
     write_mask(tmp_path / 'm.png', masked)
     with pytest.raises(ValueError, match=f'm.png.*{sentence}'):
-        read_mask(tmp_path / 'm.png', CAMERA)
+        read_mask(tmp_path / 'm.png', SIZE[::-1])
 
 
 @pytest.mark.parametrize('key', ['mask_path', 'mask_file_path', None])
@@ -157,12 +157,12 @@ def test_colmap_gets_a_mask_for_each_photo_by_its_whole_name(tmp_path):
     write_mask(tmp_path / 'masks' / '002.png')
     folder, found = find_photos(tmp_path)
     assert found == names
-    masks = _write_masks(folder, names, tmp_path / 'work')
+    masks = _write_masks(folder, dict.fromkeys(names, SIZE[::-1]), tmp_path / 'work')
     for k in (0, 2):
         written = cv2.imread(f'{masks}/00{k}.png.png', cv2.IMREAD_UNCHANGED)
         assert ((written == 0) == LEFT).all()
     assert len(list((tmp_path / 'work').iterdir())) == 2
-    assert _write_masks(folder, names[1:2], tmp_path / 'none') == ''
+    assert _write_masks(folder, {names[1]: SIZE[::-1]}, tmp_path / 'none') == ''
 
 
 # Training

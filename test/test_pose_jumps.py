@@ -7,14 +7,12 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('tf2_ros')
 
-from geometry_msgs.msg import PoseStamped
-from nav_msgs.msg import Path
-from ros_helpers import LifecycleClient, Robot, drive_until, mapper, statuses_of, wait_until
+from ros_helpers import LifecycleClient, Robot, Slam, drive_until, mapper, statuses_of
 from std_srvs.srv import Trigger
 from test_trajectory import SECOND, START, shifted
 from tf2_ros import Buffer
 
-from instant_nerf_ros.ros.conversions import header_message, pose_message, transform_message
+from instant_nerf_ros.ros.conversions import transform_message
 from instant_nerf_ros.ros.inputs.pose_jumps import PoseJumps
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 
@@ -128,16 +126,9 @@ class LocalisedRobot(Robot):
 
 def test_the_node_says_that_the_map_is_stale_until_it_moves_or_is_reset():
     robot = LocalisedRobot()
-    publisher = robot.node.create_publisher(Path, 'slam/path', 1)
+    slam = Slam(robot)
     found = statuses_of(robot, 'jumps')
     client = LifecycleClient(robot, 'jumps')
-
-    def publish_path(x):
-        """Publish a trajectory that is x metres ahead of odometry, up to now."""
-        times = begin, robot.node.get_clock().now().nanoseconds
-        publisher.publish(Path(header=header_message(times[1], 'map'), poses=[
-            PoseStamped(header=header_message(time, 'map'), pose=pose_message(shifted(x)))
-            for time in times]))
 
     def is_stale():
         return bool(found) and 'the map is stale' in found[-1].message
@@ -149,17 +140,14 @@ def test_the_node_says_that_the_map_is_stale_until_it_moves_or_is_reset():
 
     try:
         with mapper('trajectory:=slam/path', name='jumps') as process:
-            process.wait_for('the engine runs on backend')
-            robot.wait_for_listener()
-            wait_until(lambda: publisher.get_subscription_count(), 10.0)
-            begin = robot.node.get_clock().now().nanoseconds
+            slam.begin(process)
             robot.drive(10)
-            publish_path(0.0)
+            slam.publish(shifted(0.0))
             assert not any(drive(3))
             robot.x = 0.3
             drive_until(robot, is_stale, process.text)
             assert 'map -> odom has jumped by 0.30 m' in found[-1].message
-            publish_path(0.3)
+            slam.publish(shifted(0.3))
             drive_until(robot, lambda: not is_stale(), process.text)
             assert not any(drive(3))
             robot.x = 0.0

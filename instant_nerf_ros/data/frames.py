@@ -69,7 +69,8 @@ class FrameFolder:
         if entry.depth_path:
             depth = read_depth(
                 entry.depth_path, entry.camera, entry.depth_unit, entry.depth_float_unit)
-        masked = read_mask(entry.mask_path, entry.camera) if entry.mask_path else None
+        size = entry.camera.width, entry.camera.height
+        masked = read_mask(entry.mask_path, size) if entry.mask_path else None
         if masked is not None and depth is not None:
             depth[masked] = 0.0
         if self._with_alpha:

@@ -57,10 +57,7 @@ def read_color_alpha(
     Colors are not multiplied by alpha. Raises FileNotFoundError or ValueError, with the path.
     """
     stored = decode(path, STORED)
-    try:
-        alpha = alpha_of(stored, path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from None
+    alpha = alpha_of(stored, path)
     if stored.ndim == 2 or stored.dtype not in (np.uint8, np.uint16):
         image = decode(path, COLOR)
     elif stored.dtype == np.uint16:  # OpenCV would multiply the colors of a TIFF by alpha

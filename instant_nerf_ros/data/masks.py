@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.data.images import STORED, decode
 from instant_nerf_ros.data.layouts import Entry
-from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.constants import MASKED_ALPHA, OPAQUE_ALPHA
 
 FOLDER = 'masks'
@@ -23,8 +22,8 @@ DYNAMIC = 'dynamic_mask_'
 LOSSY, LOSSY_BLACK = ('.jpg', '.jpeg', '.webp'), 127  # these files have no exact black
 
 
-def read_mask(path: Path, camera: Camera) -> NDArray[np.bool_]:
-    """Return which pixels (H, W) of the camera are masked.
+def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which pixels (H, W) of an image of a size (W, H) are masked.
 
     A mask of another resolution is resampled to the nearest pixel. Raises FileNotFoundError or
     ValueError, with the path.
@@ -34,13 +33,12 @@ def read_mask(path: Path, camera: Camera) -> NDArray[np.bool_]:
     white = values > (LOSSY_BLACK if path.suffix.lower() in LOSSY else 0)
     masked = white if path.name.startswith(DYNAMIC) else ~white
     height, width = masked.shape
-    if abs(height - camera.height * width / camera.width) >= 1:
+    if abs(height - size[1] * width / size[0]) >= 1:
         raise ValueError(
-            f'{path} is {width} x {height}, and its image {camera.width} x {camera.height}: a '
-            'mask must have the shape of its image')
+            f'{path} is {width} x {height}, and its image {size[0]} x {size[1]}: a mask must have '
+            'the shape of its image')
     if masked.all():
         raise ValueError(f'{path} is black everywhere, so nothing of its image is used')
-    size = camera.width, camera.height
     resized = cv2.resize(masked.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(resized, dtype=bool)
 

@@ -1,5 +1,6 @@
 """Transparency of image files: what OpenCV does not decode of it, and alpha in 8 bits."""
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ GRAY = 0  # color type of PNG
 SAMPLES_PER_PIXEL = 277  # tag of TIFF
 
 
-def alpha_of(stored: NDArray[Any], data: bytes) -> NDArray[np.uint8] | None:
+def alpha_of(stored: NDArray[Any], path: Path) -> NDArray[np.uint8] | None:
     """Return the alpha (H, W) of an image as OpenCV decodes it from a file, None if it is opaque.
 
-    Raises ValueError for a TIFF with gray and alpha, of which OpenCV returns gray only.
+    Raises ValueError, with the path, for a TIFF with gray and alpha, of which OpenCV returns gray
+    only.
     """
     if stored.ndim == 3 and stored.shape[2] == 4:
         most = np.iinfo(stored.dtype).max if np.issubdtype(stored.dtype, np.integer) else 1.0
@@ -20,10 +22,12 @@ def alpha_of(stored: NDArray[Any], data: bytes) -> NDArray[np.uint8] | None:
             return np.asarray(
                 np.clip(stored[..., 3] * (255 / most) + 0.5, 0, 255), dtype=np.uint8)
     elif stored.ndim == 2:
+        data = path.read_bytes()
         if (key := _transparent_gray(data)) is not None and (stored == key).any():
             return np.where(stored == key, np.uint8(0), np.uint8(255))
         if _samples_of_tiff(data) == 2:
-            raise ValueError('alpha of a gray TIFF cannot be read: write it as RGBA or as PNG')
+            raise ValueError(
+                f'{path}: alpha of a gray TIFF cannot be read: write it as RGBA or as PNG')
     return None
 
 

@@ -61,7 +61,7 @@ class Adaptation:
         bounds, before = _bounds(keyframes, chosen), self._bounds
         if bounds is None:
             return None
-        seen = bounds.far / FAR
+        seen = bounds.far / FAR  # without the margin that bounds have
         if before is not None:  # samples that were needed before are needed now
             bounds = dataclasses.replace(
                 bounds, near=min(bounds.near, before.near), far=max(bounds.far, before.far))

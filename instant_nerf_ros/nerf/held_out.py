@@ -37,10 +37,8 @@ class HeldOut:
     ) -> None:  # fmt: skip
         """Hold out an image (H, W, 3) RGB, with alpha (H, W) if any, at a pose (4, 4)."""
         image = over_black(image, alpha)
-        known = None if alpha is None else unmasked(alpha)
-        count = camera.width * camera.height if known is None else len(known)
-        pixels = self._generator.integers(0, count, PIXELS)
-        pixels = pixels if known is None else known[pixels]
+        known = np.arange(camera.width * camera.height) if alpha is None else unmasked(alpha)
+        pixels = known[self._generator.integers(0, len(known), PIXELS)]
         directions = camera.directions()[pixels] @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (PIXELS, 1))
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])

@@ -17,11 +17,12 @@ from instant_nerf_ros.nerf import Mapper
 from instant_nerf_ros.nerf.capture.alpha import is_transparent
 from instant_nerf_ros.nerf.constants import MASKED_ALPHA
 from instant_nerf_ros.nerf.field.render import View
+from instant_nerf_ros.scenes.rendering import picture
 from instant_nerf_ros.scenes.scene_folder import Scene, check_free
 
 WHITE = 255  # behind objects that have alpha, in pictures and metrics: as it is usual
 MIN_SSIM_SIZE = 11  # pixels, of the shorter side: the window of SSIM
-SSIM_BORDER = 5  # pixels, nearer to the border than which a window is not in the image
+SSIM_BORDER = MIN_SSIM_SIZE // 2  # pixels, nearer to which the window is not in the image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,10 +86,8 @@ def rendered(mapper: Mapper, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[n
 
 def over_white(view: View, frame: Frame) -> NDArray[np.uint8]:
     """Return the colors (H, W, 3) of a view, over white if the true image is transparent."""
-    if not is_transparent(frame.alpha):
-        return view.color
-    color = view.color + (1 - view.opacity[..., None]) * WHITE
-    return np.clip(color + 0.5, 0, 255).astype(np.uint8)
+    background = WHITE if is_transparent(frame.alpha) else 0
+    return picture(view, frame.camera, frame.T_world_camera, 'color', background)
 
 
 def reference(frame: Frame) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from instant_nerf_ros.data.frames import Frame
 from instant_nerf_ros.nerf import Mapper
@@ -110,20 +111,21 @@ class SampledRows:
     def __init__(self, frames: Sequence[Frame]) -> None:
         random = np.random.default_rng(0)
         chosen = frames[:: max(1, -(-len(frames) // VIEWS))]
-        shares = np.linspace(0, 1, -(-ROWS // max(len(chosen), 1)), endpoint=False)
+        count = -(-ROWS // max(len(chosen), 1))
         self._rows = [
             (frame, row, reference(frame)[row].astype(np.float64), used_pixels(frame)[row])
             for frame in chosen
-            for row in ((shares + shares[1] * random.random()) * frame.camera.height).astype(int)]
+            for row in ((np.arange(count) + random.random()) * frame.camera.height / count
+                        ).astype(int)]
 
     def psnr(self, mapper: Mapper) -> float:
         """Return the PSNR [dB]: the mean of the views', as it is usual; NaN without any."""
-        errors: dict[int, list[float]] = {}
+        errors: dict[int, list[NDArray[np.float64]]] = {}
         for frame, row, true, used in self._rows:
             view = mapper.render(frame.camera, frame.T_world_camera, slice(row, row + 1))
             difference = (over_white(view, frame)[0] - true)[used]
-            errors.setdefault(id(frame), []).extend((difference**2).ravel())
-        known = [float(np.mean(each)) for each in errors.values() if each]
+            errors.setdefault(id(frame), []).append(difference**2)
+        known = [each.mean() for each in map(np.concatenate, errors.values()) if each.size]
         if not known:
             return math.nan
         return float(np.mean([10 * math.log10(255**2 / max(each, 1e-3)) for each in known]))

@@ -18,7 +18,6 @@ from instant_nerf_ros.data.colmap import read_colmap
 from instant_nerf_ros.data.images import image_size
 from instant_nerf_ros.data.masks import DYNAMIC, find_mask, read_mask
 from instant_nerf_ros.data.parsing import SUFFIXES, enumeration, natural_key
-from instant_nerf_ros.nerf import Camera
 from instant_nerf_ros.scenes import colmap_process
 from instant_nerf_ros.scenes.colmap_process import DISAGREES, REGISTERED, Job
 from instant_nerf_ros.scenes.fit_progress import OnProgress, Progress
@@ -74,8 +73,9 @@ def pose_photos(
             'poses of photos need pycolmap: pip install "pycolmap>=4", or give data with poses')
     work.mkdir(parents=True, exist_ok=True)
     total = len(names)
-    same_size = len({image_size(folder / name) for name in names}) == 1
-    masks = _write_masks(folder, names, work / 'masks')
+    sizes = {name: image_size(folder / name) for name in names}
+    same_size = len({*sizes.values()}) == 1
+    masks = _write_masks(folder, sizes, work / 'masks')
     _run(Job(str(folder), names, str(work), same_size, is_video, mapper, masks), on_progress)
     if (work / DISAGREES).exists():
         warnings.warn('the poses of global mapping disagree with the matches of pairs of photos: '
@@ -95,15 +95,15 @@ def pose_photos(
     return of_entries('video' if is_video else 'photos', entries, points=points)
 
 
-def _write_masks(folder: Path, names: list[str], masks: Path) -> str:
-    """Write the masks of photos as COLMAP reads them, and return their folder, '' if none has any.
+def _write_masks(folder: Path, sizes: dict[str, tuple[int, int]], masks: Path) -> str:
+    """Write the masks of photos {name: (width, height)} as COLMAP reads them.
 
     COLMAP finds no features where NAME.png is black. A photo without one is used as a whole.
+    Returns the folder of the masks, '' if no photo has one.
     """
-    for name in names:
+    for name, size in sizes.items():
         if path := find_mask(folder / name):
-            width, height = image_size(folder / name)
-            masked = read_mask(path, Camera(width, height, 1.0, 1.0, 0.0, 0.0))
+            masked = read_mask(path, size)
             masks.mkdir(exist_ok=True)
             cv2.imwrite(str(masks / f'{name}.png'), np.where(masked, np.uint8(0), np.uint8(255)))
     return str(masks) if masks.is_dir() else ''

@@ -3,9 +3,10 @@ import warnings
 from pathlib import Path
 
 from instant_nerf_ros.data.parsing import enumeration
-from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf import Mapper
 from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.resume import resume
+from instant_nerf_ros.session.saved_state import saved_config
 from instant_nerf_ros.session.session_folder import SessionFolder
 
 
@@ -20,14 +21,8 @@ def session_mapper(path: Path) -> Mapper:
     A warning names what is damaged; the rest is used. Raises ValueError for a session of another
     version.
     """
-    history, config = History(SessionFolder(path)), Config()
-    unknown = []
-    for name, value in history.settings.items():
-        try:
-            if name != 'device':  # it may be read on another computer
-                config = replace(config, {name: value})
-        except ValueError:  # of another version
-            unknown.append(name)
+    history = History(SessionFolder(path))
+    config, unknown = saved_config(history)
     mapper = Mapper(config)
     resume(mapper, history, history.map_frame)
     if unknown:

@@ -138,8 +138,9 @@ class Recorder:
 
     def update(self, mapper: Mapper) -> None:
         """Copy votes and field of a Mapper, if they have changed and it is time for that."""
-        for kind in self._schedule.due() if self._writer else ():
-            self._copy(kind, mapper)
+        if self._writer is not None:
+            for kind in self._schedule.due():
+                self._copy(kind, mapper)
 
     def close(self, mapper: Mapper | None) -> str:
         """Copy a Mapper, write everything, and end; say what is not on the disk, '' if all is."""

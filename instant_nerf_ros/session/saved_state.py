@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import grid_state
+from instant_nerf_ros.nerf.settings import replace
 from instant_nerf_ros.session.blocks import DENSITY, SIZE, VOTES, block_type, from_blocks
 from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.image_codecs import decompress
 from instant_nerf_ros.session.records import Record
 
 if TYPE_CHECKING:
-    from instant_nerf_ros.nerf import Config, Mapper
+    from instant_nerf_ros.nerf import Mapper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +95,22 @@ class SavedVotes:
             mapper.config.occupancy,
             {'first': first, 'shape': shape, 'start': start - first, 'low': arrays['low'],
              'high': arrays['high'], **contents}, mapper.backend, frame))
+
+
+def saved_config(history: History) -> tuple[Config, list[str]]:
+    """Return the settings of a session, and the names of those that this version does not know.
+
+    The device is that of the defaults, as a session may be read on another computer.
+    """
+    known, unknown = {}, []
+    for name, value in history.settings.items():
+        try:
+            replace(Config(), {name: value})
+        except ValueError:
+            unknown.append(name)
+        else:
+            known[name] = value
+    return replace(Config(), {**known, 'device': Config().device}), unknown
 
 
 def read_votes(history: History, config: Config) -> SavedVotes | None:

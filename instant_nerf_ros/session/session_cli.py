@@ -154,16 +154,10 @@ def _train(mapper: 'Mapper', recorder: 'Recorder', seconds: float) -> None:
 
 
 def _config(history: History, device: str) -> 'Config':
-    """Return the settings of a session, as far as this version knows them, and a device."""
-    from instant_nerf_ros.nerf import Config, replace
-    known: dict[str, object] = {}
-    for name, value in history.settings.items():
-        try:
-            replace(Config(), {name: value})
-        except ValueError:  # of another version
-            continue
-        known[name] = value
-    return replace(Config(), {**known, 'device': device})
+    """Return the settings of a session, and a device."""
+    from instant_nerf_ros.nerf import replace
+    from instant_nerf_ros.session.saved_state import saved_config
+    return replace(saved_config(history)[0], {'device': device})
 
 
 def _findings(history: History) -> int:

@@ -40,7 +40,8 @@ class SnapshotSchedule:
             for k, key in enumerate(keyframes.ids.tolist()):
                 if key not in self._with_depth:
                     self._with_depth[key] = bool(keyframes.image(k)[2].any())
-            steps *= not all(self._with_depth[key] for key in keyframes.ids.tolist())
+            if all(self._with_depth[key] for key in keyframes.ids.tolist()):
+                steps = 0
         return steps, keyframes.next_id, keyframes.revision, dropped
 
     def is_copied(self, kind: str, state: State) -> bool:
@@ -52,6 +53,6 @@ class SnapshotSchedule:
         self._copied[kind] = state
 
     def took(self, kind: str, duration: float) -> None:
-        """Note how long a copy took [s]; 0: none was needed."""
+        """Note how long a copy took [s], or to find that none was needed."""
         period = {VOTES: VOTES_PERIOD, FIELD: FIELD_PERIOD}[kind]
         self._due[kind] = time.monotonic() + max(period, duration / MAX_SHARE)

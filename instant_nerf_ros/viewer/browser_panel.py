@@ -146,7 +146,8 @@ def overview_of(
     aspect is width / height of the picture. A wide picture is not filled: panels need the room.
     """
     target = (low + high) / 2
-    axis = np.array([0.45, 0.55, -0.95]) / math.sqrt(0.45**2 + 0.55**2 + 0.95**2)
+    axis = np.array([0.45, 0.55, -0.95])
+    axis /= np.linalg.norm(axis)
     right = np.cross(axis, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
     corners = np.array(list(itertools.product(*zip(low, high)))) - target

@@ -43,7 +43,7 @@ class NodeImages:
         self._namespace, _, self._mapper = mapper.rpartition('/')
         self._subscriptions: dict[str, Subscription] = {}
         self._depth: set[str] = set()  # topics of depth images
-        self._color: list[str] = []  # topics of color images
+        self._color: set[str] = set()  # topics of color images
         self._waiting: collections.OrderedDict[int, tuple[bytes, type, str]] = (
             collections.OrderedDict())  # by stamp: serialized message, type, topic
         self._ambiguous: set[int] = set()  # stamps of several cameras
@@ -101,8 +101,7 @@ class NodeImages:
         if encoding in DEPTH_ENCODINGS or 'compressedDepth' in encoding:
             self._depth.add(topic)
             return
-        if topic not in self._color:
-            self._color.append(topic)
+        self._color.add(topic)
         replaced = self._waiting.pop(stamp_ns, None)
         if replaced and replaced[2] != topic:
             self._ambiguous.add(stamp_ns)

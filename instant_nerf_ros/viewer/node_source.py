@@ -1,9 +1,9 @@
 """NodeSource: a node that maps, as the viewer sees it: over its topics and services only."""
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
-import itertools
 import math
 import threading
 import time
@@ -124,7 +124,8 @@ class NodeSource:
                 'camera has an image of the same stamp')
         if time.monotonic() - self.diagnostics.arrived > COMPARE_TIMEOUT:
             raise LookupError('the mapper does not answer: is it running?')
-        while not self.views.ready:  # soon after the first browser has come
+        end = time.monotonic() + COMPARE_TIMEOUT
+        while not self.views.ready and time.monotonic() < end:  # the first browser has just come
             time.sleep(0.05)
         request = self.views.request(shown.T_world_camera, 'pose')
         view = self.views.answer(request, COMPARE_TIMEOUT)
@@ -149,11 +150,13 @@ class NodeSource:
             self.map_frame = message.header.frame_id
         camera = self.images.camera() or ANYTHING
         keyframes: dict[tuple[int, int], tuple[Parts, Keyframe]] = {}
+        counts: collections.Counter[int] = collections.Counter()  # by stamp
         for number, posed in enumerate(message.poses):
             stamp = nanoseconds(posed.header.stamp)
-            key = stamp, next(n for n in itertools.count() if (stamp, n) not in keyframes)
-            parts, (known, shown) = (number, posed.pose, camera), self._keyframes.get(
-                key, (None, None))
+            key = stamp, counts[stamp]
+            counts[stamp] += 1
+            parts = number, posed.pose, camera
+            known, shown = self._keyframes.get(key, (None, None))
             image = None
             if shown is None or shown.thumbnail is None:
                 image = self.images.image(stamp)
@@ -169,10 +172,10 @@ class NodeSource:
         if not keyframes:
             self.images.clear()
         if self._stage:
-            shown_now = [each for _, each in keyframes.values()]
-            self._stage.show_keyframes(shown_now)
+            path = [each for _, each in keyframes.values()]
+            self._stage.show_keyframes(path)
             self._stage.show_path(np.reshape(
-                [each.T_world_camera[:3, 3] for each in shown_now], (-1, 3)))
+                [each.T_world_camera[:3, 3] for each in path], (-1, 3)))
 
     def _show_points(self, message: PointCloud2) -> None:
         if self._stage:

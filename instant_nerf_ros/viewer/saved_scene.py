@@ -82,8 +82,7 @@ class SavedScene:
         """Return the image of a training frame, and its view."""
         frame = list(self._frames.values())[index]
         with self._lock:
-            view = self._mapper.render(frame.camera, frame.T_world_camera)
-        return frame.image, np.clip(view.color + 0.5, 0, 255).astype(np.uint8)
+            return frame.image, self._mapper.render(frame.camera, frame.T_world_camera).color
 
     def summary(self, folder: str | os.PathLike[str]) -> str:
         """Return in Markdown what the scene is and how good it is."""

@@ -39,7 +39,7 @@ class DepthEstimate:
 
 
 def robust_deviation(residuals: NDArray[np.floating]) -> float:
-    """Return the standard deviation of residuals (N,) by their median, that outliers do not move.
+    """Return the standard deviation of residuals by their median, which outliers do not move.
 
     Half of a normal distribution is within 1 / 1.4826 of its standard deviation.
     """

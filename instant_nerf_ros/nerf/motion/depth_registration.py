@@ -10,7 +10,7 @@ from instant_nerf_ros.nerf.motion import epipolar
 from instant_nerf_ros.nerf.motion.depth_surface import Array, DepthSurface
 
 MIN_POINTS = 100  # that two surfaces must have in common
-MIN_COSINE = 0.8  # between normals of the same place
+MIN_NORMAL_COSINE = 0.8  # between normals of the same place
 LATERAL_GATE = 3.0  # gates, between points of the same place
 DISTANCE_SCALE = 0.2  # gates, of the Cauchy loss of distances
 MIN_DISTANCE_SCALE = 0.01  # m, the least of it
@@ -62,7 +62,7 @@ def register(
     distances = (normals * offsets).sum(-1)
     normals = normals @ rotation  # in the frame of the source
     same = ((abs(distances) < gate) & ((offsets**2).sum(-1) < (LATERAL_GATE * gate) ** 2)
-            & ((normals * source.normals[source.sources[inside]]).sum(-1) > MIN_COSINE))
+            & ((normals * source.normals[source.sources[inside]]).sum(-1) > MIN_NORMAL_COSINE))
     if same.sum() < MIN_POINTS:
         return None
     inside, cells, offsets = inside[same], cells[same], offsets[same]

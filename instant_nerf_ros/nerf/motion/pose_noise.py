@@ -7,10 +7,10 @@ import numpy as np
 
 from instant_nerf_ros.nerf.arrays import Pose
 from instant_nerf_ros.nerf.motion import epipolar
+from instant_nerf_ros.nerf.motion.depth_estimate import robust_deviation
 from instant_nerf_ros.nerf.motion.reprojection import Array
 
 LATEST, LEAST = 60, 5  # motions that are compared: the latest, and before anything is said
-NORMAL_MEDIAN = 0.6745  # of the absolute value of a normal variable, in standard deviations
 # Standard deviations along an axis of registered motions: rad, m. Those of a recorded Kinect
 # differ by 0.2 degrees and 6 mm from motions that are better known.
 OF_REGISTRATION = np.radians(0.25), 0.008
@@ -36,8 +36,9 @@ class PoseNoise:
         """
         if len(self._differences) < LEAST:
             return None
-        differences = np.abs(np.array(self._differences)).reshape(-1, 2, 3)
-        measured = np.median(differences, axis=(0, 2)) / NORMAL_MEDIAN
+        differences = np.array(self._differences)
+        measured = np.array([
+            robust_deviation(differences[:, :3]), robust_deviation(differences[:, 3:])])
         own = np.sqrt((measured**2 - np.square(OF_REGISTRATION)).clip(min=0) / 2)
         if (own < NEGLIGIBLE).all():
             return None

@@ -82,7 +82,8 @@ def subscribe_camera(
                 statistics.count(topic)
             callback(message)
 
-        # The usual one exists as long as the other: the check of the graph reads the first.
+        # graph_check compares publishers with the first subscription of a topic. So the usual one
+        # is created first and destroyed last.
         return [
             subscribe(node, CameraInfo, topic, callback, statistics),
             fixed_subscription(node, CameraInfo, topic, with_poll(late), LATE)]

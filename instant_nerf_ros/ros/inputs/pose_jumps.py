@@ -1,5 +1,4 @@
 """Jumps of the localisation: the robot has another place in the map, but has not moved there."""
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -8,13 +7,14 @@ from numpy.typing import NDArray
 from tf2_ros import Buffer
 
 from instant_nerf_ros.ros.inputs.tf_lookup import UnusableError, newest_pose
+from instant_nerf_ros.ros.inputs.viewpoints import pose_distance
 from instant_nerf_ros.ros.params.node_config import NodeConfig
 
 if TYPE_CHECKING:
     from instant_nerf_ros.ros.inputs.posed_images import PosedImages
     from instant_nerf_ros.ros.inputs.range_scans import RangeScans
 
-MIN_JUMP = 0.10, math.radians(3.0)  # m, rad
+MIN_JUMP = 0.10, 3.0  # m, degrees
 DRIFT = 0.1  # largest error of odometry, per way and per turn, which a localisation corrects
 MAX_SPEED = 5.0  # m/s, of a robot; what is faster is a jump of odometry itself
 MAX_GAP_NS = 5_000_000_000  # ns between two poses, beyond which they are not compared
@@ -46,7 +46,7 @@ class PoseJumps:
         # Stamp of the newest poses [ns], T_map_sensor, T_odom_sensor, and when they were read.
         self._newest: tuple[int, Pose, Pose, int] | None = None
         self._jump_ns = 0  # ROS time of the latest jump
-        self._largest = 0.0, 0.0  # m, rad, of the jumps that concern the map
+        self._largest = 0.0, 0.0  # m, degrees, of the jumps that concern the map
 
     def check(self) -> str | None:
         """Look for a jump, and return a sentence while the map is of before one.
@@ -63,7 +63,7 @@ class PoseJumps:
         distance, angle = self._largest
         return (
             f'the map is stale: {self._config.map_frame} -> {self._config.odom_frame} has jumped '
-            f'by {distance:.2f} m, {math.degrees(angle):.1f} degrees: publish the corrected poses '
+            f'by {distance:.2f} m, {angle:.1f} degrees: publish the corrected poses '
             "as 'trajectory', or call ~/reset")
 
     def _is_stale(self) -> bool:
@@ -85,24 +85,18 @@ class PoseJumps:
 def _jump(
     before: tuple[int, Pose, Pose, int], after: tuple[int, Pose, Pose, int],
 ) -> tuple[float, float] | None:  # fmt: skip
-    """Return distance [m] and angle [rad] of a jump in the map; None if there is none.
+    """Return distance [m] and angle [degree] of a jump in the map; None if there is none.
 
     They are by how much the motion of the sensor in the map exceeds that by odometry.
     """
     duration_ns = after[0] - before[0]
     if not 0 <= duration_ns <= MAX_GAP_NS:
         return None
-    in_map, in_odom = (np.linalg.inv(before[i]) @ after[i] for i in (1, 2))
-    way, turn = _size(in_odom)
+    way, turn = pose_distance(before[2], after[2])
     if way > MIN_JUMP[0] + MAX_SPEED * duration_ns * 1e-9:
         return None
-    distance, angle = _size(np.linalg.inv(in_odom) @ in_map)
+    in_map, in_odom = (np.linalg.inv(before[i]) @ after[i] for i in (1, 2))
+    distance, angle = pose_distance(in_odom, in_map)
     if distance > MIN_JUMP[0] + DRIFT * way or angle > MIN_JUMP[1] + DRIFT * turn:
         return distance, angle
     return None
-
-
-def _size(motion: Pose) -> tuple[float, float]:
-    """Return distance [m] and angle [rad] of a motion."""
-    cosine = (np.trace(motion[:3, :3]) - 1) / 2
-    return float(np.linalg.norm(motion[:3, 3])), math.acos(min(max(cosine, -1.0), 1.0))
