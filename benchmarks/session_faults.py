@@ -212,13 +212,14 @@ def _merged():
     views = flat_views()
     half = len(views) // 2
     with _folder() as path:
-        parts = [record_views(path / name, part, FLAT_CAMERA, stamp=stamp) for name, part, stamp in
-                 (('first', views[:half], 0), ('second', views[half:], half))]
+        parts = [record_views(path / name, part, stamp=stamp, camera=FLAT_CAMERA)
+                 for name, part, stamp in (
+                     ('first', views[:half], 0), ('second', views[half:], half))]
         merge(*(History(SessionFolder(path / name)) for name in ('first', 'second')),
               SessionFolder(path / 'both'), lambda: Mapper(CONFIG))
         merged, recording, _ = resumed(path / 'both')
         recording.close(None)
-    whole = record_views('', views, FLAT_CAMERA)
+    whole = record_views('', views, camera=FLAT_CAMERA)
     alone = ' and '.join(f'{100 * iou(part, whole):.1f}' for part in parts)
     yield ['two halves of a lap through the simulated flat, merged',
            'IoU of occupied voxels with the whole lap at least 97 %',

@@ -62,7 +62,7 @@ def flat_views(count=160):
     return [(pose, *scene.render(FLAT_CAMERA, pose)) for pose in lap]
 
 
-def record_views(folder, views, camera, config=CONFIG, stamp=0, steps=0):
+def record_views(folder, views, config=CONFIG, stamp=0, camera=CAMERA, steps=0):
     """Return a mapper after views (pose, image, depth), recorded in a folder, one each second.
 
     stamp: of the first [s]; steps of training after each.

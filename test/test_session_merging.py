@@ -4,8 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from scenes import CAMERA as ROOM_CAMERA
-from scenes import view
+from scenes import CAMERA, view
 from session_drives import (
     CONFIG,
     FLAT_CAMERA,
@@ -38,11 +37,6 @@ def flat():
     return flat_views()
 
 
-def drive(folder, views, config=CONFIG, stamp=0, camera=ROOM_CAMERA, steps=0):
-    """Return a mapper after views (pose, image, depth), recorded in a folder, one each second."""
-    return record_views(folder, views, camera, config, stamp, steps)
-
-
 def room(offset, first, last):
     """Return views (pose, image, depth) of the painted room somewhere in the world."""
     views = []
@@ -61,13 +55,13 @@ def merge(tmp_path, *options):
 
 def test_the_map_of_two_halves_of_a_drive_is_that_of_the_whole(tmp_path, flat, capsys):
     config, half = replace(CONFIG, {'keyframes.held_out_every': 0}), len(flat) // 2
-    first = drive(tmp_path / 'a', flat[:half], config, 0, FLAT_CAMERA)
-    second = drive(tmp_path / 'b', flat[half:], config, half, FLAT_CAMERA)
+    first = record_views(tmp_path / 'a', flat[:half], config, 0, FLAT_CAMERA)
+    second = record_views(tmp_path / 'b', flat[half:], config, half, FLAT_CAMERA)
     assert merge(tmp_path) == 0
     assert 'same time' not in capsys.readouterr().out
     merged, recording, sentences = resumed(tmp_path / 'c', config)
     recording.close(None)
-    whole = drive('', flat, config, 0, FLAT_CAMERA)
+    whole = record_views('', flat, config, 0, FLAT_CAMERA)
     assert len(sentences) == 1 and 'the votes are as they were' in sentences[0]
     assert merged.keyframe_count == first.keyframe_count + second.keyframe_count
     assert iou(merged, whole) > 0.99 and max(iou(first, whole), iou(second, whole)) < 0.9
@@ -80,7 +74,7 @@ def test_the_map_of_two_halves_of_a_drive_is_that_of_the_whole(tmp_path, flat, c
 
 def test_hits_and_misses_are_the_sum_where_a_voxel_holds_it(tmp_path):
     config = replace(CONFIG, {'keyframes.held_out_every': 0})
-    drives = drive(tmp_path / 'a', room(0, 0, 2), config), drive(
+    drives = record_views(tmp_path / 'a', room(0, 0, 2), config), record_views(
         tmp_path / 'b', room(0, 24, 26), config, stamp=9)
     merge(tmp_path)
     merged, recording, _ = resumed(tmp_path / 'c', config)
@@ -101,23 +95,23 @@ def test_hits_and_misses_are_the_sum_where_a_voxel_holds_it(tmp_path):
 
 def test_far_from_the_origin_each_drive_has_a_local_frame_of_its_own(tmp_path):
     first, second = (
-        drive(tmp_path / name, room(UTM, begin, begin + 24), stamp=begin)
+        record_views(tmp_path / name, room(UTM, begin, begin + 24), stamp=begin)
         for name, begin in (('a', 0), ('b', 24)))
     assert first.measurements.frame != second.measurements.frame
     assert merge(tmp_path) == 0
     merged, recording, _ = resumed(tmp_path / 'c')
     recording.close(None)
-    assert iou(merged, drive('', room(UTM, 0, 48))) > 0.97
+    assert iou(merged, record_views('', room(UTM, 0, 48))) > 0.97
 
 
 def test_a_loop_closure_moves_the_second_drive_onto_the_first(tmp_path):
-    drive(tmp_path / 'a', room(0, 0, 24))
+    record_views(tmp_path / 'a', room(0, 0, 24))
     drifted = [(drift(1.0) @ pose, *view) for pose, *view in room(0, 24, 48)]
-    drive(tmp_path / 'b', drifted, stamp=24)
+    record_views(tmp_path / 'b', drifted, stamp=24)
     assert merge(tmp_path) == 0
     merged, recording = Mapper(CONFIG), recorder(tmp_path / 'c', resume=True)
     stamps = recording.begin(merged).stamps
-    whole = drive('', room(0, 0, 48))
+    whole = record_views('', room(0, 0, 48))
     before = iou(merged, whole)
     corrections = {key: np.linalg.inv(drift(1.0)) for key, stamp_ns in stamps.items()
                    if stamp_ns >= 24 * SECOND}
@@ -131,8 +125,8 @@ def test_a_loop_closure_moves_the_second_drive_onto_the_first(tmp_path):
 
 
 def test_the_field_of_the_first_is_trained_on_with_the_images_of_both(tmp_path, capsys):
-    first = drive(tmp_path / 'a', room(0, 0, 12), steps=4)
-    drive(tmp_path / 'b', room(0, 24, 36), stamp=24, steps=1)
+    first = record_views(tmp_path / 'a', room(0, 0, 12), steps=4)
+    record_views(tmp_path / 'b', room(0, 24, 36), stamp=24, steps=1)
     assert merge(tmp_path) == 0
     before, recording, _ = resumed(tmp_path / 'c')
     recording.close(None)
@@ -149,10 +143,10 @@ def test_the_field_of_the_first_is_trained_on_with_the_images_of_both(tmp_path, 
 
 def test_a_small_budget_keeps_keyframes_of_both(tmp_path):
     config = replace(CONFIG, {'keyframes.held_out_every': 0})
-    camera = ROOM_CAMERA.scaled(640, 480)  # 10 images in 16 MB, of 12
+    camera = CAMERA.scaled(640, 480)  # 10 images in 16 MB, of 12
     for name, begin in (('a', 0), ('b', 24)):
         views = [(pose, *view(camera, pose)) for pose in POSES[begin : begin + 24 : 4]]
-        drive(tmp_path / name, views, config, begin, camera)
+        record_views(tmp_path / name, views, config, begin, camera)
     merge(tmp_path)
     merged, recording, _ = resumed(tmp_path / 'c', config)
     recording.close(None)
@@ -171,20 +165,20 @@ def test_a_small_budget_keeps_keyframes_of_both(tmp_path):
 ])  # fmt: skip
 def test_settings_that_differ_are_those_of_the_first_and_it_is_said(
         tmp_path, capsys, changes, words):  # fmt: skip
-    drive(tmp_path / 'a', room(0, 0, 24))
-    drive(tmp_path / 'b', room(0, 24, 48), replace(CONFIG, changes), 24)
+    record_views(tmp_path / 'a', room(0, 0, 24))
+    record_views(tmp_path / 'b', room(0, 24, 48), replace(CONFIG, changes), 24)
     assert merge(tmp_path) == 0
     *said, last = capsys.readouterr().out.splitlines()
     assert len(said) == bool(changes) and words in ''.join(said) and '40 keyframes' in last
     merged, recording, sentences = resumed(tmp_path / 'c')
     recording.close(None)
     assert len(sentences) == 1
-    assert iou(merged, drive('', room(0, 0, 48))) > 0.97
+    assert iou(merged, record_views('', room(0, 0, 48))) > 0.97
 
 
 def test_drives_of_the_same_time_are_merged_and_what_that_means_is_said(tmp_path, capsys):
-    drive(tmp_path / 'a', room(0, 0, 6))
-    drive(tmp_path / 'b', room(0, 24, 30))
+    record_views(tmp_path / 'a', room(0, 0, 6))
+    record_views(tmp_path / 'b', room(0, 24, 30))
     assert merge(tmp_path) == 0
     assert 'stamps of the same time' in capsys.readouterr().out
 
@@ -196,7 +190,7 @@ def test_what_cannot_be_merged_gets_a_sentence_and_nothing_is_written(
         assert not [*(tmp_path / 'c').glob('*.safetensors')]
         shutil.rmtree(tmp_path / 'b')
 
-    drive(tmp_path / 'a', room(0, 0, 6))
+    record_views(tmp_path / 'a', room(0, 0, 6))
     shutil.copytree(tmp_path / 'a', tmp_path / 'b')
     refused('images are in both sessions')
     recorded(tmp_path / 'b', range(12, 18), map_frame='odom')
