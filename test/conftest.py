@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import ros_domain
+import shared_memory
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,6 +58,11 @@ def pytest_collection_modifyitems(items):
         for marker, reason in MISSING.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_sessionfinish():
+    """Remove the shared memory of the processes that tests have killed."""
+    shared_memory.remove_orphans()
 
 
 def pytest_terminal_summary(terminalreporter):

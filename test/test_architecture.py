@@ -63,6 +63,7 @@ ROS_PACKAGES = {
     'qos': set(),
     'engine': set(),
     'params': set(),
+    'transitions': set(),
     'reporting': {'conversions', 'qos'},
     'inputs': {'conversions', 'params', 'qos', 'reporting'},
     'outputs': {'conversions', 'inputs', 'params', 'periodic', 'qos', 'reporting'},
@@ -70,7 +71,8 @@ ROS_PACKAGES = {
     'mapping_session': {
         'engine', 'inputs', 'outputs', 'params', 'qos', 'reporting', 'training'},
     'commands': set(),
-    'mapper_node': {'mapping_session', 'outputs', 'params', 'reporting', 'training'},
+    'mapper_node': {
+        'mapping_session', 'outputs', 'params', 'reporting', 'training', 'transitions'},
     'playback': {'conversions', 'params', 'qos'},
 }  # fmt: skip
 VIEWER = {

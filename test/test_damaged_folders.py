@@ -13,6 +13,7 @@ from camera_listener import player
 from posed_folders import SIZE, load_quietly, write_document, write_folder
 
 from instant_nerf_ros.data.frames import load_folder
+from instant_nerf_ros.data.images import decode
 
 ROOT = Path(__file__).parents[1]
 COUNT = 10
@@ -49,6 +50,12 @@ def tear_photo(path, document):
     (path / '3.png').write_bytes(data[:-20])  # OpenCV fills the rest with gray
 
 
+def lengthen_chunk(path, document):
+    data = bytearray((path / '3.png').read_bytes())
+    data[data.index(b'IDAT') - 4] = 0x7f  # 2 GB, which OpenCV would allocate
+    (path / '3.png').write_bytes(data)
+
+
 def empty_image(path, document):
     (path / '3.png').write_bytes(b'')
 
@@ -71,7 +78,8 @@ def tear_depth(path, document):
 
 ON_LOADING = damage_pose, turn_pose_over, transpose_pose, forget_pose, misspell_focal_length, (
     lose_image)
-ON_READING = tear_image, tear_photo, empty_image, change_size, lose_depth, tear_depth
+ON_READING = tear_image, tear_photo, lengthen_chunk, empty_image, change_size, lose_depth, (
+    tear_depth)
 
 
 def write_damaged(path, damage):
@@ -103,6 +111,14 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(tmp_path, d
     assert len(caught) == 1 and numbers == [number for number in range(COUNT) if number != 3]
     with pytest.warns(UserWarning, match='1 of 10'):
         assert len(list(frames)) == COUNT - 1
+
+
+@pytest.mark.parametrize('damage', [tear_image, tear_photo, lengthen_chunk])
+def test_damage_is_found_before_the_image_is_decoded(tmp_path, damage, monkeypatch):
+    write_damaged(tmp_path, damage)
+    monkeypatch.delattr(cv2, 'imdecode')
+    with pytest.raises(ValueError, match=r'3\.png is damaged or truncated'):
+        decode(tmp_path / '3.png', cv2.IMREAD_COLOR)
 
 
 def test_a_folder_without_a_readable_frame_is_refused(tmp_path):

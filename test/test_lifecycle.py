@@ -23,6 +23,7 @@ from ros_helpers import (
     wait_until,
 )
 from sensor_msgs.msg import PointCloud2
+from shared_memory import orphans
 from std_srvs.srv import SetBool, Trigger
 
 from instant_nerf_ros.ros.conversions import cells_from_message, nanoseconds
@@ -189,6 +190,16 @@ def test_transitions_are_logged_and_cleanup_resets_the_counts_of_drops(robot):
         process.wait_for('on_cleanup succeeded: the node is unconfigured')
         wait_until(lambda: not drops(), 10.0, process.text)
         assert 'dropping' not in statuses[-1].message
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_has_ended_leaves_no_shared_memory(robot, number):
+    before = orphans()
+    with mapper(name='tidy') as process:
+        robot.wait_for_listener()
+        drive_until(robot, lambda: 'keyframes' in process.text(), process.text)
+        assert process.end(number) == 0
+    assert orphans() <= before
 
 
 def test_services_of_an_unconfigured_node_answer_with_a_sentence(robot):

@@ -148,9 +148,9 @@ def decode(path: Path, flags: int) -> NDArray[Any]:
 
 
 def _is_damaged(data: bytes) -> bool:
-    """Return whether the end of a PNG or JPEG file is missing, or the size in a PNG is wrong."""
+    """Return whether the end of a PNG or JPEG file is missing, or a size in a PNG is wrong."""
     if data.startswith(b'\x89PNG'):
-        return b'IEND' not in data or zlib.crc32(data[12:29]).to_bytes(4, 'big') != data[29:33]
+        return not _has_whole_chunks(data)
     if not data.startswith(b'\xff\xd8'):
         return False
     position = 2
@@ -158,3 +158,19 @@ def _is_damaged(data: bytes) -> bool:
     while data[position:position + 1] == b'\xff' and data[position + 1:position + 2] != b'\xda':
         position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
     return b'\xff\xd9' not in data[position:]
+
+
+def _has_whole_chunks(png: bytes) -> bool:
+    """Return whether a PNG is whole up to its end, and the checksum of its header is right.
+
+    OpenCV allocates what a chunk declares, up to 4 GB, before it finds that the file is shorter.
+    """
+    if zlib.crc32(png[12:29]).to_bytes(4, 'big') != png[29:33]:
+        return False
+    position = 8
+    while position + 12 <= len(png):
+        kind = png[position + 4:position + 8]
+        position += 12 + int.from_bytes(png[position:position + 4], 'big')
+        if kind == b'IEND':
+            return position <= len(png)
+    return False

@@ -6,18 +6,15 @@ if __name__ == '__main__':  # imports take seconds, and there is nothing to clea
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
 
-import functools
 import sys
 import threading
-import traceback
-from collections.abc import Callable
 from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
@@ -29,29 +26,11 @@ from instant_nerf_ros.ros.reporting.diagnostics import DiagnosticsPublisher
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 from instant_nerf_ros.ros.training import TrainingThread
+from instant_nerf_ros.ros.transitions import transition
 
 REPORT_PERIOD = 1.0  # s
 JOIN_TIMEOUT = 2.0  # s in which the training thread should end
 SESSION_TIMEOUT = 6.0  # s more to write the session; launch sends SIGKILL 10 s after SIGINT
-
-
-def transition(
-    change: 'Callable[[MapperNode], None]',
-) -> 'Callable[[MapperNode, LifecycleState], TransitionCallbackReturn]':
-    """Make a transition callback of a method that may raise; rclpy would hide the exception."""
-    @functools.wraps(change)
-    def callback(self: 'MapperNode', state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            change(self)
-            # The base class enables and disables the publishers.
-            result = getattr(super(MapperNode, self), change.__name__)(state)
-            self.get_logger().info(
-                f'{change.__name__} succeeded: the node is {self._state_label}')
-            return result
-        except Exception:
-            self.get_logger().error(f'{change.__name__} failed: {traceback.format_exc()}')
-            return TransitionCallbackReturn.ERROR
-    return callback
 
 
 class MapperNode(LifecycleNode):
@@ -65,12 +44,12 @@ class MapperNode(LifecycleNode):
         self._statistics = TopicStatistics()
         self._session: MappingSession | None = None  # from configure to cleanup
         self._training: TrainingThread | None = None  # the last one; it may outlive its session
-        self._state_label = 'unconfigured'
+        self.state_label = 'unconfigured'
         self.create_service(SetBool, '~/pause', self._pause)
         self.create_service(Trigger, '~/reset', self._reset)
-        self._map_services = MapServices(self, self.live_parameters, lambda: self._state_label)
+        self._map_services = MapServices(self, self.live_parameters, lambda: self.state_label)
         self._diagnostics = DiagnosticsPublisher(
-            self, lambda: (self._state_label, self._session), self._dropped, self._statistics)
+            self, lambda: (self.state_label, self._session), self._dropped, self._statistics)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # continues while a bag is paused
         self.create_timer(REPORT_PERIOD, self._diagnostics.report, clock=steady)
         self._jump_handle = self.get_clock().create_jump_callback(
@@ -92,19 +71,19 @@ class MapperNode(LifecycleNode):
         self._training = self._session.training
         self.live_parameters.set_configured(True)
         self.live_parameters.on_change(self._session.update_config)
-        self._state_label = 'inactive'
+        self.state_label = 'inactive'
 
     @transition
     def on_activate(self) -> None:
         """Subscribe and map."""
         self._configured_session().activate()
-        self._state_label = 'active'
+        self.state_label = 'active'
 
     @transition
     def on_deactivate(self) -> None:
         """Stop mapping and keep the map."""
         self._configured_session().deactivate()
-        self._state_label = 'inactive'
+        self.state_label = 'inactive'
         self._map_services.reject_pending()
 
     @transition
@@ -131,7 +110,7 @@ class MapperNode(LifecycleNode):
         self.live_parameters.on_change(None)
         self.live_parameters.set_configured(False)
         session, self._session = self._session, None
-        self._state_label = label
+        self.state_label = label
         if session:
             session.close()
         self._dropped.reset()
@@ -148,13 +127,22 @@ class MapperNode(LifecycleNode):
             self._training.join(0.1)  # it may have waited for just that
         return not self._training.is_alive()
 
+    def destroy_node(self) -> None:
+        """Destroy the node with its state machine, whose handle rclpy leaves open.
+
+        Otherwise Fast DDS keeps its participant, and the segment of shared memory remains when the
+        process has ended.
+        """
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         response.success = self._session is not None
         if self._session:
             self._session.training.set_paused(request.data)
             response.message = 'paused' if request.data else 'mapping'
         else:
-            response.message = f'the node is {self._state_label}: configure it first'
+            response.message = f'the node is {self.state_label}: configure it first'
         return response
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -163,7 +151,7 @@ class MapperNode(LifecycleNode):
             self._session.training.reset()
             response.message = 'the map is reset before the next step'
         else:
-            response.message = f'the node is {self._state_label}: there is no map'
+            response.message = f'the node is {self.state_label}: there is no map'
         return response
 
     def _on_time_jump(self, _: Any) -> None:
