@@ -1,7 +1,7 @@
 """Segments of shared memory that processes of Fast DDS left behind.
 
-A process locks the file <segment>_el as long as it lives. If it is killed, its segment remains until
-the machine is started again (or `fastdds shm clean`). Ports are not counted:
+A process locks the file <segment>_el as long as it lives. If it is killed, its segment remains
+until the machine is started again (or `fastdds shm clean`). Ports are not counted:
 Fast DDS uses them again.
 """
 import fcntl
