@@ -15,6 +15,7 @@ import quality
 import ranks
 import render
 import report
+import soak
 import stereo
 import throughput
 import updates
@@ -43,6 +44,7 @@ BENCHMARKS = {
     'maps-flat': maps.measure_flat,
     'yard': yard.measure,
     'faults': faults.measure,
+    'soak': soak.measure,
 }
 
 

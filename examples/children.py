@@ -67,6 +67,10 @@ class Children:
         user, system = stat.rpartition(')')[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
 
+    def pid(self, name: str) -> int:
+        """Return the number of the process of a node."""
+        return self._processes[name].pid
+
     def wait_for(self, name: str, pattern: str, timeout: float) -> str:
         """Return what first matches a pattern in the log of a node; '' if nothing does in time."""
         deadline = time.monotonic() + timeout

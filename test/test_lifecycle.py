@@ -290,3 +290,5 @@ def test_after_a_jump_back_in_time_the_map_is_kept_or_reset_by_the_parameter(rob
             start = robot.drive(10, sim_time_ns=start)
         assert (stamps()[0] < 100) is reset
         assert ('the map was reset' in process.text()) is reset
+        (jump,) = re.findall(r'the clock jumped by (\S+) s', process.text())
+        assert float(jump) < -50  # from later than 100 s to 50 s

@@ -8,10 +8,9 @@ if __name__ == '__main__':  # imports take seconds, and there is nothing to clea
 
 import sys
 import threading
-from typing import Any
 
 import rclpy
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -154,8 +153,13 @@ class MapperNode(LifecycleNode):
             response.message = f'the node is {self.state_label}: there is no map'
         return response
 
-    def _on_time_jump(self, _: Any) -> None:
+    def _on_time_jump(self, jump: TimeJump) -> None:
         if self._session:
+            reset = self.live_parameters.node.reset_on_time_jump
+            self.get_logger().warning(
+                f'the clock jumped by {jump.delta.nanoseconds * 1e-9:.1f} s: images and TF of '
+                f"before are discarded, the map {'starts anew' if reset else 'is kept'} "
+                '(reset_on_time_jump)')
             self._session.on_time_jump()
 
 
