@@ -66,6 +66,7 @@ def test_a_viewer_shows_and_pauses_a_mapper_and_both_come_back(robot):
             viewer = Viewer()
             with ViewerClient(viewer.url) as again:
                 drive_until_shown(robot, again, '/keyframes/0000', '/voxels/.*/cubes')
+                drive_until(robot, lambda: '✔ mapping' in again.text(), timeout=30.0)
                 assert again.find('Pause mapping') is None  # the second switch is off
         with ViewerClient(viewer.url) as client:
             wait_until(lambda: 'No news from the mapper' in client.text(), 20.0)
