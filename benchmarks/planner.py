@@ -1,11 +1,12 @@
 """Paths of a robot on a map, planned by OMPL; a script for an environment with it."""
 import pickle
 import sys
+import time
 
 import numpy as np
 from ompl import base, geometric, util
 
-SECONDS = 2.0  # to find a path
+SECONDS = 2.0  # of the processor, to find a path
 STEP = 0.01  # m, between the positions of a path that are checked
 
 
@@ -14,7 +15,8 @@ def plan(request):
 
     request: fits (nx, ny) bool, where the center of the robot may be; origin (2,), the corner of
     fits[0, 0] [m]; size of its cells [m]; pairs (P, 2, 2), starts and goals [m];
-    shorten: the time to shorten a path [s].
+    shorten: the time to shorten a path [s]. Times are those of the processor, so that paths are
+    found on a busy machine too.
     """
     util.setLogLevel(util.LOG_NONE)
     util.RNG.setSeed(1)
@@ -43,11 +45,17 @@ def _path(setup, space, start, goal, shorten):
     for state, position in zip(ends, (start, goal)):
         state[0], state[1] = map(float, position)
     setup.setStartAndGoalStates(*ends)
-    setup.solve(SECONDS)
+    setup.solve(_within(SECONDS))
     if not setup.haveExactSolutionPath():
         return None
-    setup.simplifySolution(shorten)
+    setup.simplifySolution(_within(shorten))
     return np.array([[state[0], state[1]] for state in setup.getSolutionPath().getStates()])
+
+
+def _within(seconds):
+    """Return the condition that ends a computation after some time of the processor."""
+    end = time.process_time() + seconds
+    return base.PlannerTerminationCondition(lambda: time.process_time() >= end)
 
 
 if __name__ == '__main__':

@@ -53,8 +53,8 @@ def _figures(scene, truth, poses, given, corrected):
     off = np.linalg.inv(T_used_given @ given) @ used
     angles = Rotation.from_matrix(off[:, :3, :3]).magnitude()
     return [float(quality), voxels['occupied: IoU [%]'],
-            1000 * _root_mean_square(np.linalg.norm(off[:, :3, 3], axis=-1)),
-            math.degrees(_root_mean_square(angles))]
+            round(1000 * _root_mean_square(np.linalg.norm(off[:, :3, 3], axis=-1)), 3),
+            round(math.degrees(_root_mean_square(angles)), 4)]
 
 
 def _common_motion(poses, given):

@@ -3,6 +3,8 @@ import argparse
 import sys
 
 import busy
+import corridor
+import defaults
 import faults
 import gpu
 import intake
@@ -30,6 +32,7 @@ BENCHMARKS = {
     'online': quality.measure_online,
     'quality': quality.measure,
     'photos': photo_scenes.measure,
+    'defaults': defaults.measure,
     'loops': loops.measure,
     'pose-noise': pose_noise.measure,
     'gpu': gpu.measure,
@@ -44,6 +47,7 @@ BENCHMARKS = {
     'maps-flat': maps.measure_flat,
     'yard': yard.measure,
     'faults': faults.measure,
+    'corridor': corridor.measure,
     'soak': soak.measure,
 }
 

@@ -34,8 +34,8 @@ from session_drives import (  # noqa: E402
 
 from instant_nerf_ros.nerf import Mapper  # noqa: E402
 from instant_nerf_ros.nerf.capture.validation import to_millimetres  # noqa: E402
+from instant_nerf_ros.nerf.occupancy.blocks import VOTES, block_type  # noqa: E402
 from instant_nerf_ros.session import writer as writer_module  # noqa: E402
-from instant_nerf_ros.session.blocks import VOTES, block_type  # noqa: E402
 from instant_nerf_ros.session.history import History  # noqa: E402
 from instant_nerf_ros.session.image_codecs import compress, encode_image  # noqa: E402
 from instant_nerf_ros.session.records import Record  # noqa: E402

@@ -5,6 +5,7 @@ python benchmarks/soak.py --minutes 5     prints the table of a short one
 The robot drives through the first room of the flat, and then through the other one until the end.
 """
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ MINUTES, RATE = 60.0, 28.0  # Hz: 100,000 images in an hour
 FIRST_ROOM = 120.0  # s in the first room
 LAP = 60.0  # s for each lap through the other one
 WIDTH, BUDGET = 160, 32  # pixels; MB for keyframes
+SHARE = 0.25  # of the time that is for training, as on a robot with other things to do
 PERIOD = 10.0  # s between two looks at the counters
 VIEWS = 16  # of the first room, for the PSNR
 DOORWAY = 0.4  # m, x in the world: the first room is before it
@@ -33,13 +35,15 @@ def soak(minutes):
     with tempfile.TemporaryDirectory() as folder:
         left, last = Path(folder) / 'left', Path(folder) / 'last'
         with DrivenMapper(
-                folder, WIDTH, map_folder=str(left), **{'keyframes.budget_mb': BUDGET}) as mapper:
+                folder, WIDTH, map_folder=str(left), training_share=SHARE,
+                **{'keyframes.budget_mb': BUDGET}) as mapper:
             first, other = rooms(mapper.tour)
             mapper.drive(there_and_back(first, FIRST_ROOM / LAP), FIRST_ROOM, RATE)
             assert mapper.call(Trigger, 'save_map').success
             samples, begin = [], time.monotonic()
             while (elapsed := time.monotonic() - begin) < 60.0 * minutes - FIRST_ROOM:
                 samples.append(_sample(mapper, elapsed + FIRST_ROOM))
+                print(*samples[-1], file=sys.stderr, flush=True)
                 mapper.drive(there_and_back(other, PERIOD / LAP, elapsed / LAP), PERIOD, RATE)
             samples.append(_sample(mapper, time.monotonic() - begin + FIRST_ROOM))
             _set_folder(mapper, last)

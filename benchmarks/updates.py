@@ -60,9 +60,7 @@ def fill(occupancy: OccupancyGrid) -> None:
     for x, y, height in zip(*random.integers((0, 0, 10), (380, 380, 50), (OBSTACLES, 3)).T):
         obstacle = np.s_[x : x + 12, y : y + 12, floor : floor + height]
         hits[obstacle], misses[obstacle] = 8, 0
-    first = torch.from_numpy(occupancy.first.astype(float))
-    occupancy.low.copy_(first)
-    occupancy.high.copy_(first + torch.tensor(occupancy.shape))
+    occupancy.content.add_votes(occupancy.first, occupancy.first + occupancy.shape)
 
 
 def drive() -> tuple[float, float]:

@@ -3,7 +3,7 @@ import numpy as np
 from scenes import CAMERA, poses, view
 
 from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
-from instant_nerf_ros.session.blocks import VOTES, to_blocks
+from instant_nerf_ros.nerf.occupancy.blocks import VOTES, to_blocks
 from instant_nerf_ros.session.recorder import Recorder, SessionConfig
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.tour import Tour

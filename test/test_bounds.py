@@ -61,6 +61,18 @@ def test_all_lengths_are_proportional_to_the_scale_of_the_poses(bounds_of, scale
     assert other.scaled(other.scale()).distance == pytest.approx(USUAL_DISTANCE)
 
 
+def test_what_walls_hide_from_a_camera_is_not_what_it_sees():
+    depth, views = np.full((48, 64), 3.0, np.float32), [np.eye(4) for _ in range(4)]
+    for number, T in enumerate(views):
+        T[2, 3] = 200.0 * number  # rooms, one behind the other
+    image = np.zeros((48, 64, 3), np.uint8)
+    rooms, room = (
+        scene_bounds([image] * count, [ROOM_CAMERA] * count, views[:count], [depth] * count)
+        for count in (4, 1))
+    assert (rooms.near, rooms.far, rooms.distance, rooms.pixel) == pytest.approx(
+        (room.near, room.far, room.distance, room.pixel), rel=1e-3)
+
+
 def test_all_that_depth_images_measure_is_between_near_and_far():
     bounds = of_depth(1.0)
     assert not bounds.bounded

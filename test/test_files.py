@@ -375,7 +375,7 @@ def test_the_names_in_a_model_never_change(mapper, saved):
     names = {
         'about', 'field/geometry.table', 'field/geometry.hidden', 'field/geometry.output',
         'field/color.hidden1', 'field/color.hidden2', 'field/color.output', 'voxels/first',
-        'voxels/shape', 'voxels/start', 'voxels/low', 'voxels/high', 'voxels/density',
+        'voxels/shape', 'voxels/places', 'voxels/low', 'voxels/high', 'voxels/density',
         'voxels/voxels', 'voxels/hits', 'voxels/passes', 'voxels/stamps', 'voxels/colors'}
     for k in range(mapper.keyframe_count):
         names |= {f'keyframes/{k}/{name}' for name in (
@@ -404,6 +404,23 @@ def test_a_model_of_the_version_without_a_local_frame_is_loaded(mapper, copy):
         loaded.render(CAMERA, ROUND[1]).color, mapper.render(CAMERA, ROUND[1]).color)
 
 
+def test_a_model_of_the_version_with_one_box_of_voxels_is_loaded(mapper, copy):
+    def one_box(arrays):
+        header(version=2)(arrays)
+        del arrays['voxels/places']
+        arrays['voxels/start'] = np.zeros(3, int)
+        for name, array in (
+                ('voxels', 'density_state'), ('passes', 'misses'), ('stamps', 'last_keyframe'),
+                *((each, each) for each in ('density', 'hits', 'colors'))):
+            arrays[f'voxels/{name}'] = getattr(mapper.occupancy, array).numpy()
+
+    rewrite(copy / 'model.npz', one_box)
+    loaded = Mapper.load(copy)
+    np.testing.assert_array_equal(loaded.map().cells, mapper.map().cells)
+    np.testing.assert_array_equal(
+        loaded.render(CAMERA, ROUND[1]).color, mapper.render(CAMERA, ROUND[1]).color)
+
+
 def test_voxels_of_the_version_with_equal_votes_keep_their_states(copy):
     votes = {(2, 6): OCCUPIED, (16, 0): OCCUPIED, (0, 2): FREE, (1, 9): FREE, (1, 0): UNKNOWN,
              (2, 7): UNKNOWN, (1, 8): UNKNOWN, (0, 1): UNKNOWN}  # fmt: skip
@@ -415,7 +432,8 @@ def test_voxels_of_the_version_with_equal_votes_keep_their_states(copy):
         hits, misses = np.array([*votes]).T
         for name, counts in (('hits', hits), ('passes', misses)):
             arrays[f'voxels/{name}'][:] = 0
-            arrays[f'voxels/{name}'][0, 0, : len(votes)] = counts
+            block = arrays[f'voxels/{name}'][len(arrays['voxels/places']) // 2]
+            block[8, 8, -len(votes):] = counts
 
     rewrite(copy / 'model.npz', equal_votes)
     occupancy = Mapper.load(copy).occupancy

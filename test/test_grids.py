@@ -17,8 +17,7 @@ def make_occupancy(center=(0.0, 0.0, 1.0), voxel_size=0.05):
     config = OccupancyConfig(voxel_size=voxel_size, length=4.0, width=3.0, height=5.0)
     occupancy = OccupancyGrid(config, center, backends.select('reference'))
     # The tests set votes anywhere in the grid.
-    occupancy.low = torch.from_numpy(occupancy.first.astype(float))
-    occupancy.high = occupancy.low + torch.tensor(occupancy.shape)
+    occupancy.content.add_votes(occupancy.first, occupancy.first + occupancy.shape)
     return occupancy
 
 

@@ -25,8 +25,7 @@ def grid_at(center, voxel_size):
     """Return the MapGrid at a place, from random votes."""
     config = OccupancyConfig(voxel_size=voxel_size, length=3.0, width=2.0, height=2.0)
     occupancy = OccupancyGrid(config, center, backends.select('reference'))
-    occupancy.low, occupancy.high = map(
-        torch.as_tensor, (occupancy.first, occupancy.first + occupancy.shape))
+    occupancy.content.add_votes(occupancy.first, occupancy.first + occupancy.shape)
     random, shape = np.random.default_rng(0), tuple(occupancy.shape)
     for counts, most, share in ((occupancy.hits, 14, 0.01), (occupancy.misses, 14, 1.0)):
         counts[:] = torch.from_numpy(
@@ -79,9 +78,17 @@ def test_probabilities_are_a_valid_map_with_a_lethal_threshold_of_65():
 @pytest.mark.parametrize('position', [(1700.0, 0.0, 1.0), (0.0, -1700.0, 1.0)])
 def test_a_map_never_has_more_cells_than_nav2_accepts(position):
     assert 1700 / OccupancyConfig().voxel_size > nav2_rules.LARGEST
-    occupancy = OccupancyGrid(OccupancyConfig(), np.zeros(3), backends.select('reference'))
-    with pytest.raises(ValueError, match='voxels'):
-        occupancy.grow_to(position)
+    config = OccupancyConfig(voxel_size=0.1, length=2.0, width=2.0, height=2.0)
+    occupancy = OccupancyGrid(config, np.zeros(3), backends.select('reference'))
+    far = np.multiply(position, 2.0)
+    occupancy.grow_to(far)
+    occupancy.content.add_votes(*(each / config.voxel_size for each in (-abs(far), abs(far))))
+    for where in (np.zeros(3), far):
+        occupancy.follow(where)
+        grid = grids.project(occupancy, MapConfig(max_area=1e6))
+        assert nav2_rules.LARGEST / 3 < max(grid.cells.shape) <= nav2_rules.LARGEST
+        cell = (where[:2] - grid.origin) / grid.resolution
+        assert (cell >= 0).all() and (cell < grid.cells.shape[::-1]).all()
 
 
 @pytest.mark.parametrize('humble', [False, True])

@@ -26,7 +26,7 @@ from instant_nerf_ros.nerf.constants import (
     UNKNOWN,
     UNVISITED,
 )
-from instant_nerf_ros.nerf.occupancy import occupancy_grid, sparse_memory
+from instant_nerf_ros.nerf.occupancy import sparse_memory
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.occupancy.voxel_states import voxel_states
 from instant_nerf_ros.nerf.products import grids
@@ -408,15 +408,15 @@ def test_include_grows_by_doubling_and_leaves_all_in_its_place(backend, axis, si
 def test_where_the_gpu_has_no_memory_to_grow_nothing_changes(backend, monkeypatch):
     occupancy = make(backend)
     before = occupancy.shape, occupancy.density_state, occupancy.colors
-    made = []
+    made, zeros = [], sparse_memory.zeros
 
-    def enlarged(*arguments):
+    def until_memory_ends(*arguments):
         if len(made) == 3:
             raise torch.cuda.OutOfMemoryError('CUDA out of memory')
-        made.append(sparse_memory.enlarged(*arguments))
+        made.append(zeros(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(occupancy_grid, 'enlarged', enlarged)
+    monkeypatch.setattr(sparse_memory, 'zeros', until_memory_ends)
     with pytest.raises(ValueError, match="no memory .* enlarge 'occupancy.voxel_size'"):
         occupancy.grow_to(np.array([5.0, 0.0, 0.0]))
     assert before[0] == occupancy.shape

@@ -92,7 +92,7 @@ def test_the_next_rays_are_those_of_the_corrected_poses(device):
     mapper.correct_poses(corrections())
     true = np.array([pose[:3, 3] for pose in ROUND[::2]])
     for _ in range(2):
-        sources, _ = mapper.trainer._next or mapper.trainer._sample_batch()
+        sources, _ = mapper.trainer._next or mapper.trainer._sample_batch(mapper.occupancy)
         off = np.linalg.norm(sources.origins.cpu().numpy()[:, None] - true, axis=-1).min(-1)
         assert off.max() < 1e-5
         mapper.step()

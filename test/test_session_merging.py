@@ -23,7 +23,7 @@ from session_drives import (
 
 from instant_nerf_ros.nerf import Mapper, replace
 from instant_nerf_ros.nerf.constants import FREE, MAX_MISSES, MAX_VOTES, OCCUPIED
-from instant_nerf_ros.session.blocks import VOTES, block_type, to_blocks
+from instant_nerf_ros.nerf.occupancy.blocks import VOTES, block_type, to_blocks
 from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.session_cli import main
 from instant_nerf_ros.session.session_folder import SessionFolder

@@ -103,17 +103,26 @@ def scene_bounds(
         if len(hull):
             return _bounds(hull, cameras, T_world_cameras, True)
     if depths is not None and any(depth is not None and (depth > 0).any() for depth in depths):
-        points = _measured_points(depths, cameras, T_world_cameras)
-    elif points is None:
+        measured = _measured_points(depths, cameras, T_world_cameras)
+        return _bounds(np.concatenate(measured), cameras, T_world_cameras, False, [
+            np.asarray(np.linalg.norm(each - pose[:3, 3], axis=-1))
+            for each, pose in zip(measured, T_world_cameras)])
+    if points is None:
         points = sparse_points(images, cameras, poses)
     return _bounds(points, cameras, T_world_cameras, False)
 
 
 def _bounds(
     points: Array, cameras: Sequence[Camera], T_world_cameras: Array, bounded: bool,
+    seen: Sequence[Array] | None = None,
 ) -> SceneBounds:  # fmt: skip
-    """Return the bounds of points; bounded: they enclose the whole scene."""
-    seen = [_distances(points, *view) for view in zip(cameras, T_world_cameras)]
+    """Return the bounds of points; bounded: they enclose the whole scene.
+
+    seen: the distances that each camera sees; None: those of all points in its image, also if a
+    wall hides them.
+    """
+    if seen is None:
+        seen = [_distances(points, *view) for view in zip(cameras, T_world_cameras)]
     distances = np.concatenate([np.empty(0), *seen])
     positions = T_world_cameras[:, :3, 3]
     if not len(distances):  # a guess: things are as far away as the cameras from each other
@@ -155,18 +164,19 @@ def _corners(camera: Camera, T_world_camera: Array, far: float) -> Array:
 
 def _measured_points(
     depths: Sequence[Depth | None], cameras: Sequence[Camera], T_world_cameras: Array,
-) -> Array:  # fmt: skip
-    """Return points (N, 3) that depth images have measured, spread over each image."""
-    points = [np.empty((0, 3))]
+) -> list[Array]:  # fmt: skip
+    """Return the points (N, 3) that each depth image has measured, spread over the image."""
+    points = []
     for depth, camera, pose in zip(depths, cameras, T_world_cameras):
+        points.append(np.empty((0, 3)))
         if depth is not None:
             directions = camera.directions()
             every = max(1, depth.size // DEPTH_PIXELS)
             along, rays = depth.ravel()[::every], directions[::every].astype(np.float64)
             valid = np.isfinite(along) & (along > 0) & (rays[:, 2] > 0)
             local = rays[valid] * (along[valid] / rays[valid, 2])[:, None]
-            points.append(local @ pose[:3, :3].T + pose[:3, 3])
-    return np.concatenate(points)
+            points[-1] = local @ pose[:3, :3].T + pose[:3, 3]
+    return points
 
 
 def _in_range(wanted: Mapping[str, float]) -> dict[str, float]:

@@ -7,7 +7,8 @@ import dataclasses
 
 from instant_nerf_ros.nerf.settings import flatten, setting
 
-MAX_VOXELS = 1e9  # of the grid; a used voxel takes eleven bytes
+MAX_VOXELS = 1e9  # of the first grid, and of one on a GPU; a used voxel takes eleven bytes
+MAX_SPARSE_VOXELS = 1e12  # of a grid in pages that take memory when they are written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +144,9 @@ class MapConfig:
     max_step: float = setting(
         0.05, 'highest step that the robot climbs, if the floor continues [m]', 0.0, 1.0,
         change='live')
+    max_area: float = setting(
+        10_000.0, 'largest area of the map; of a larger one, the part around the robot [m^2]',
+        100.0, 1e6, change='live')
 
 
 @dataclasses.dataclass(frozen=True)

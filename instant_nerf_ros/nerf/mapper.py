@@ -189,7 +189,7 @@ class Mapper:
     def octree(self) -> Octree:
         """Return the voxels as an OctoMap."""
         occupancy = self.measurements.grid()
-        start = [axis.start for axis in occupancy.window()]
+        start = [axis.start for axis in grids.dense_window(occupancy)]
         return octree.octree(self.voxels(), occupancy.world_first + start)
 
     def esdf(self, height: float) -> EsdfSlice:

@@ -195,7 +195,7 @@ class Measurements:
             occupancy = OccupancyGrid(
                 self.config.occupancy, frame.localize_points(position), self.backend, frame)
         try:
-            occupancy.grow_to(frame.localize_points(position))
+            occupancy.follow(frame.localize_points(position))
         except ValueError:
             if len(self.keyframes) != 1 or len(self.ranges):
                 raise

@@ -17,6 +17,7 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.cut_off import cut_off_message
 from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 from instant_nerf_ros.nerf.field.train_step import StepResult
+from instant_nerf_ros.nerf.occupancy.disappearance import without_disappeared
 from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.ranks import ALONE, Ranks
@@ -83,7 +84,7 @@ class Trainer:
 
         Raises RuntimeError if there is no keyframe, or if the backend fails.
         """
-        batch, sources = self._next or self._sample_batch()
+        batch, sources = self._next or self._sample_batch(occupancy)
         self._next = None
         budget, count = self.schedule.budget(self.config.sampling, self.backend), len(batch)
         try:
@@ -116,7 +117,7 @@ class Trainer:
             occupancy.update_density(*self.ranks.gather(result.positions, result.densities))
             update_error_map(
                 self.keyframes, self.backend, sources, batch, result.colors, result.opacities)
-            self._next = self._sample_batch()
+            self._next = self._sample_batch(occupancy)
 
         self.backend.run_concurrently(optimize, update_and_sample)
         if self.steps % PROBE_EVERY == 0:
@@ -131,10 +132,10 @@ class Trainer:
                 self.keyframes, turn % len(self.keyframes), occupancy, self.random, self.field,
                 self.config.sampling, self.schedule.stride)
 
-    def _sample_batch(self) -> tuple[Rays, RaySources]:
-        return sample_batch(
+    def _sample_batch(self, occupancy: OccupancyGrid) -> tuple[Rays, RaySources]:
+        return without_disappeared(*sample_batch(
             self.keyframes, self.ranges, self.pseudo_depth, self.backend, self.schedule.rays,
-            self.random, self.config.sampling.error_share)
+            self.random, self.config.sampling.error_share), occupancy)
 
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator, device=self.backend.DEVICE)

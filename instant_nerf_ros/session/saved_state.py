@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import grid_state
+from instant_nerf_ros.nerf.occupancy.blocks import DENSITY, VOTES, block_type, pieces_of
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.settings import replace
-from instant_nerf_ros.session.blocks import DENSITY, SIZE, VOTES, block_type, from_blocks
 from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.image_codecs import decompress
 from instant_nerf_ros.session.records import Record
@@ -82,19 +83,11 @@ class SavedVotes:
         parts = [(self.places, self.blocks)]
         if field:
             parts.append(field.density(frame))
-        places = np.concatenate([each for each, _ in parts])
-        start = stop = first
-        if len(places):
-            start = (places.min(0) * SIZE).clip(first, first + shape)
-            stop = ((places.max(0) + 1) * SIZE).clip(first, first + shape)
-        contents = {name: np.zeros(stop - start, kind)
-                    for name, kind in (('density', np.float32), ('density_state', np.uint8))}
-        for each, blocks in parts:
-            contents.update(from_blocks(each, blocks, start, stop - start))
-        mapper.measurements.restore(grid_state.from_arrays(
-            mapper.config.occupancy,
-            {'first': first, 'shape': shape, 'start': start - first, 'low': arrays['low'],
-             'high': arrays['high'], **contents}, mapper.backend, frame))
+        occupancy = OccupancyGrid(mapper.config.occupancy, np.zeros(3), mapper.backend, frame)
+        grid_state.restore(occupancy, first, shape, (arrays['low'], arrays['high']), [
+            piece for places, blocks in parts for piece in pieces_of(
+                places, {name: blocks[name] for name in blocks.dtype.names or ()}, first, shape)])
+        mapper.measurements.restore(occupancy)
 
 
 def saved_config(history: History) -> tuple[Config, list[str]]:

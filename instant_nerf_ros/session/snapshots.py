@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.session.blocks import DENSITY, VOTES, block_type, to_blocks
+from instant_nerf_ros.nerf.occupancy.blocks import DENSITY, VOTES, block_type, to_blocks
 from instant_nerf_ros.session.image_codecs import compress
 from instant_nerf_ros.session.records import Record
 
@@ -44,7 +44,7 @@ def votes_snapshot(mapper: Mapper, map_number: int) -> VotesSnapshot:
               'local_frame': list(occupancy.frame.voxels), 'keyframes': len(keyframes)}
     return VotesSnapshot(values, {
         'first': occupancy.first.astype(np.int64), 'shape': np.array(occupancy.shape),
-        'low': occupancy.low.cpu().numpy(), 'high': occupancy.high.cpu().numpy(),
+        'low': occupancy.content.low.cpu().numpy(), 'high': occupancy.content.high.cpu().numpy(),
         'ids': keyframes.ids.copy(), 'T_local_camera': keyframes.T_world_camera.copy(),
     }, places, blocks, map_number)
 

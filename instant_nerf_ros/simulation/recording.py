@@ -18,9 +18,8 @@ from instant_nerf_ros.simulation.imperfections import (
     with_pose_noise,
 )
 from instant_nerf_ros.simulation.route import Route, T_base_camera
-from instant_nerf_ros.simulation.scene import Rendering
 from instant_nerf_ros.simulation.shutter import exposed, pixel_velocity, twist
-from instant_nerf_ros.simulation.walker import Walker
+from instant_nerf_ros.simulation.walker import Passerby, Walker, with_walker
 
 MOMENT = 0.01  # s, in which the velocity of the camera is measured
 
@@ -47,7 +46,7 @@ class Recording:
     pitch: float = 0.14  # rad, downward
     rate: float = 15.0  # Hz, of the images
     imperfections: Imperfections = EXACT
-    walker: Walker | None = None
+    walker: Walker | Passerby | None = None
     seed: int = 0  # of the errors
 
     def captures(self, translation: float = 0.0, rotation: float = 0.0) -> Iterator[Capture]:
@@ -74,7 +73,10 @@ class Recording:
     def _capture(self, time: float, drift: Drift, random: np.random.Generator) -> Capture:
         errors, camera = self.imperfections, lens(self.camera, self.imperfections)
         pose = self.T_world_camera(time)
-        rendering, still = self._view(camera, pose, time)
+        rendering = self.building.view(camera, pose)
+        still = np.ones(rendering.depth.shape, bool)
+        if self.walker is not None:
+            rendering, still = with_walker(rendering, self.walker, camera, pose, time)
         reflects = np.array([*(box.reflects for box in self.building.boxes), True])
         velocity = twist(pose, self.T_world_camera(time + MOMENT), MOMENT)
         image = exposed(rendering.image, pixel_velocity(camera, rendering.depth, velocity),
@@ -84,22 +86,6 @@ class Recording:
             round(time * 1e9), recorded(image, errors, random), self.camera,
             with_pose_noise(drift.displaced(pose, time), errors, random), depth)
         return Capture(frame, camera, pose, rendering.depth, still)
-
-    def _view(
-        self, camera: Camera, pose: NDArray[np.float64], time: float,
-    ) -> tuple[Rendering, NDArray[np.bool_]]:  # fmt: skip
-        """Return what is in view at a time, and which pixels show the building."""
-        view = self.building.view(camera, pose)
-        T_world_walker = self.walker.T_world_walker(time) if self.walker else None
-        if self.walker is None or T_world_walker is None:
-            return view, np.ones(view.depth.shape, bool)
-        T_walker_camera = np.linalg.inv(T_world_walker) @ pose
-        person = self.walker.scene(time).view(camera, T_walker_camera)
-        front = person.depth < np.where(np.isfinite(view.depth), view.depth, np.inf)
-        return Rendering(
-            np.where(front[..., None], person.image, view.image),
-            np.where(front, person.depth, view.depth),
-            np.where(front, np.int32(-1), view.boxes)), ~front
 
 
 def _moved(

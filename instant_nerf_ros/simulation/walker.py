@@ -1,4 +1,4 @@
-"""A person who walks ahead of the robot, now nearer and now farther."""
+"""People: one who walks ahead of the robot, now nearer and now farther, and one who passes by."""
 import dataclasses
 import functools
 import math
@@ -6,10 +6,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.simulation.boxes import Box
 from instant_nerf_ros.simulation.pieces import CLOTHS, WOODS
 from instant_nerf_ros.simulation.route import Route
-from instant_nerf_ros.simulation.scene import Scene
+from instant_nerf_ros.simulation.scene import Pose, Rendering, Scene
 
 LEAD = 2.8, 1.2  # m, of the walker on the way of the robot: mean and amplitude
 LEAD_PERIOD = 30.0  # s
@@ -32,11 +33,7 @@ class Walker:
             return None
         here, next_ = (np.array([np.interp(at, lengths, axis) for axis in positions.T])
                        for at in (ahead, ahead + 0.05))
-        x, y = next_ - here
-        pose = np.eye(4)
-        pose[:2, :2] = np.array([[x, -y], [y, x]]) / max(math.hypot(x, y), 1e-9)
-        pose[:2, 3] = here
-        return pose
+        return _facing(here, next_ - here)
 
     @functools.cached_property
     def _way(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -48,6 +45,58 @@ class Walker:
     def scene(self, time: float) -> Scene:
         """Return the walker's Scene at a time [s], in the walker's frame."""
         return _posture(int(time / STEP_PERIOD * POSTURES) % POSTURES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Passerby:
+    """A person who comes, stands for a while in the middle of the way, and goes."""
+
+    start: tuple[float, float]  # m, in the world
+    end: tuple[float, float]
+    begin: float = 0.0  # s, at the start; before, nobody is there
+    speed: float = 0.8  # m/s
+    pause: float = 0.0  # s
+
+    def T_world_walker(self, time: float) -> NDArray[np.float64] | None:
+        """Return the pose (4, 4) at a time [s], on the floor, x forward; None: not there."""
+        way = np.subtract(self.end, self.start)
+        half = math.hypot(*way) / self.speed / 2
+        times = self.begin + np.cumsum([0.0, half, self.pause, half])
+        if not times[0] <= time <= times[-1]:
+            return None
+        share = float(np.interp(time, times, [0.0, 0.5, 0.5, 1.0]))
+        return _facing(self.start + share * way, way)
+
+    def scene(self, time: float) -> Scene:
+        """Return the person's Scene at a time [s], in the person's frame."""
+        return _posture(int(time / STEP_PERIOD * POSTURES) % POSTURES)
+
+
+def with_walker(
+    view: Rendering, walker: Walker | Passerby, camera: Camera, T_world_camera: Pose, time: float,
+) -> tuple[Rendering, NDArray[np.bool_]]:  # fmt: skip
+    """Return a view of a camera at a pose and a time [s] with a walker in it.
+
+    Also return which pixels (H, W) show the building.
+    """
+    T_world_walker = walker.T_world_walker(time)
+    if T_world_walker is None:
+        return view, np.ones(view.depth.shape, bool)
+    person = walker.scene(time).view(camera, np.linalg.inv(T_world_walker) @ T_world_camera)
+    front = person.depth < np.where(np.isfinite(view.depth), view.depth, np.inf)
+    return Rendering(
+        np.where(front[..., None], person.image, view.image),
+        np.where(front, person.depth, view.depth),
+        np.where(front, np.int32(-1), view.boxes)), ~front
+
+
+def _facing(position: NDArray[np.float64], direction: NDArray[np.float64]) -> Pose:
+    """Return the pose (4, 4) at a position (2,) with x along a direction (2,)."""
+    x, y = direction
+    pose = np.eye(4)
+    pose[:2, :2] = np.array([[x, -y], [y, x]]) / max(math.hypot(x, y), 1e-9)
+    pose[:2, 3] = position
+    return pose
 
 
 @functools.lru_cache(maxsize=POSTURES)

@@ -50,24 +50,30 @@ def is_transparent(alpha: Alpha | None) -> bool:
 
 
 def without_masked(rays: Rays, sources: RaySources) -> tuple[Rays, RaySources]:
-    """Return rays in which others of the batch are in place of those of masked pixels.
+    """Return rays in which others of the batch are in place of those of masked pixels."""
+    if sources.alphas is None:
+        return rays, sources
+    return without(rays, sources, torch.as_tensor(sources.alphas) == MASKED_ALPHA)
+
+
+def without(rays: Rays, sources: RaySources, masked: Tensor) -> tuple[Rays, RaySources]:
+    """Return rays in which others of the batch are in place of masked ones (R,).
 
     Each is followed by the ray before it, so that the remaining pixels are as frequent among each
     other as before, and a GPU needs no number that the host would have to wait for.
     """
-    if sources.alphas is None:
-        return rays, sources
-    alphas = torch.as_tensor(sources.alphas)
-    masked = alphas == MASKED_ALPHA
     if masked.device.type == 'cpu' and not masked.any():
         return rays, sources
     place = torch.arange(len(masked), device=masked.device)
     index = torch.where(masked, -1, place).cummax(0).values
     index = torch.where(index < 0, index[-1], index)  # the first ones have none before them
-    numpy = isinstance(sources.alphas, np.ndarray)
+    if sources.masked is not None:
+        masked = masked | torch.as_tensor(sources.masked)
+    numpy = isinstance(sources.pixels, np.ndarray)
     chosen = index.numpy() if numpy else index
     return rays.where(index), dataclasses.replace(
-        sources, pixels=sources.pixels[chosen], alphas=sources.alphas[chosen],
+        sources, pixels=sources.pixels[chosen],
+        alphas=None if sources.alphas is None else sources.alphas[chosen],
         masked=masked.numpy() if numpy else masked)
 
 

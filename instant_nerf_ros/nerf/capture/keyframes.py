@@ -11,7 +11,8 @@ from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.camera_tables import with_camera
 from instant_nerf_ros.nerf.capture.error_map import ErrorMap
 from instant_nerf_ros.nerf.capture.exposure import Exposure
-from instant_nerf_ros.nerf.capture.selection import first_gap, is_far, most_redundant
+from instant_nerf_ros.nerf.capture.places import Places
+from instant_nerf_ros.nerf.capture.selection import first_gap, is_far
 from instant_nerf_ros.nerf.capture.validation import to_millimetres
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.constants import MASKED_ALPHA, SAMPLING_PRIOR
@@ -31,7 +32,7 @@ class Keyframes:
 
     Pixel p of keyframe k is row first[k] + p of ``colors`` (uint8, RGB), ``depths`` (uint16,
     millimetres along the optical axis, 0 = none) and, if with_alpha, ``alphas`` (uint8), and row
-    first_direction[k] + p of ``directions``. A full pool loses the keyframe nearest to another.
+    first_direction[k] + p of ``directions``. Who makes room in a full pool: see Places.
     """
 
     def __init__(self, config: KeyframeConfig) -> None:
@@ -49,7 +50,7 @@ class Keyframes:
         self.ids = np.empty(0, dtype=np.int64)  # of the keyframes, in order of arrival
         self.revision = 0  # changes with every keyframe and pose
         self.next_id = 1  # so that an id is true
-        self.error_map, self.exposure = ErrorMap(), Exposure()
+        self.error_map, self.exposure, self._places = ErrorMap(), Exposure(), Places()
         self._backend_state: object = None
 
     def __len__(self) -> int:
@@ -74,8 +75,7 @@ class Keyframes:
         self, T_world_camera: Pose, others: NDArray[np.float64] = NO_POSES,
     ) -> bool:  # fmt: skip
         """Return whether a pose is far enough from all keyframes and from others (N, 4, 4)."""
-        known = np.concatenate([self.T_world_camera, others])
-        return is_far(T_world_camera, known, self.config)
+        return is_far(T_world_camera, np.concatenate([self.T_world_camera, others]), self.config)
 
     def check(self, camera: Camera) -> None:
         """Raise ValueError if an image of a camera can never fit into the budget."""
@@ -92,7 +92,7 @@ class Keyframes:
         self.check(camera)
         count = camera.width * camera.height
         while (first := first_gap(self.first, self.pixels, len(self.depths), count)) is None:
-            self._remove(most_redundant(self.T_world_camera))
+            self._make_room()
         self.colors[first : first + count] = image.reshape(-1, 3)
         self.depths[first : first + count] = 0 if depth is None else to_millimetres(depth).ravel()
         if alpha is not None:
@@ -102,6 +102,7 @@ class Keyframes:
             self.cameras, self.directions, self.first_direction = with_camera(
                 camera, self.cameras, self.directions, self.first_direction)
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
+        self._places.add(T_world_camera)
         self.first = np.append(self.first, first)
         self.first_direction = np.append(self.first_direction, self.cameras[camera])
         self.widths = np.append(self.widths, camera.width)
@@ -131,7 +132,9 @@ class Keyframes:
     def set_poses(self, poses: Poses) -> None:
         """Replace T_world_camera by {id: pose (4, 4)}; ids of removed keyframes are ignored."""
         for k, keyframe in enumerate(self.ids.tolist()):
-            self.T_world_camera[k] = poses.get(keyframe, self.T_world_camera[k])
+            if keyframe in poses:
+                self._places.move(k, poses[keyframe] @ np.linalg.inv(self.T_world_camera[k]))
+                self.T_world_camera[k] = poses[keyframe]
         self.revision += 1
 
     def corrected_poses(self, corrections: Poses) -> Poses:
@@ -195,9 +198,10 @@ class Keyframes:
     def clear(self) -> None:
         """Remove all keyframes."""
         while len(self):
-            self._remove(0)
+            self._make_room()
 
-    def _remove(self, k: int) -> None:
+    def _make_room(self) -> None:
+        k = self._places.merge_nearest()
         for name in (
                 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'with_alpha',
                 'ray_counts', 'ids'):

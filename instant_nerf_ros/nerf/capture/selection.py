@@ -1,4 +1,4 @@
-"""Selection of keyframes by their poses: which images are kept, and which one makes room."""
+"""Selection of keyframes by their poses: which images are kept."""
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,17 +12,6 @@ def is_far(pose: Pose, others: NDArray[np.float64], config: KeyframeConfig) -> b
     return bool((
         (translation >= config.min_translation)
         | (np.degrees(angle) >= config.min_rotation)).all())
-
-
-def most_redundant(poses: NDArray[np.float64]) -> int:
-    """Return the index of the pose with the nearest neighbor, the older of the two."""
-    nearest = np.full(len(poses), np.inf)
-    for k, pose in enumerate(poses):
-        translation, angle = pose_distances(poses, pose)
-        distance = translation + angle  # one radian weighs as much as one metre
-        distance[k] = np.inf
-        nearest[k] = distance.min()
-    return int(np.argmin(nearest))
 
 
 def pose_distances(

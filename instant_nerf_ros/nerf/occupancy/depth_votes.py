@@ -22,8 +22,10 @@ from instant_nerf_ros.nerf.capture.rays import (
     surface_distances,
 )
 from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, MILLIMETRE, SURFACE_WEIGHT
+from instant_nerf_ros.nerf.occupancy.disappearance import forget_disappeared
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
+NEIGHBORHOOD = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbors
 MAX_PIXELS = 2**17  # of a depth image that are evaluated; of larger ones, every second, or less
 CROSSING_STEP = 2  # of these, the pixels in every so many rows and columns vote on what they cross
 
@@ -49,6 +51,9 @@ def keyframe_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> De
     surfaces = _Surfaces(
         depths[pixels] * np.float32(MILLIMETRE), keyframes.directions[row:][pixels],
         keyframes.T_world_camera[k], occupancy)
+    forget_disappeared(
+        surfaces.distances, surfaces.directions, keyframes.image(k)[0],
+        int(pixels[:1, :2].max()), keyframes.T_world_camera[k], occupancy)
     return surfaces.voting(pixel_rays(keyframes, k, pixels[surfaces.chosen]))
 
 
@@ -80,7 +85,7 @@ def integrate_static(depth: DepthRays, occupancy: OccupancyGrid, vote_id: int) -
     """
     _integrate_hits(depth, occupancy, vote_id)
     rays = depth.rays.to(occupancy.backend.DEVICE)
-    occupancy.mark_voted(rays.origins + rays.surfaces[:, None] * rays.directions, vote_id)
+    _mark_voted(rays.origins + rays.surfaces[:, None] * rays.directions, occupancy, vote_id)
     _integrate_misses(depth, occupancy, vote_id)
 
 
@@ -100,8 +105,9 @@ class _Surfaces:
         self.occupancy = occupancy
         distances = surface_distances(depths.ravel(), directions.reshape(-1, 3))
         rotation, size = T_world_camera[:3, :3].astype(np.float32), occupancy.voxel_size
+        self.distances, self.directions = distances.reshape(depths.shape), directions @ rotation.T
         self.ends, self.clear, self.smooth, self.votes = occupancy.backend.find_surfaces(
-            distances.reshape(depths.shape), directions @ rotation.T,
+            self.distances, self.directions,
             (T_world_camera[:3, 3] - occupancy.corner) / size, size)
         self.chosen = self.votes.copy()
         self.chosen[::CROSSING_STEP, ::CROSSING_STEP] |= (
@@ -123,6 +129,15 @@ def _integrate_hits(depth: DepthRays, occupancy: OccupancyGrid, vote_id: int) ->
         rays = depth.rays.where(mask & depth.ends).to(occupancy.backend.DEVICE)
         occupancy.integrate_rays(
             rays, rays.surfaces, torch.zeros_like(rays.surfaces), True, vote_id, weight)
+
+
+def _mark_voted(positions: Tensor, occupancy: OccupancyGrid, vote_id: int) -> None:
+    """Take the vote of an id on the voxels at and around positions (N, 3)."""
+    cells = ((positions - occupancy.origin) / occupancy.voxel_size).floor().unique(dim=0).long()
+    around = torch.as_tensor(NEIGHBORHOOD, device=cells.device)
+    cells = (cells[:, None] + around).reshape(-1, 3)
+    inside = ((cells >= 0) & (cells < torch.tensor(occupancy.shape, device=cells.device))).all(-1)
+    occupancy.last_keyframe[tuple(cells[inside].T)] = occupancy.tag(vote_id)
 
 
 def _integrate_misses(depth: DepthRays, occupancy: OccupancyGrid, vote_id: int) -> None:

@@ -1,4 +1,5 @@
 """The lattice of voxels that is fixed in the world, so that the maps of all sessions align."""
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,9 @@ from instant_nerf_ros.nerf.config import MAX_VOXELS
 # Corner of voxel (0, 0, 0) of the world, in voxels: a floor at z = 0 lies in the middle of a layer
 # of voxels, and does not flicker between two.
 OFFSET = np.array([0.0, 0.0, -0.5])
+MAX_SIDE = 32_000  # voxels, of a part: Nav2 reads maps of up to 32,767 cells along a side
+
+Window = tuple[slice, slice, slice]
 
 
 def first_voxel(
@@ -44,7 +48,33 @@ def growth(
     return below, above
 
 
-def slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[slice, slice, slice]:
+def slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> Window:
     """Return the slices of the voxels from an index (3,) to another one, exclusive."""
     x, y, z = (slice(int(first), int(last)) for first, last in zip(low, high))
     return x, y, z
+
+
+def corners(window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the index (3,) from which slices of voxels begin, and that of their end."""
+    return np.array([axis.start for axis in window]), np.array([axis.stop for axis in window])
+
+
+def part_around(
+    low: NDArray[np.int64], high: NDArray[np.int64], center: NDArray[np.float64], columns: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
+    """Return the part of a box (3,) to (3,) with at most so many columns, around a center (3,).
+
+    The longer sides are cut, and each to MAX_SIDE. All are indices of the lattice. The part moves
+    in steps of a quarter of its side: maps seldom change size.
+    """
+    width, depth = (int(n) for n in (high - low)[:2])
+    if width * depth <= columns and max(width, depth) <= MAX_SIDE:
+        return low, high
+    side = min(max(math.sqrt(columns), columns / min(width, depth)), MAX_SIDE)
+    side = max(int(side), 8)
+    step = side // 4
+    middle = np.round(np.clip(center[:2], low[:2], high[:2] - 1) / step).astype(int) * step
+    begin, end = low.copy(), high.copy()
+    begin[:2] = np.maximum(low[:2], middle - side // 2)
+    end[:2] = np.minimum(high[:2], middle + side // 2)
+    return begin, end

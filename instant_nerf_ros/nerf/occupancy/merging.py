@@ -14,7 +14,8 @@ from instant_nerf_ros.nerf.constants import (
     UNVISITED,
 )
 from instant_nerf_ros.nerf.occupancy import lattice
-from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid, Window
+from instant_nerf_ros.nerf.occupancy.lattice import Window
+from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.ranks import Ranks
 
 
@@ -26,20 +27,16 @@ def share_empty(occupancy: OccupancyGrid, ranks: Ranks) -> None:
     size = np.array(occupancy.shape)
     ends = ranks.largest(*-occupancy.first, *(occupancy.first + size))
     first, last = -np.array(ends[:3]).astype(int), np.array(ends[3:]).astype(int)
-    begin = occupancy.first - first
-    occupancy.restore(
-        first, last - first, lattice.slices(begin, begin + size), occupancy.contents())
+    occupancy.enlarge(occupancy.first - first, last - occupancy.first - size)
     hits, misses = (ranks.total(votes.int()) for votes in (occupancy.hits, occupancy.misses))
     occupancy.density_state.copy_(torch.where(_free(hits, misses), EMPTY, UNVISITED))
 
 
 def add_votes(occupancy: OccupancyGrid, ranks: Ranks) -> None:
     """Replace the votes by those of all ranks, in grids of one box; at most MAX_VOTES each."""
-    box = ranks.largest(*-occupancy.low.cpu().numpy(), *occupancy.high.cpu().numpy())
-    contents = occupancy.contents()
-    contents['low'], contents['high'] = -np.array(box[:3]), np.array(box[3:])
-    whole = lattice.slices(np.zeros(3, dtype=int), np.array(occupancy.shape))
-    occupancy.restore(occupancy.first, np.array(occupancy.shape), whole, contents)
+    box = ranks.largest(
+        *-occupancy.content.low.cpu().numpy(), *occupancy.content.high.cpu().numpy())
+    occupancy.content.add_votes(-np.array(box[:3]), np.array(box[3:]))
     window = occupancy.window()
     _write(occupancy, window, *(ranks.total(votes) for votes in _votes(occupancy, window)))
 
@@ -50,9 +47,13 @@ def add_grid(occupancy: OccupancyGrid, other: OccupancyGrid) -> None:
     Its local frame may be another one. What all votes call free is skipped, unless the density
     says something else. Raises ValueError if there is no memory for a grid that contains both.
     """
-    source = other.window()
-    start, stop = (np.array([getattr(axis, end) for axis in source]) + other.world_first
-                   - occupancy.frame.voxels for end in ('start', 'stop'))
+    for piece in other.content.pieces(other.window()):
+        _add_piece(occupancy, other, piece)
+
+
+def _add_piece(occupancy: OccupancyGrid, other: OccupancyGrid, source: Window) -> None:
+    start, stop = (corner + other.world_first - occupancy.frame.voxels
+                   for corner in lattice.corners(source))
     occupancy.grow_to(*(lattice.corner(corner, occupancy.voxel_size) + occupancy.voxel_size / 2
                         for corner in (start, stop - 1)))
     window = lattice.slices(start - occupancy.first, stop - occupancy.first)
@@ -62,10 +63,7 @@ def add_grid(occupancy: OccupancyGrid, other: OccupancyGrid) -> None:
     states = occupancy.density_state[window]
     occupancy.density_state[window] = torch.where(
         _free(hits, misses) & (states == UNVISITED), EMPTY, states)
-    low, high = (torch.tensor(corner, dtype=torch.float64, device=occupancy.backend.DEVICE)
-                 for corner in (start, stop))
-    occupancy.low.copy_(occupancy.low.minimum(low))
-    occupancy.high.copy_(occupancy.high.maximum(high))
+    occupancy.content.add_votes(start, stop)
 
 
 def _votes(occupancy: OccupancyGrid, window: Window) -> tuple[Tensor, Tensor, Tensor]:

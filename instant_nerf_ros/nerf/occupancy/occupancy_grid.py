@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from instant_nerf_ros.nerf.capture.rays import Rays
-from instant_nerf_ros.nerf.config import MAX_VOXELS, OccupancyConfig
+from instant_nerf_ros.nerf.config import MAX_SPARSE_VOXELS, MAX_VOXELS, OccupancyConfig
 from instant_nerf_ros.nerf.constants import SURFACE_WEIGHT
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import lattice
+from instant_nerf_ros.nerf.occupancy.content import Content
+from instant_nerf_ros.nerf.occupancy.lattice import Window
 from instant_nerf_ros.nerf.occupancy.sparse_memory import enlarged, zeros
-from instant_nerf_ros.nerf.occupancy.voxel_states import voxel_states
+from instant_nerf_ros.nerf.occupancy.voxel_states import window_states
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
@@ -27,12 +29,13 @@ logger = logging.getLogger('instant_nerf_ros')
 DECAY = 0.9  # of the density, at each update
 GRIDS = 'density', 'density_state', 'hits', 'misses', 'last_keyframe', 'colors'
 KEYFRAME_TAGS = 255  # keyframes that last_keyframe distinguishes; 0 is none
-NEIGHBORHOOD = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbors
-Window = tuple[slice, slice, slice]
 
 
 class OccupancyGrid:
-    """A dense voxel grid around the first camera that grows with the path of the cameras.
+    """A voxel grid around the first camera that grows with the path of the cameras.
+
+    On a processor it may be much larger than the memory, as the system provides pages where
+    something is written. So what visits voxels does it in the pieces of `content`.
 
     `density_state` follows from the field, and lets samples be skipped; `hits` and `misses` count
     the keyframes whose rays ended in a voxel or crossed it, and make the maps. A voxel without
@@ -53,12 +56,13 @@ class OccupancyGrid:
         shape = np.ceil(extent / self.voxel_size).astype(int)
         self._place(lattice.first_voxel(center, shape, self.voxel_size), shape)
         self._lattice = self._tensor(lattice.OFFSET)
-        # The box of all voxels with votes. It stays on the device, so that the host never waits.
-        self.low, self.high = (self._tensor(self.first + shape // 2) for _ in range(2))
+        self.content = Content(self.first, shape, backend.DEVICE)
         self.density = zeros(shape, torch.float32, backend.DEVICE)
         self.density_state, self.hits, self.misses, self.last_keyframe = (
             zeros(shape, torch.uint8, backend.DEVICE) for _ in range(4))
         self.colors = zeros((*shape, 3), torch.uint8, backend.DEVICE)
+        self.sensor = np.asarray(center, dtype=np.float64)  # where the latest one was, (3,) m
+        self.has_disappeared = False  # whether something was in the grid that has gone
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,15 +84,16 @@ class OccupancyGrid:
         """Return the corner of voxel (0, 0, 0), (3,) metres, world."""
         return lattice.corner(self.world_first, self.voxel_size)
 
-    def empty_at(self, center: NDArray[np.float64]) -> OccupancyGrid:
-        """Return a grid without votes around a center (3,), of the first size."""
-        return OccupancyGrid(self.config, center, self.backend, self.frame)
-
     def _place(self, first: NDArray[np.int64], shape: NDArray[np.int64]) -> None:
         self.first = first  # lattice index of voxel (0, 0, 0)
         # The lowest and the highest corner (3,) float32, on the device: each step needs them.
         self.origin = self._tensor(self.corner).float()
         self.end = self.origin + self._tensor(shape).float() * self.voxel_size
+
+    def follow(self, position: NDArray[np.float64]) -> None:
+        """Grow to a sensor at a position (3,); see grow_to."""
+        self.grow_to(position)
+        self.sensor = np.array(position)
 
     def grow_to(self, *positions: NDArray[np.float64]) -> None:
         """Grow, doubling an axis at a time, until positions (3,) lie inside.
@@ -99,19 +104,25 @@ class OccupancyGrid:
         below, above = lattice.growth(index, self.shape)
         if not (below.any() or above.any()):
             return
-        shape = below + self.shape + above
+        count = np.prod(1.0 * (below + self.shape + above))
         try:
-            if np.prod(shape.astype(float)) > MAX_VOXELS:
+            if count > (MAX_SPARSE_VOXELS if self.backend.DEVICE == 'cpu' else MAX_VOXELS):
                 raise MemoryError
-            grown = {name: enlarged(getattr(self, name), below, above) for name in GRIDS}
+            self.enlarge(below, above)
         except (MemoryError, torch.cuda.OutOfMemoryError) as error:
             places = np.round(self.frame.origin + positions, 2).tolist()
             raise ValueError(
-                f'there is no memory for {np.prod(1.0 * shape):.2g} voxels, to {places} m: '
+                f'there is no memory for {count:.2g} voxels, to {places} m: '
                 "is the pose right? Else enlarge 'occupancy.voxel_size'") from error
+
+    def enlarge(self, below: NDArray[np.int64], above: NDArray[np.int64]) -> None:
+        """Add so many voxels (3,). MemoryError, or OutOfMemoryError of a GPU: nothing changed."""
+        grids = {name: getattr(self, name) for name in GRIDS}
+        shape = below + self.shape + above
+        for name, grid in enlarged(grids, self.content.pieces(), below, above):
+            setattr(self, name, grid)  # the old one is free before the next one is copied
         self._place(self.first - below, shape)
-        for name, grid in grown.items():
-            setattr(self, name, grid)
+        self.content = self.content.enlarged(below, shape)
 
     def reach(self, rays: Rays) -> None:
         """Grow to where measured rays end, if there is memory; else log once what is missing."""
@@ -136,6 +147,7 @@ class OccupancyGrid:
         """Update the voxels at positions (N, 3) with densities (N,) per metre of the field."""
         if not len(densities):
             return
+        self.content.add_densities(*(positions[:, :2] / self.voxel_size).unbind(1))
         # While all is fog, a voxel with less than half of the mean density counts as empty.
         threshold = (densities.mean() / 2).clamp(max=self.threshold)
         self.backend.update_density(
@@ -159,52 +171,40 @@ class OccupancyGrid:
         places = torch.stack([rays.origins, ends]) / self.voxel_size - self._lattice
         low = torch.where(known, places, math.inf).amin((0, 1)).floor() - 1  # kernels round
         high = torch.where(known, places, -math.inf).amax((0, 1)).floor() + 2
-        self.low, self.high = self.low.minimum(low), self.high.maximum(high)
+        self.content.add_votes(low, high)
         self.backend.integrate_rays(
             rays.origins, rays.directions, distances, clear_distances, measured, weight,
-            rays.pixels, keyframe % KEYFRAME_TAGS + 1, self.hits, self.misses,
-            self.last_keyframe, self.colors, self.density_state, self.origin, self.voxel_size)
+            rays.pixels, self.tag(keyframe), self.hits, self.misses, self.last_keyframe,
+            self.colors, self.density_state, self.origin, self.voxel_size)
 
-    def mark_voted(self, positions: Tensor, keyframe: int) -> None:
-        """Take from a keyframe, by id, its vote on the voxels at and around positions (N, 3)."""
-        cells = ((positions - self.origin) / self.voxel_size).floor().unique(dim=0)
-        cells = (cells[:, None] + self._tensor(NEIGHBORHOOD)).reshape(-1, 3).long()
-        inside = ((cells >= 0) & (cells < self._tensor(self.shape))).all(-1)
-        self.last_keyframe[tuple(cells[inside].T)] = keyframe % KEYFRAME_TAGS + 1
+    def tag(self, keyframe: int) -> int:
+        """Return what last_keyframe has of a keyframe, by id."""
+        return keyframe % KEYFRAME_TAGS + 1
 
-    def window(self) -> Window:
-        """Return the slices of the voxels that may have votes: a box, smaller than the grid."""
-        size = np.array(self.shape)
-        low, high = (corner.cpu().numpy().astype(int) - self.first
-                     for corner in (self.low, self.high))
-        low = low.clip(0, size - 1)  # at least one voxel, even without votes
-        return lattice.slices(low, np.minimum(high, size).clip(low + 1))
+    def forget(self, voxels: NDArray[np.int64]) -> None:
+        """Forget all hits on voxels (N, 3), as what was there has gone."""
+        self.hits[tuple(voxels.T)] = 0
+        self.has_disappeared |= bool(len(voxels))
+
+    def window(self, columns: float = math.inf) -> Window:
+        """Return the slices of the voxels that may have votes: a box, smaller than the grid.
+
+        If it has more than so many columns, it is the part around the latest sensor.
+        """
+        return self.content.window(self.sensor / self.voxel_size, columns)
 
     def states(self, window: Window) -> NDArray[np.int8]:
         """Return OCCUPIED, FREE or UNKNOWN for a window of voxels."""
-        return voxel_states(self.backend, self.hits[window], self.misses[window])
-
-    def contents(self) -> dict[str, NDArray[Any]]:
-        """Return the box of the votes and copies of all grids, by name."""
-        return {name: getattr(self, name).cpu().numpy() for name in ('low', 'high', *GRIDS)}
+        return window_states(self.backend, self.hits, self.misses, window)
 
     def restore(
-        self, first: NDArray[np.int64], shape: NDArray[np.int64], inside: Window,
-        contents: Mapping[str, NDArray[Any]],
+        self, first: NDArray[np.int64], content: Content, grids: Mapping[str, Tensor],
     ) -> None:  # fmt: skip
-        """Replace all content: the first voxel, the shape, and the grids in a window of it.
-
-        Raises ValueError if an array has another shape or type than the grid of its name.
-        """
-        self._place(first, shape)
-        self.low, self.high = self._tensor(contents['low']), self._tensor(contents['high'])
+        """Replace all grids, by name, and the lattice index (3,) of their first voxel."""
         for name in GRIDS:
-            saved, grid = torch.from_numpy(contents[name]), getattr(self, name)
-            grid = zeros((*shape, *grid.shape[3:]), grid.dtype, grid.device)
-            if grid[inside].shape != saved.shape or grid.dtype != saved.dtype:
-                raise ValueError(f'{name} is {tuple(saved.shape)} {saved.dtype}, unlike others')
-            grid[inside] = saved
-            setattr(self, name, grid)
+            setattr(self, name, grids[name])
+        self._place(first, np.array(self.shape))
+        self.content, self.has_disappeared = content, True  # it may be so
 
     def _tensor(self, values: ArrayLike) -> Tensor:
         return torch.tensor(np.asarray(values, dtype=np.float64), device=self.backend.DEVICE)

@@ -31,9 +31,10 @@ def empty_grid(
     positions += [
         (corrections.get(scan_id, np.eye(4)) @ (*scan.origins[-1].numpy(), 1))[:3]
         for scan_id, scan in ranges.scans()]
-    empty = occupancy.empty_at(positions[0])
+    empty = OccupancyGrid(
+        occupancy.config, positions[0], occupancy.backend, occupancy.frame)
     for position in positions:
-        empty.grow_to(position)
+        empty.follow(position)
     with contextlib.suppress(ValueError):  # what it had reached, if there is memory
         low, size = occupancy.corner, occupancy.voxel_size
         empty.grow_to(low + size / 2, low + size * (np.array(occupancy.shape) - 0.5))

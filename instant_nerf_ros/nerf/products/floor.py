@@ -12,20 +12,21 @@ SLOPE_DISTANCE = 0.5  # metres, over which the slope is measured
 
 
 def lowest_layer(
-    areas: NDArray[np.int64], occupied: NDArray[np.bool_], voxel_size: float,
+    areas: NDArray[np.int64], lowest: NDArray[np.int64], voxel_size: float,
 ) -> int | None:  # fmt: skip
     """Return the layer of the floor, None if there is none.
 
-    areas (nz,): numbers of columns in which a layer is occupied under free space; occupied
-    (nx, ny, nz); voxel_size [m]. The floor is the lowest layer with a large area: tables are
-    higher, and ceilings have their free space below them. If there is much below that layer, it is
-    a table and the floor is not visible: a map on the table top would mark the table as free.
+    areas (nz,): numbers of columns in which a layer is occupied under free space; lowest (nx, ny):
+    the lowest occupied layer of each column, nz without any; voxel_size [m]. The floor is the
+    lowest layer with a large area: tables are higher, and ceilings have their free space below
+    them. If there is much below that layer, it is a table and the floor is not visible: a map on
+    the table top would mark the table as free.
     """
     areas_m2 = areas * voxel_size**2
     layers = np.flatnonzero(areas_m2 >= max(MIN_AREA, MIN_SHARE * areas_m2.max(initial=0)))
     if not len(layers):
         return None
-    below = occupied[:, :, : max(layers[0] - NOISE_LAYERS + 1, 0)].any(-1)
+    below = lowest < layers[0] - NOISE_LAYERS + 1
     return None if np.count_nonzero(below) * voxel_size**2 > MIN_AREA else int(layers[0])
 
 

@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.config import MapConfig
 from instant_nerf_ros.nerf.constants import OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.occupancy.lattice import Window
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import floor as floor_search
 
+DENSE_VOXELS = 2e8  # of products that take memory for each voxel: 70 x 70 m, 5 m high
 BLOCK = 5.0  # metres, by which maps grow: Nav2 rebuilds its costmaps at each change of size
 # Shares of hits among the votes on a voxel, and their probabilities. Where the state changes, the
 # probability is that of the thresholds of map_server.
@@ -37,9 +39,14 @@ class MapGrid:
     floor_found: bool  # False: no floor is known, and it is assumed at z = 0
 
 
+def dense_window(occupancy: OccupancyGrid) -> Window:
+    """Return the box that contains all votes or, of a large one, the part around the sensor."""
+    return occupancy.window(DENSE_VOXELS / occupancy.shape[2])
+
+
 def voxels(occupancy: OccupancyGrid) -> VoxelGrid:
-    """Return the states of the voxels in the box that contains all votes."""
-    window = occupancy.window()
+    """Return the states of the voxels in the dense window."""
+    window = dense_window(occupancy)
     start = [axis.start for axis in window]
     origin = occupancy.world_corner + np.multiply(start, occupancy.voxel_size)
     return VoxelGrid(occupancy.states(window), origin, occupancy.voxel_size)
@@ -57,24 +64,18 @@ def project(
     climb are no obstacles. floor is its height at the robot [m, world]; None: that of the lowest
     large layer, see floor.lowest_layer.
     """
-    x, y, z = window = occupancy.window()
     size = occupancy.voxel_size
-    states = occupancy.states(window)
+    x, y, z = window = occupancy.window(config.max_area / size**2)
     middle = occupancy.world_corner[2] + (z.start + 0.5) * size  # of the lowest layer
-    areas, tops, ground = occupancy.backend.survey_columns(
-        states, floor_search.step_layers(config.max_step, size))
-    if floor is None:
-        layer = floor_search.lowest_layer(areas, states == OCCUPIED, size)
-    else:
-        layer = round((floor - middle) / size)
+    columns = _Columns(occupancy, window, floor_search.step_layers(config.max_step, size))
+    layer = columns.floor() if floor is None else round((floor - middle) / size)
     found = layer is not None
     if layer is None:
         layer = round(-middle / size)
-    bases = floor_search.floor_layers(tops, ground, layer, config.max_step, size)
+    bases = floor_search.floor_layers(columns.tops, columns.ground, layer, config.max_step, size)
     low, high = (int(np.ceil(np.round(height / size, 6)))
                  for height in (config.min_height, config.max_height))
-    hits, misses = (grid[window].cpu().numpy() for grid in (occupancy.hits, occupancy.misses))
-    cells, shares = occupancy.backend.classify_columns(states, hits, misses, bases, low, high)
+    cells, shares = columns.classified(bases, low, high)
     probabilities = np.interp(shares, SHARES, PROBABILITIES).astype(np.int8)
     # Cut the map at blocks of the world, so that it seldom changes size.
     block = max(1, round(BLOCK / size))
@@ -93,10 +94,70 @@ def project(
         np.ascontiguousarray(padded[1].T), float(middle + layer * size), found)
 
 
+class _Columns:
+    """The columns of a window, and what may be ground in them, piece by piece."""
+
+    def __init__(self, occupancy: OccupancyGrid, window: Window, climb: int) -> None:
+        self.occupancy, self.window = occupancy, window
+        shape = tuple(axis.stop - axis.start for axis in window)
+        self.areas = np.zeros(shape[2], np.int64)
+        self.tops, self.ground = np.zeros(shape[:2], np.int64), np.zeros(shape[:2], np.bool_)
+        self.lowest = np.full(shape[:2], shape[2])  # occupied layers; the last one and 1: none
+        self.pieces: list[tuple[Window, NDArray[np.int8]]] = []  # one more column on each side
+        for piece in occupancy.content.pieces(window):
+            more = self._with_border(piece)
+            states = occupancy.states(more)
+            self.pieces.append((piece, states))
+            at, inner = self._place(piece), states[_inside(piece, more)]
+            areas, self.tops[at], self.ground[at] = occupancy.backend.survey_columns(inner, climb)
+            self.areas += areas
+            occupied = inner == OCCUPIED
+            self.lowest[at] = np.where(occupied.any(2), occupied.argmax(2), shape[2])
+
+    def floor(self) -> int | None:
+        """Return the layer of the floor, None if there is none; see floor.lowest_layer."""
+        return floor_search.lowest_layer(self.areas, self.lowest, self.occupancy.voxel_size)
+
+    def classified(
+        self, bases: NDArray[np.int64], low: int, high: int,
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
+        """Return states and shares of hits of the columns; see Backend.classify_columns."""
+        cells = np.full(bases.shape, UNKNOWN, np.int8)
+        shares = np.full(bases.shape, -1, np.float32)
+        for piece, states in self.pieces:
+            more = self._with_border(piece)
+            hits, misses = (grid[more].cpu().numpy()
+                            for grid in (self.occupancy.hits, self.occupancy.misses))
+            parts = self.occupancy.backend.classify_columns(
+                states, hits, misses, bases[self._place(more)], low, high)
+            inner = _inside(piece, more)[:2]
+            cells[self._place(piece)], shares[self._place(piece)] = (
+                part[inner] for part in parts)
+        return cells, shares
+
+    def _with_border(self, piece: Window) -> Window:
+        """Return a piece with a column more on each side, as far as the window has them."""
+        x, y = (slice(max(axis.start - 1, limit.start), min(axis.stop + 1, limit.stop))
+                for axis, limit in zip(piece[:2], self.window))
+        return x, y, piece[2]
+
+    def _place(self, piece: Window) -> tuple[slice, slice]:
+        return _inside(piece, self.window)[:2]
+
+
+def _inside(piece: Window, window: Window) -> Window:
+    """Return the slices of a piece of a grid in a window of it."""
+    x, y, z = (slice(axis.start - begin.start, axis.stop - begin.start)
+               for axis, begin in zip(piece, window))
+    return x, y, z
+
+
 def points(occupancy: OccupancyGrid) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Return centers (N, 3) [m, world] and colors (N, 3) RGB of the occupied voxels."""
-    window = occupancy.window()
-    occupied = np.argwhere(occupancy.states(window) == OCCUPIED)
-    colors = occupancy.colors[window].cpu().numpy()[tuple(occupied.T)]
-    occupied += [axis.start for axis in window]
-    return occupancy.world_corner + (occupied + 0.5) * occupancy.voxel_size, colors
+    index, colors = [np.empty((0, 3), int)], [np.empty((0, 3), np.uint8)]
+    for piece in occupancy.content.pieces(occupancy.window()):
+        occupied = np.argwhere(occupancy.states(piece) == OCCUPIED)
+        colors.append(occupancy.colors[piece].cpu().numpy()[tuple(occupied.T)])
+        index.append(occupied + [axis.start for axis in piece])
+    positions = (np.concatenate(index) + 0.5) * occupancy.voxel_size
+    return occupancy.world_corner + positions, np.concatenate(colors)

@@ -27,7 +27,8 @@ from instant_nerf_ros.nerf.settings import flatten, replace
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.mapper import Mapper
 
-FORMAT, VERSION = 'instant_nerf_ros model', 2
+FORMAT, VERSION = 'instant_nerf_ros model', 3
+OLDEST = 2  # version that is read: its voxels are one box instead of blocks
 FIXED = 'field.', 'occupancy.voxel_size'  # settings (prefixes) that must be those of the file
 # Arrays of OccupancyGrid that have other names in the file.
 FILE_NAMES = {'density_state': 'voxels', 'misses': 'passes', 'last_keyframe': 'stamps'}
@@ -145,7 +146,8 @@ def _about(arrays: Any) -> dict[str, Any]:
     if 'about' not in arrays:
         raise ValueError(f'it is no {FORMAT}')
     about: dict[str, Any] = json.loads(str(arrays['about']))
-    if about['format'] != FORMAT or about['version'] != VERSION:
+    if about['format'] != FORMAT or not (
+            isinstance(about['version'], int) and OLDEST <= about['version'] <= VERSION):
         raise ValueError(
             f"it is a {about['format']} of version {about['version']}, not {FORMAT} {VERSION}")
     return about

@@ -4,11 +4,13 @@ A block is at a multiple of its size on the lattice of the local frame, wherever
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from instant_nerf_ros.nerf.occupancy.lattice import Window, corners, slices
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
 SIZE = 16  # voxels along an edge
 GRID_TYPES = {'hits': 'u1', 'misses': 'u1', 'last_keyframe': 'u1', 'colors': '3u1',
               'density': '<f4', 'density_state': 'u1'}  # fmt: skip
+ALL = tuple(GRID_TYPES)
 VOTES = 'hits', 'misses', 'last_keyframe', 'colors'
 DENSITY = 'density', 'density_state'
+
+Piece = tuple[Window, Mapping[str, NDArray[Any]]]  # where in a grid, and what is there by name
 
 
 def block_type(names: Sequence[str]) -> np.dtype[Any]:
@@ -33,15 +38,20 @@ def to_blocks(
     Returns their places (B, 3) on the lattice, in blocks, and the blocks (B,) of `block_type`.
     """
     kind = block_type(names)
+    window = occupancy.window() if names == VOTES else None  # no votes lie outside
+    found = [block for piece in occupancy.content.pieces(window)
+             for block in _blocks_of(occupancy, names, piece)]
+    return (np.array([place for place, _ in found], np.int64).reshape(-1, 3),
+            np.array([block for _, block in found], kind))
+
+
+def _blocks_of(
+    occupancy: OccupancyGrid, names: Sequence[str], piece: Window,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:  # fmt: skip
+    """Yield place and content of the blocks in a piece of a grid that are not zero."""
     first, shape = occupancy.first, np.array(occupancy.shape)
-    low, high = first // SIZE, -(-(first + shape) // SIZE)  # in blocks
-    if names == VOTES:  # no others lie outside
-        window = occupancy.window()
-        start, stop = (np.array([getattr(axis, end) for axis in window])
-                       for end in ('start', 'stop'))
-        low, high = (first + start) // SIZE, -(-(first + stop) // SIZE)
-    places: list[NDArray[np.int64]] = []
-    found: list[NDArray[Any]] = []
+    start, stop = corners(piece)
+    low, high = (first + start) // SIZE, -(-(first + stop) // SIZE)  # in blocks
     for x in range(low[0], high[0]):  # a slab at a time: no copy of the whole grid
         begin = np.array([x, low[1], low[2]]) * SIZE - first
         end = np.array([x + 1, high[1], high[2]]) * SIZE - first
@@ -49,16 +59,14 @@ def to_blocks(
         slab = {name: getattr(occupancy, name)[inside].cpu().numpy() for name in names}
         offset = np.maximum(-begin, 0)  # of the slab in its blocks
         for y, z in _used(slab, offset, high - low):
-            block = np.zeros((), kind)
+            block = np.zeros((), block_type(names))
             begin = np.array([0, y, z]) * SIZE - offset
             part = tuple(map(slice, begin.clip(min=0), begin + SIZE))
             for name, values in slab.items():
                 cut = values[part]
                 at = (-begin).clip(min=0)
                 block[name][tuple(map(slice, at, at + cut.shape[:3]))] = cut
-            places.append(np.array([x, low[1] + y, low[2] + z]))
-            found.append(block)
-    return np.array(places, np.int64).reshape(-1, 3), np.array(found, kind)
+            yield np.array([x, low[1] + y, low[2] + z]), block
 
 
 def _used(
@@ -74,20 +82,14 @@ def _used(
     return np.argwhere(rows.reshape(count[1], count[2], SIZE).any(-1))
 
 
-def from_blocks(
-    places: NDArray[np.int64], blocks: NDArray[Any], start: NDArray[np.int64],
+def pieces_of(
+    places: NDArray[np.int64], blocks: Mapping[str, NDArray[Any]], first: NDArray[np.int64],
     shape: NDArray[np.int64],
-) -> dict[str, NDArray[Any]]:  # fmt: skip
-    """Return the grids (X, Y, Z, ...) of blocks, by name, in a box of the lattice [voxels]."""
-    grids = {}
-    for name in blocks.dtype.names or ():
-        part = blocks.dtype[name]
-        kind = part.base
-        grid = np.zeros((*shape, *part.shape[3:]), kind)
-        for place, block in zip(places * SIZE - start, blocks[name]):
-            low, high = place.clip(min=0), np.minimum(place + SIZE, shape)
-            if (low < high).all():
-                inner = tuple(map(slice, low - place, high - place))
-                grid[tuple(map(slice, low, high))] = block[inner]
-        grids[name] = grid
-    return grids
+) -> Iterator[Piece]:  # fmt: skip
+    """Yield the parts of blocks (B, ...), by name, in a grid: their windows and their content."""
+    for number, place in enumerate(places * SIZE - first):
+        low, high = place.clip(min=0), np.minimum(place + SIZE, shape)
+        if (low < high).all():
+            inner = slices(low - place, high - place)
+            yield slices(low, high), {
+                name: values[number][inner] for name, values in blocks.items()}
