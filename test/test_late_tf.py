@@ -75,8 +75,9 @@ def test_no_image_is_lost_if_tf_is_late(robot, late):
         f'qos_overrides./late/{topic}.subscription.{policy}'
         for topic in ('image', 'camera_info')
         for policy in ('reliability:=reliable', f'depth:={COUNT}'))
-    with mapper('cameras:=[late]', 'late.use_depth:=false', 'keyframes_rate:=5.0', *reliable,
-                name=name) as process:
+    # A busy machine may stop this process between an image and its TF for longer than a second.
+    with mapper('cameras:=[late]', 'late.use_depth:=false', 'keyframes_rate:=5.0',
+                'tf_timeout:=5.0', *reliable, name=name) as process:
         process.wait_for('the engine runs on backend')
         wait_until(connected, 20.0)
         time.sleep(0.5)  # the subscriber has to discover the publisher, too

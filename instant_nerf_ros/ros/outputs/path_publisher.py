@@ -19,6 +19,7 @@ from instant_nerf_ros.ros.outputs.late_subscribers import LateSubscribers
 from instant_nerf_ros.ros.qos import LATCHED, publisher
 from instant_nerf_ros.ros.reporting.dropped_messages import stamp
 
+MAX_POSES = 5000  # of a path, an even number
 # RViz draws arrows along x. The poses are those of a body frame (REP-103): x forward, z up.
 T_CAMERA_BODY = np.linalg.inv(T_BODY_OPTICAL)
 
@@ -35,8 +36,13 @@ class PathPublisher:
             LateSubscribers(functools.partial(
                 node.get_subscriptions_info_by_topic, topic.topic_name))
             for topic in (self._keyframes, self._path)]
-        self._poses: list[PoseStamped] = []  # of all keyframes, even if their pixels are gone
-        self._published = 0  # poses; -1 if they have to be published again
+        self._clear()
+
+    def _clear(self) -> None:
+        # Every stride-th pose of all keyframes, even if their pixels are gone, and the latest.
+        self._poses: list[PoseStamped] = []
+        self._stride, self._count = 1, 0  # of all poses
+        self._published = 0  # of them; -1 if they have to be published again
 
     def close(self) -> None:
         """Destroy the publishers."""
@@ -44,10 +50,20 @@ class PathPublisher:
         self._node.destroy_lifecycle_publisher(self._path)
 
     def add(self, T_map_camera: NDArray[np.float64], stamp_ns: int) -> None:
-        """Append the pose (4, 4) of a keyframe to the path."""
+        """Append the pose (4, 4) of a keyframe to the path.
+
+        A path that becomes too long has every second pose from then on, so that its message stays
+        small however long the robot drives.
+        """
+        if (self._count - 1) % self._stride:
+            self._poses.pop()  # it was only the latest
         self._poses.append(PoseStamped(
             header=header_message(stamp_ns, self._map_frame),
             pose=pose_message(T_map_camera @ T_CAMERA_BODY)))
+        if len(self._poses) > MAX_POSES and self._count % self._stride == 0:
+            self._poses = self._poses[::2]
+            self._stride *= 2
+        self._count += 1
 
     def correct_poses(self, corrections: Mapping[int, NDArray[np.float64]]) -> None:
         """Move the poses of the stamps of {stamp [ns]: T_new_old (4, 4)}."""
@@ -58,8 +74,9 @@ class PathPublisher:
 
     def clear(self, stamp_ns: int) -> None:
         """Remove all poses, and publish that if any were published."""
-        self._poses.clear()
-        if self._published:
+        published = self._published
+        self._clear()
+        if published:
             self._publish([], stamp_ns)
 
     def invalidate(self) -> None:
@@ -71,7 +88,7 @@ class PathPublisher:
 
         They are published if a pose was added, or for new volatile subscriptions.
         """
-        if len(self._poses) != self._published or (
+        if self._count != self._published or (
                 self._poses and any(late.are_waiting() for late in self._late_subscribers)):
             self._publish(T_map_cameras, stamp_ns)
 
@@ -80,6 +97,6 @@ class PathPublisher:
         self._keyframes.publish(PoseArray(
             header=header, poses=[pose_message(T @ T_CAMERA_BODY) for T in T_map_cameras]))
         self._path.publish(Path(header=header, poses=list(self._poses)))
-        self._published = len(self._poses)
+        self._published = self._count
         for late in self._late_subscribers:
             late.note_message()
