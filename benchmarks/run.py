@@ -4,7 +4,6 @@ import sys
 
 import busy
 import corridor
-import defaults
 import faults
 import gpu
 import intake
@@ -32,7 +31,6 @@ BENCHMARKS = {
     'online': quality.measure_online,
     'quality': quality.measure,
     'photos': photo_scenes.measure,
-    'defaults': defaults.measure,
     'loops': loops.measure,
     'pose-noise': pose_noise.measure,
     'gpu': gpu.measure,
