@@ -1,4 +1,4 @@
-"""Measure speed and quality; `make bench` runs all of it, which takes about an hour."""
+"""Measure speed and quality; `make bench` runs all of it, which takes hours."""
 import argparse
 import sys
 

@@ -98,7 +98,7 @@ def test_new_keyframes_are_sampled_and_removed_ones_are_not(cuda):
     keyframes = make(3)
     sample(cuda, keyframes, 200)
     on_device(keyframes).errors[1] = 0.25
-    keyframes._make_room()
+    keyframes._remove(0)
     keyframes.count_rays(np.full(2, 20_000))
     image, depth = coded(CAMERAS[1], 9)
     keyframes.add(image, CAMERAS[1], poses(7)[5], depth)

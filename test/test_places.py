@@ -69,9 +69,11 @@ def test_what_is_nearest_is_known_after_all_changes():
                 places.move(int(random.integers(29)), pose)
             expected = [distances(places._poses, each) for each in places._poses]
             np.fill_diagonal(expected := np.array(expected), np.inf)
-            np.testing.assert_allclose(places._distances, expected.min(1), atol=1e-6)
+            np.testing.assert_allclose(places.distances(), expected.min(1), atol=1e-6)
             first, second = np.unravel_index(expected.argmin(), expected.shape)
-            assert places.merge_nearest() == min(first, second)
+            removed = places.merge_nearest()
+            assert removed == min(first, second)
+            places.remove(removed)
         places.add(pose)
 
 
@@ -95,4 +97,5 @@ def test_without_neighbors_the_only_one_makes_room():
     for pose in way('straight')[:2]:
         places.add(pose)
         assert places.merge_nearest() == 0
+        places.remove(0)
     assert len(places._poses) == 0

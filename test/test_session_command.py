@@ -53,7 +53,7 @@ def test_compaction_removes_what_a_resume_does_not_use(tmp_path):
     recording.begin(mapper)  # the first images are of a map that was reset
     for k in range(24):
         if k == 23:
-            mapper.keyframes._make_room()  # as when an image needs room
+            mapper.keyframes._remove(3)  # as when an image needs room
         add(mapper, recording, k)
         if k % 8 == 7:
             recording._copy('votes', mapper)

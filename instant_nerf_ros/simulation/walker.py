@@ -42,10 +42,6 @@ class Walker:
         steps = np.hypot(*np.diff(positions, axis=0).T)
         return np.append(0.0, np.cumsum(steps)), positions
 
-    def scene(self, time: float) -> Scene:
-        """Return the walker's Scene at a time [s], in the walker's frame."""
-        return _posture(int(time / STEP_PERIOD * POSTURES) % POSTURES)
-
 
 @dataclasses.dataclass(frozen=True)
 class Passerby:
@@ -67,10 +63,6 @@ class Passerby:
         share = float(np.interp(time, times, [0.0, 0.5, 0.5, 1.0]))
         return _facing(self.start + share * way, way)
 
-    def scene(self, time: float) -> Scene:
-        """Return the person's Scene at a time [s], in the person's frame."""
-        return _posture(int(time / STEP_PERIOD * POSTURES) % POSTURES)
-
 
 def with_walker(
     view: Rendering, walker: Walker | Passerby, camera: Camera, T_world_camera: Pose, time: float,
@@ -82,7 +74,8 @@ def with_walker(
     T_world_walker = walker.T_world_walker(time)
     if T_world_walker is None:
         return view, np.ones(view.depth.shape, bool)
-    person = walker.scene(time).view(camera, np.linalg.inv(T_world_walker) @ T_world_camera)
+    posture = _posture(int(time / STEP_PERIOD * POSTURES) % POSTURES)
+    person = posture.view(camera, np.linalg.inv(T_world_walker) @ T_world_camera)
     front = person.depth < np.where(np.isfinite(view.depth), view.depth, np.inf)
     return Rendering(
         np.where(front[..., None], person.image, view.image),
@@ -101,6 +94,7 @@ def _facing(position: NDArray[np.float64], direction: NDArray[np.float64]) -> Po
 
 @functools.lru_cache(maxsize=POSTURES)
 def _posture(number: int) -> Scene:
+    """Return the scene of a person in one of the POSTURES, in the person's frame."""
     stride = STRIDE * math.sin(2 * math.pi * (number + 0.5) / POSTURES)
     boxes = [
         Box((stride - 0.08, 0.03, 0.0), (stride + 0.08, 0.15, 0.85), CLOTHS[4]),

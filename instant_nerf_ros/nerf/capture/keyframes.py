@@ -32,7 +32,7 @@ class Keyframes:
 
     Pixel p of keyframe k is row first[k] + p of ``colors`` (uint8, RGB), ``depths`` (uint16,
     millimetres along the optical axis, 0 = none) and, if with_alpha, ``alphas`` (uint8), and row
-    first_direction[k] + p of ``directions``. Who makes room in a full pool: see Places.
+    first_direction[k] + p of ``directions``. Places says which keyframe makes room.
     """
 
     def __init__(self, config: KeyframeConfig) -> None:
@@ -92,7 +92,7 @@ class Keyframes:
         self.check(camera)
         count = camera.width * camera.height
         while (first := first_gap(self.first, self.pixels, len(self.depths), count)) is None:
-            self._make_room()
+            self._remove(self._places.merge_nearest())
         self.colors[first : first + count] = image.reshape(-1, 3)
         self.depths[first : first + count] = 0 if depth is None else to_millimetres(depth).ravel()
         if alpha is not None:
@@ -198,10 +198,10 @@ class Keyframes:
     def clear(self) -> None:
         """Remove all keyframes."""
         while len(self):
-            self._make_room()
+            self._remove(0)
 
-    def _make_room(self) -> None:
-        k = self._places.merge_nearest()
+    def _remove(self, k: int) -> None:
+        self._places.remove(k)
         for name in (
                 'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'with_alpha',
                 'ray_counts', 'ids'):

@@ -49,7 +49,7 @@ def _blocks_of(
     occupancy: OccupancyGrid, names: Sequence[str], piece: Window,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:  # fmt: skip
     """Yield place and content of the blocks in a piece of a grid that are not zero."""
-    first, shape = occupancy.first, np.array(occupancy.shape)
+    kind, first, shape = block_type(names), occupancy.first, np.array(occupancy.shape)
     start, stop = corners(piece)
     low, high = (first + start) // SIZE, -(-(first + stop) // SIZE)  # in blocks
     for x in range(low[0], high[0]):  # a slab at a time: no copy of the whole grid
@@ -59,7 +59,7 @@ def _blocks_of(
         slab = {name: getattr(occupancy, name)[inside].cpu().numpy() for name in names}
         offset = np.maximum(-begin, 0)  # of the slab in its blocks
         for y, z in _used(slab, offset, high - low):
-            block = np.zeros((), block_type(names))
+            block = np.zeros((), kind)
             begin = np.array([0, y, z]) * SIZE - offset
             part = tuple(map(slice, begin.clip(min=0), begin + SIZE))
             for name, values in slab.items():

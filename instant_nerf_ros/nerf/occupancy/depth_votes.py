@@ -41,7 +41,10 @@ class DepthRays:
 
 
 def keyframe_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> DepthRays | None:
-    """Return the depth rays of keyframe k, None if it has no depth."""
+    """Return the depth rays of keyframe k, None if it has no depth.
+
+    What the image looks through is forgotten first.
+    """
     shape = int(keyframes.heights[k]), int(keyframes.widths[k])
     first, row = keyframes.first[k], keyframes.first_direction[k]
     depths = keyframes.depths[first : first + shape[0] * shape[1]]
@@ -52,8 +55,8 @@ def keyframe_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> De
         depths[pixels] * np.float32(MILLIMETRE), keyframes.directions[row:][pixels],
         keyframes.T_world_camera[k], occupancy)
     forget_disappeared(
-        surfaces.distances, surfaces.directions, keyframes.image(k)[0],
-        int(pixels[:1, :2].max()), keyframes.T_world_camera[k], occupancy)
+        surfaces.distances, surfaces.directions, keyframes.image(k)[0], _step(*shape),
+        keyframes.T_world_camera[k], occupancy)
     return surfaces.voting(pixel_rays(keyframes, k, pixels[surfaces.chosen]))
 
 
@@ -89,9 +92,14 @@ def integrate_static(depth: DepthRays, occupancy: OccupancyGrid, vote_id: int) -
     _integrate_misses(depth, occupancy, vote_id)
 
 
+def _step(height: int, width: int) -> int:
+    """Return between how many rows and columns the pixels lie that are evaluated."""
+    return int(np.ceil(np.sqrt(height * width / MAX_PIXELS)))
+
+
 def _pixels(height: int, width: int) -> NDArray[np.int64]:
     """Return the indices of the pixels that are evaluated, a grid (h, w)."""
-    step = int(np.ceil(np.sqrt(height * width / MAX_PIXELS)))
+    step = _step(height, width)
     return np.arange(height * width).reshape(height, width)[::step, ::step]
 
 

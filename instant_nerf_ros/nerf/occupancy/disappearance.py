@@ -22,7 +22,7 @@ from instant_nerf_ros.nerf.arrays import Pose
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.alpha import without
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
-from instant_nerf_ros.nerf.constants import EMPTY_MISSES, EMPTY_ODDS, MIN_HITS
+from instant_nerf_ros.nerf.constants import EMPTY_MISSES, EMPTY_ODDS, OCCUPIED
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 AROUND = 1.0  # voxels around the middle of one that are looked through
@@ -126,8 +126,8 @@ def _occupied(
     low = np.maximum(low, [axis.start for axis in window])
     high = np.minimum(high + 1, [axis.stop for axis in window])
     part = tuple(map(slice, low, np.maximum(high, low)))
-    hits, misses = occupancy.hits[part], occupancy.misses[part]
-    found = torch.nonzero((hits >= MIN_HITS) & (hits >= misses)).cpu().numpy()
+    states = occupancy.backend.states(occupancy.hits[part], occupancy.misses[part])
+    found = torch.nonzero(states == OCCUPIED).cpu().numpy()
     return np.asarray(found + low, np.int64)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.config import MAX_SPARSE_VOXELS, MAX_VOXELS, OccupancyConfig
+from instant_nerf_ros.nerf.config import OccupancyConfig
 from instant_nerf_ros.nerf.constants import MISS_WEIGHT
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy.blocks import ALL, Piece, block_type, pieces_of, to_blocks
 from instant_nerf_ros.nerf.occupancy.content import Content
 from instant_nerf_ros.nerf.occupancy.lattice import corners, slices
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
-from instant_nerf_ros.nerf.occupancy.sparse_memory import zeros
+from instant_nerf_ros.nerf.occupancy.sparse_memory import most_voxels, zeros
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
@@ -55,9 +55,8 @@ def from_arrays(
     start (3,): the index in the grid, as in older files. Raises ValueError if it is invalid.
     """
     first, shape = (arrays[name].astype(np.int64) for name in ('first', 'shape'))
-    most = MAX_SPARSE_VOXELS if backend.DEVICE == 'cpu' else MAX_VOXELS
-    if {first.shape, shape.shape} != {(3,)} or np.prod(shape.astype(float)) > most or (
-            shape < 0).any():
+    if {first.shape, shape.shape} != {(3,)} or (shape < 0).any() or (
+            np.prod(shape.astype(float)) > most_voxels(backend.DEVICE)):
         raise ValueError(f'there is no grid of {shape} voxels from {first} on')
     contents = {name: arrays[name] for name in ALL}
     pieces: list[Piece]

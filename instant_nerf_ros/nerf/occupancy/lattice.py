@@ -59,6 +59,13 @@ def corners(window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.array([axis.start for axis in window]), np.array([axis.stop for axis in window])
 
 
+def inside(piece: Window, window: Window) -> Window:
+    """Return the slices of a piece of a grid in a window of it."""
+    x, y, z = (slice(axis.start - begin.start, axis.stop - begin.start)
+               for axis, begin in zip(piece, window))
+    return x, y, z
+
+
 def part_around(
     low: NDArray[np.int64], high: NDArray[np.int64], center: NDArray[np.float64], columns: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip

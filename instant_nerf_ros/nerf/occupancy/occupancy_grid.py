@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from instant_nerf_ros.nerf.capture.rays import Rays
-from instant_nerf_ros.nerf.config import MAX_SPARSE_VOXELS, MAX_VOXELS, OccupancyConfig
+from instant_nerf_ros.nerf.config import OccupancyConfig
 from instant_nerf_ros.nerf.constants import SURFACE_WEIGHT
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import lattice
 from instant_nerf_ros.nerf.occupancy.content import Content
 from instant_nerf_ros.nerf.occupancy.lattice import Window
-from instant_nerf_ros.nerf.occupancy.sparse_memory import enlarged, zeros
+from instant_nerf_ros.nerf.occupancy.sparse_memory import enlarged, most_voxels, zeros
 from instant_nerf_ros.nerf.occupancy.voxel_states import window_states
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class OccupancyGrid:
             return
         count = np.prod(1.0 * (below + self.shape + above))
         try:
-            if count > (MAX_SPARSE_VOXELS if self.backend.DEVICE == 'cpu' else MAX_VOXELS):
+            if count > most_voxels(self.backend.DEVICE):
                 raise MemoryError
             self.enlarge(below, above)
         except (MemoryError, torch.cuda.OutOfMemoryError) as error:

@@ -8,11 +8,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from instant_nerf_ros.nerf.config import MAX_SPARSE_VOXELS, MAX_VOXELS
 from instant_nerf_ros.nerf.occupancy.lattice import Window, corners, slices
 
 # Else Linux refuses more than the memory of the machine. Before Python 3.13 the name is missing.
 NO_RESERVE = getattr(
     mmap, 'MAP_NORESERVE', 0x4000 if platform.machine() in ('x86_64', 'aarch64') else 0)
+
+
+def most_voxels(device: str | torch.device) -> float:
+    """Return the largest number of voxels of a grid on a device."""
+    return MAX_SPARSE_VOXELS if torch.device(device).type == 'cpu' else MAX_VOXELS
 
 
 def zeros(shape: ArrayLike, dtype: torch.dtype, device: str | torch.device = 'cpu') -> Tensor:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, FREE, OCCUPIED, UNKNOWN
-from instant_nerf_ros.nerf.occupancy.lattice import Window
+from instant_nerf_ros.nerf.occupancy.lattice import Window, inside
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
@@ -22,10 +22,8 @@ def window_states(
     backend: Backend, hits: Tensor, misses: Tensor, window: Window,
 ) -> NDArray[np.int8]:  # fmt: skip
     """Return the states in a window of a grid, of which those beside it also tell the specks."""
-    wide = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in window)
-    inside = tuple(slice(axis.start - more.start, axis.stop - more.start)
-                   for axis, more in zip(window, wide))
-    return voxel_states(backend, hits[wide], misses[wide])[inside]
+    x, y, z = (slice(max(axis.start - 1, 0), axis.stop + 1) for axis in window)
+    return voxel_states(backend, hits[x, y, z], misses[x, y, z])[inside(window, (x, y, z))]
 
 
 def voxel_states(backend: Backend, hits: Tensor, misses: Tensor) -> NDArray[np.int8]:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.config import MapConfig
 from instant_nerf_ros.nerf.constants import OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.occupancy import lattice
 from instant_nerf_ros.nerf.occupancy.lattice import Window
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import floor as floor_search
@@ -108,7 +109,7 @@ class _Columns:
             more = self._with_border(piece)
             states = occupancy.states(more)
             self.pieces.append((piece, states))
-            at, inner = self._place(piece), states[_inside(piece, more)]
+            at, inner = self._place(piece), states[lattice.inside(piece, more)]
             areas, self.tops[at], self.ground[at] = occupancy.backend.survey_columns(inner, climb)
             self.areas += areas
             occupied = inner == OCCUPIED
@@ -130,7 +131,7 @@ class _Columns:
                             for grid in (self.occupancy.hits, self.occupancy.misses))
             parts = self.occupancy.backend.classify_columns(
                 states, hits, misses, bases[self._place(more)], low, high)
-            inner = _inside(piece, more)[:2]
+            inner = lattice.inside(piece, more)[:2]
             cells[self._place(piece)], shares[self._place(piece)] = (
                 part[inner] for part in parts)
         return cells, shares
@@ -142,14 +143,7 @@ class _Columns:
         return x, y, piece[2]
 
     def _place(self, piece: Window) -> tuple[slice, slice]:
-        return _inside(piece, self.window)[:2]
-
-
-def _inside(piece: Window, window: Window) -> Window:
-    """Return the slices of a piece of a grid in a window of it."""
-    x, y, z = (slice(axis.start - begin.start, axis.stop - begin.start)
-               for axis, begin in zip(piece, window))
-    return x, y, z
+        return lattice.inside(piece, self.window)[:2]
 
 
 def points(occupancy: OccupancyGrid) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:

@@ -36,9 +36,9 @@ class PathPublisher:
             LateSubscribers(functools.partial(
                 node.get_subscriptions_info_by_topic, topic.topic_name))
             for topic in (self._keyframes, self._path)]
-        self._clear()
+        self._reset()
 
-    def _clear(self) -> None:
+    def _reset(self) -> None:
         # Every stride-th pose of all keyframes, even if their pixels are gone, and the latest.
         self._poses: list[PoseStamped] = []
         self._stride, self._count = 1, 0  # of all poses
@@ -75,7 +75,7 @@ class PathPublisher:
     def clear(self, stamp_ns: int) -> None:
         """Remove all poses, and publish that if any were published."""
         published = self._published
-        self._clear()
+        self._reset()
         if published:
             self._publish([], stamp_ns)
 
