@@ -57,10 +57,11 @@ def wing(number):
     return [(image, depth, shift @ pose) for image, depth, pose in frames], way
 
 
-def milliseconds(query):
-    """Return the median time of a query [ms]."""
+def milliseconds(query, before=lambda: None):
+    """Return the median time of a query [ms], before which something else is done each time."""
     times = []
     for _ in range(REPEATS):
+        before()
         begin = time.perf_counter()
         query()
         times.append(1000 * (time.perf_counter() - begin))
@@ -79,11 +80,14 @@ def state_at(occupancy, position):
     return occupancy.states(lattice.slices(index, index + 1))[0, 0, 0]
 
 
-def query_times(mapper, first, this):
-    """Return the times of queries [ms] at poses in the first wing and in this one, by name."""
+def query_times(mapper, first, frame):
+    """Return the times of queries [ms] at a pose in the first wing and at a frame, by name."""
+    image, depth, this = frame
+    depth = depth * np.float32(MILLIMETRE)
     return {
         'a voxel [ms]': milliseconds(lambda: state_at(mapper.occupancy, first[:3, 3])),
-        'the map [ms]': milliseconds(mapper.map),
+        'the map, after another image [ms]': milliseconds(
+            mapper.map, lambda: mapper.integrate_depth(image, CAMERA, this, depth)),
         'a view of the first wing [ms]': milliseconds(lambda: mapper.render(VIEW, first)),
         'a view of this wing [ms]': milliseconds(lambda: mapper.render(VIEW, this))}
 
@@ -112,7 +116,7 @@ def drive(steps=STEPS, wings=WINGS, **settings):
             'keyframes of this wing': int((owners == number).sum()),
             'views of the first wing [dB]': quality(mapper, tests[0]),
             'views of this wing [dB]': quality(mapper, tests[-1]),
-            **query_times(mapper, tests[0][0][2], tests[-1][-1][2]),
+            **query_times(mapper, tests[0][0][2], tests[-1][-1]),
             'voxels of the grid': float(np.prod(1.0 * np.array(mapper.occupancy.shape)))})
         print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     return results

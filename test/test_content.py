@@ -14,6 +14,7 @@ from instant_nerf_ros.nerf.occupancy import content, grid_state, lattice
 from instant_nerf_ros.nerf.occupancy.blocks import ALL
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import GRIDS, OccupancyGrid
 from instant_nerf_ros.nerf.products import grids
+from instant_nerf_ros.nerf.products.map_projection import project
 
 FAR = np.array([245.0, 245.0, 5.0])  # m
 
@@ -59,7 +60,7 @@ def test_in_pieces_everything_is_as_if_the_grid_was_visited_as_a_whole(monkeypat
     maps, clouds, saved = [], [], []
     for limit, occupancy in ((2**40, whole), (0, tiled)):
         monkeypatch.setattr(content, 'WHOLE_VOXELS', limit)
-        maps.append(grids.project(occupancy, MapConfig()))
+        maps.append(project(occupancy, MapConfig()))
         clouds.append(set(map(tuple, np.hstack(grids.points(occupancy)).round(6).tolist())))
         saved.append(grid_state.to_arrays(occupancy))
     assert (maps[0].cells == 0).sum() > 500 and (maps[0].cells == 100).sum() > 50
@@ -80,7 +81,7 @@ def test_half_a_kilometre_of_five_centimetres_takes_the_memory_of_what_was_seen(
     voxels = sum(np.prod(np.subtract(*lattice.corners(each)[::-1]))
                  for each in occupancy.content.pieces())
     assert resident() - before < 11 * voxels / 2**20 < 600
-    grid = grids.project(occupancy, MapConfig())
+    grid = project(occupancy, MapConfig())
     assert grid.cells.size * 0.05**2 < 1.3 * Config().map.max_area
     middle = ((occupancy.sensor[:2] - grid.origin) / 0.05).astype(int)
     around = grid.cells[middle[1] - 70 : middle[1] + 70, middle[0] - 70 : middle[0] + 70]

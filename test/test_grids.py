@@ -9,6 +9,7 @@ from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import grids
+from instant_nerf_ros.nerf.products.map_projection import project
 
 BAND = MapConfig(min_height=0.1, max_height=1.5)
 
@@ -54,7 +55,7 @@ def test_a_map_has_every_voxel_at_its_position(center):
     x, y, _ = center
     put(occupancy, OCCUPIED, x + 1.02, y - 0.52, 0.52)
     clear(occupancy, x + 0.22, y + 0.67)
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     assert all(size % 100 == 0 for size in grid.cells.shape)  # whole blocks of 5 m
     assert grid.cells.dtype == np.int8
     assert cell_of(grid, x + 1.02, y - 0.52) == OCCUPIED
@@ -66,7 +67,7 @@ def test_row_zero_has_the_lowest_y_and_column_zero_the_lowest_x():
     occupancy = make_occupancy()
     put(occupancy, OCCUPIED, -1.98, -1.48, 0.5)
     clear(occupancy, 1.98, -1.48)
-    cells = grids.project(occupancy, BAND).cells
+    cells = project(occupancy, BAND).cells
     assert cells.shape == (200, 200)  # blocks from -5 m to 5 m
     assert cells[70, 60] == OCCUPIED and cells[70, 139] == FREE
     assert (cells == UNKNOWN).sum() == cells.size - 2
@@ -78,7 +79,7 @@ def test_one_occupied_voxel_outweighs_free_ones_and_these_outweigh_unknown_ones(
         clear(occupancy, x, 0.02)
     put(occupancy, OCCUPIED, 0.02, 0.02, 0.8)
     put(occupancy, OCCUPIED, 1.02, 0.02, 0.8)
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     assert [cell_of(grid, x, 0.02) for x in (0.02, 0.52, 1.02, 1.52)] == [
         OCCUPIED, FREE, OCCUPIED, UNKNOWN]  # fmt: skip
 
@@ -91,7 +92,7 @@ def test_a_column_is_free_only_if_its_lower_half_is_visible_and_nothing_is_in_it
     for x, hits, misses in ((0.82, 9, 9), (1.02, 9, 10)):  # a voxel that rays end in and cross
         index = voxel_at(occupancy, x, 0.02, 0.6)
         occupancy.hits[index], occupancy.misses[index] = hits, misses
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     # Free in all layers; from below the middle on; only above the middle; in too few layers;
     # a voxel that is occupied by half of its votes; one that is not, by one of them.
     assert [cell_of(grid, x, 0.02) for x in (0.02, 0.22, 0.42, 0.62, 0.82, 1.02)] == [
@@ -105,7 +106,7 @@ def test_the_band_contains_the_layers_whose_middle_is_in_it_for_any_first_pose(h
     occupancy = make_occupancy((0.0, 0.0, height))
     for x, z in ((0.02, 0.05), (0.22, 0.1), (0.42, 1.45), (0.62, 1.5), (0.82, -0.4), (1.02, 1.7)):
         put(occupancy, OCCUPIED, x, 0.02, z)
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     assert [cell_of(grid, x, 0.02) for x in (0.02, 0.22, 0.42, 0.62, 0.82, 1.02)] == [
         UNKNOWN, OCCUPIED, OCCUPIED, UNKNOWN, UNKNOWN, UNKNOWN]  # fmt: skip
 
@@ -113,8 +114,8 @@ def test_the_band_contains_the_layers_whose_middle_is_in_it_for_any_first_pose(h
 def test_a_band_is_cropped_to_the_grid():
     occupancy = make_occupancy()
     put(occupancy, OCCUPIED, 0.02, 0.02, 0.5)
-    assert cell_of(grids.project(occupancy, MapConfig(-40.0, 40.0)), 0.02, 0.02) == OCCUPIED
-    above = grids.project(occupancy, MapConfig(20.0, 30.0))
+    assert cell_of(project(occupancy, MapConfig(-40.0, 40.0)), 0.02, 0.02) == OCCUPIED
+    above = project(occupancy, MapConfig(20.0, 30.0))
     assert (above.cells == UNKNOWN).all() and above.cells.size
 
 
@@ -123,7 +124,7 @@ def test_a_band_is_cropped_to_the_grid():
 def test_the_origin_is_a_multiple_of_the_resolution_in_float32_as_for_nav2(center, voxel_size):
     occupancy = make_occupancy(center, voxel_size)
     occupancy.grow_to(np.array(center) + [-5.0, 7.0, 0.0])
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     resolution = float(np.float32(voxel_size))
     assert grid.resolution == resolution  # the message has a float32
     for origin in grid.origin:
@@ -152,7 +153,7 @@ def test_a_floor_at_zero_fills_one_layer_of_voxels():
     middle = voxels.origin[2] + (layer + 0.5) * voxels.voxel_size
     assert middle == pytest.approx(0.0, abs=1e-9)
     # A band from 0.1 m on does not contain it.
-    assert not (grids.project(occupancy, BAND).cells == OCCUPIED).any()
+    assert not (project(occupancy, BAND).cells == OCCUPIED).any()
 
 
 def test_voxels_are_at_their_positions():
@@ -209,7 +210,7 @@ def test_a_ramp_is_free_and_a_wall_on_it_is_not():
     def wall(x, y, z):
         return (np.abs(x - 1.22) < 0.04) & (z < 0.2 * x + 0.6)
 
-    grid = grids.project(scene(ramp, wall), BAND)
+    grid = project(scene(ramp, wall), BAND)
     assert [cell_of(grid, x, 0.02) for x in (-1.0, 0.3, 0.7, 1.02, 1.22, 1.7)] == [
         FREE, FREE, FREE, FREE, OCCUPIED, FREE]  # fmt: skip
 
@@ -221,7 +222,7 @@ def test_a_higher_step_than_the_robot_climbs_is_an_obstacle(max_step, height):
         return np.where(np.abs(x - 0.5) < 0.15, height, 0.0)
 
     config = MapConfig(max_step=max_step)
-    grid = grids.project(scene(threshold), config)
+    grid = project(scene(threshold), config)
     climbs = height <= max_step + 1e-6 or height < config.min_height
     assert cell_of(grid, 0.52, 0.02) == (FREE if climbs else OCCUPIED)
     assert cell_of(grid, 0.0, 0.02) == cell_of(grid, 1.0, 0.02) == FREE
@@ -235,7 +236,7 @@ def test_a_table_with_unknown_space_below_is_no_floor():
     x, y, z = np.indices(occupancy.shape) * 0.05 + np.reshape(occupancy.corner, (3, 1, 1, 1))
     below = (np.abs(x) < 0.6) & (np.abs(y) < 0.6) & (z < 0.65)
     occupancy.hits[below], occupancy.misses[below] = 0, 0
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     assert grid.floor == pytest.approx(0.0, abs=1e-6) and grid.floor_found
     assert cell_of(grid, 0.02, 0.02) == OCCUPIED and cell_of(grid, 1.2, 0.02) == FREE
 
@@ -246,7 +247,7 @@ def test_the_band_is_above_the_floor_at_any_height(height):
         return (np.abs(x - 1) < 0.1) & (z < height + 0.4)
 
     for floor in (None, height):
-        grid = grids.project(scene(lambda x, y: 0.0 * x + height, box), BAND, floor)
+        grid = project(scene(lambda x, y: 0.0 * x + height, box), BAND, floor)
         assert grid.floor == pytest.approx(height, abs=1e-6)
         assert cell_of(grid, 1.02, 0.02) == OCCUPIED and cell_of(grid, 0.0, 0.02) == FREE
 
@@ -256,24 +257,24 @@ def test_a_table_above_furniture_on_an_invisible_floor_is_no_floor():
     _, y, z = np.indices(table.shape) * 0.05 + np.reshape(table.corner, (3, 1, 1, 1))
     cupboards = (y > 0.5) & (z > 0.1) & (z < 0.5)
     table.hits[torch.from_numpy(cupboards)] = 100
-    grid = grids.project(table, BAND)
+    grid = project(table, BAND)
     assert not grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
     assert cell_of(grid, 0.02, 0.02) == OCCUPIED  # the table; as the floor it would be free
-    assert grids.project(table, BAND, 0.7).floor == pytest.approx(0.7, abs=1e-6)  # if it is given
+    assert project(table, BAND, 0.7).floor == pytest.approx(0.7, abs=1e-6)  # if it is given
 
 
 def test_a_few_voxels_below_the_floor_are_noise():
     noisy = scene(lambda x, y: 0.0 * x)
     for x in np.arange(-1.0, 1.0, 0.2):
         put(noisy, OCCUPIED, x, 0.02, -0.4)
-    grid = grids.project(noisy, BAND)
+    grid = project(noisy, BAND)
     assert grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
 
 
 def test_floor_found_is_false_if_there_is_no_floor():
     occupancy = make_occupancy()
     put(occupancy, OCCUPIED, 0.5, 0.5, 0.5)
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     assert not grid.floor_found and grid.floor == pytest.approx(0.0, abs=1e-6)
 
 
@@ -284,7 +285,7 @@ def test_the_thresholds_of_map_server_give_the_map_from_the_probabilities():
     hits = random.integers(0, 30, shape) * (random.random(shape) < 0.02)
     occupancy.hits[:] = torch.from_numpy(hits)
     occupancy.misses[:] = torch.from_numpy(random.integers(0, 60, shape))
-    grid = grids.project(occupancy, BAND)
+    grid = project(occupancy, BAND)
     known = grid.cells != UNKNOWN
     assert len(np.unique(grid.cells)) == 3 and len(np.unique(grid.probabilities)) > 20
     assert (grid.probabilities[grid.cells == OCCUPIED] >= 65).all()
@@ -298,7 +299,7 @@ def test_the_thresholds_of_map_server_give_the_map_from_the_probabilities():
 def test_cells_and_probabilities_agree_for_the_same_votes(hits, misses):
     occupancy = make_occupancy()
     occupancy.hits[:], occupancy.misses[:] = hits, misses
-    grid = grids.project(occupancy, BAND, 0.0)
+    grid = project(occupancy, BAND, 0.0)
     [cell] = set(grid.cells.ravel().tolist()) - {UNKNOWN} or [UNKNOWN]
     [probability] = set(grid.probabilities.ravel().tolist()) - {UNKNOWN} or [UNKNOWN]
     # Percentages are rounded down.

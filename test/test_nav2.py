@@ -12,8 +12,8 @@ from nav2_rules import FREE, LETHAL, NO_INFORMATION
 from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.config import MapConfig, OccupancyConfig
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
-from instant_nerf_ros.nerf.products import grids
 from instant_nerf_ros.nerf.products.exports import write_map
+from instant_nerf_ros.nerf.products.map_projection import project
 
 STAMP_NS = 1_700_000_000_123_456_789
 PLACES = [((0.0, 0.0, 1.0), 0.05), ((12.34, -7.89, 0.5), 0.05), ((-187.3, 214.9, 1.0), 0.1),
@@ -31,7 +31,7 @@ def grid_at(center, voxel_size):
         counts[:] = torch.from_numpy(
             random.integers(0, most, shape) * (random.random(shape) < share))
     occupancy.misses[: shape[0] // 4] = 0  # without rays
-    return grids.project(occupancy, MapConfig(min_height=0.1, max_height=1.5))
+    return project(occupancy, MapConfig(min_height=0.1, max_height=1.5))
 
 
 def message_of(grid):
@@ -85,7 +85,7 @@ def test_a_map_never_has_more_cells_than_nav2_accepts(position):
     occupancy.content.add_votes(*(each / config.voxel_size for each in (-abs(far), abs(far))))
     for where in (np.zeros(3), far):
         occupancy.follow(where)
-        grid = grids.project(occupancy, MapConfig(max_area=1e6))
+        grid = project(occupancy, MapConfig(max_area=1e6))
         assert nav2_rules.LARGEST / 3 < max(grid.cells.shape) <= nav2_rules.LARGEST
         cell = (where[:2] - grid.origin) / grid.resolution
         assert (cell >= 0).all() and (cell < grid.cells.shape[::-1]).all()

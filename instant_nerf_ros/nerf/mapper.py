@@ -24,7 +24,7 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.field.render import View, render_view
 from instant_nerf_ros.nerf.measurements import Measurements
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
-from instant_nerf_ros.nerf.products import esdf, files, grids, octree
+from instant_nerf_ros.nerf.products import esdf, files, grids, map_projection, octree
 from instant_nerf_ros.nerf.products.esdf import EsdfSlice
 from instant_nerf_ros.nerf.products.octree import Octree
 from instant_nerf_ros.nerf.trainer import Trainer
@@ -49,7 +49,7 @@ class Mapper:
             self.adaptation.config, self.backend, self.keyframes, self.measurements.ranges,
             self.measurements.motion.pseudo_depth, random)
         self.field = self.trainer.field
-        self._floor: float | None = None
+        self._map_projection = map_projection.MapProjection()
 
     @property
     def backend_name(self) -> str:
@@ -98,7 +98,7 @@ class Mapper:
 
     def set_floor(self, height: float | None) -> None:
         """Set the height of the floor at the robot [m, world]; None: it is estimated."""
-        self._floor = height
+        self._map_projection.set_floor(height)
 
     def is_new_viewpoint(self, T_world_camera: Pose) -> bool:
         """Return whether `add` would keep an image at a pose (4, 4); ValueError if malformed."""
@@ -180,7 +180,7 @@ class Mapper:
 
     def map(self) -> grids.MapGrid:
         """Return the map of the heights in which the robot moves, with the same three states."""
-        return grids.project(self.measurements.grid(), self.config.map, self._floor)
+        return self._map_projection.project(self.measurements.grid(), self.config.map)
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Return centers (N, 3) [m, world] and colors (N, 3) RGB of the occupied voxels."""

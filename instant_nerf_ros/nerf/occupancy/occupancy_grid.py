@@ -137,11 +137,9 @@ class OccupancyGrid:
     def clip(self, rays: Rays, near: float, far: float) -> tuple[Tensor, Tensor]:
         """Return the interval (R,), (R,) of each ray that lies in the grid and in [near, far]."""
         safe = torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
-        faces = torch.stack([self.origin, self.end])
-        crossings = (faces[:, None] - rays.origins) / safe
-        enter = crossings.amin(0).amax(-1).clamp(min=near)
-        leave = crossings.amax(0).amin(-1).clamp(max=far)
-        return enter, leave
+        crossings = (torch.stack([self.origin, self.end])[:, None] - rays.origins) / safe
+        return (crossings.amin(0).amax(-1).clamp(min=near),
+                crossings.amax(0).amin(-1).clamp(max=far))
 
     def update_density(self, positions: Tensor, densities: Tensor) -> None:
         """Update the voxels at positions (N, 3) with densities (N,) per metre of the field."""
@@ -183,8 +181,10 @@ class OccupancyGrid:
 
     def forget(self, voxels: NDArray[np.int64]) -> None:
         """Forget all hits on voxels (N, 3), as what was there has gone."""
-        self.hits[tuple(voxels.T)] = 0
-        self.has_disappeared |= bool(len(voxels))
+        if len(voxels):
+            self.hits[tuple(voxels.T)] = 0
+            self.content.touch(*(self.first + end for end in (voxels.min(0), voxels.max(0) + 1)))
+            self.has_disappeared = True
 
     def window(self, columns: float = math.inf) -> Window:
         """Return the slices of the voxels that may have votes: a box, smaller than the grid.

@@ -49,9 +49,11 @@ def floor_layers(
     ground = _connected(ground, tops, layer, step_layers(max_step, voxel_size))
     if not ground.any():
         return np.full(tops.shape, layer)
-    window = 2 * int(SLOPE_DISTANCE / voxel_size) + 1
-    lowest = ndimage.minimum_filter(np.where(ground, tops, tops.max() + 1), window)
-    ground &= (tops - lowest) * voxel_size <= max_step + MAX_SLOPE * SLOPE_DISTANCE
+    steepest = max_step + MAX_SLOPE * SLOPE_DISTANCE
+    if np.ptp(tops[ground]) * voxel_size > steepest:
+        window = 2 * int(SLOPE_DISTANCE / voxel_size) + 1
+        lowest = ndimage.minimum_filter(np.where(ground, tops, tops.max() + 1), window)
+        ground &= (tops - lowest) * voxel_size <= steepest
     nearest = ndimage.distance_transform_edt(
         ~ground, return_distances=False, return_indices=True)
     return tops[tuple(nearest)]
@@ -61,17 +63,19 @@ def _connected(
     ground: NDArray[np.bool_], tops: NDArray[np.int64], layer: int, max_step: int,
 ) -> NDArray[np.bool_]:  # fmt: skip
     """Return the ground (nx, ny) that steps of max_step layers connect with ground in a layer."""
-    columns = np.arange(ground.size).reshape(ground.shape)
+    start = ground & (np.abs(tops - layer) <= 1)
+    others = np.flatnonzero(ground & ~start)  # few, if the ground is flat
+    numbers = np.zeros(ground.size, np.int64)  # of columns; all that start have 0
+    numbers[others] = np.arange(1, len(others) + 1)
+    numbers = numbers.reshape(ground.shape)
     pairs = []
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        joined = ground[one] & ground[other] & (np.abs(tops[one] - tops[other]) <= max_step)
-        pairs.append(np.stack([columns[one][joined], columns[other][joined]]))
+        joined = ground[one] & ground[other] & ((numbers[one] > 0) | (numbers[other] > 0))
+        joined[joined] = np.abs(tops[one][joined] - tops[other][joined]) <= max_step
+        pairs.append(np.stack([numbers[one][joined], numbers[other][joined]]))
     rows, neighbors = np.concatenate(pairs, axis=1)
     graph = sparse.coo_matrix(
-        (np.ones(len(rows), np.int8), (rows, neighbors)), shape=(ground.size,) * 2)
+        (np.ones(len(rows), np.int8), (rows, neighbors)), shape=(len(others) + 1,) * 2)
     _, labels = csgraph.connected_components(graph, directed=False)
-    components = labels.reshape(ground.shape)
-    start = ground & (np.abs(tops - layer) <= 1)
-    reached = np.zeros(components.max() + 1, bool)
-    reached[components[start]] = True
-    return ground & reached[components]
+    start.flat[others] = labels[1:] == labels[0]
+    return start
