@@ -1,4 +1,5 @@
 """Applies the loop closures of a SLAM to the images and scans that are in the map."""
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,13 +40,15 @@ class LoopClosures:
     def reset(self) -> None:
         """Start again, with an empty map or one whose keyframes stay where they are."""
         self._trajectory.reset()
-        self._stamps: dict[int, int] = {}  # [ns] by the id of a keyframe, image or scan
+        # The id of each keyframe, image or scan, and its stamp [ns]; small, as they only grow.
+        self._ids, self._stamps = array('q'), array('q')
         self._latest: LoopClosure | None = None
         self.settled_ns = self._trajectory.now_ns()  # up to then, jumps of TF are in the map
 
     def note(self, sensor_id: int, stamp_ns: int) -> None:
         """Note the stamp of a keyframe, a held-out image or a scan of the Mapper, by its id."""
-        self._stamps[sensor_id] = stamp_ns
+        self._ids.append(sensor_id)
+        self._stamps.append(stamp_ns)
 
     def apply(self, mapper: 'Mapper') -> dict[int, NDArray[np.float64]]:
         """Correct the poses of a Mapper if the SLAM has closed a loop.
@@ -55,11 +58,10 @@ class LoopClosures:
         loop_closure = self._trajectory.poll()
         if loop_closure is None:
             return {}
-        ids, stamps = list(self._stamps), list(self._stamps.values())
-        T_new_old = loop_closure.T_new_old(stamps)
-        corrections = dict(zip(ids, T_new_old))
+        T_new_old = loop_closure.T_new_old(self._stamps)
+        corrections = dict(zip(self._ids, T_new_old))
         try:
-            if ids:
+            if corrections:
                 mapper.correct_poses(corrections)
         except ValueError as error:
             self._trajectory.reset()  # the map has not moved: the next path is compared with this
@@ -67,10 +69,10 @@ class LoopClosures:
             return {}
         self._latest = loop_closure
         self.settled_ns = loop_closure.until_ns + TF_DELAY_NS
-        self._path.correct_poses(dict(zip(stamps, T_new_old)))
+        self._path.correct_poses(dict(zip(self._stamps, T_new_old)))
         distance, angle = loop_closure.largest_motion()
         self._log(
-            f'SLAM has closed a loop: {len(ids)} measurements move with its trajectory, '
+            f'SLAM has closed a loop: {len(corrections)} measurements move with its trajectory, '
             f'which has moved by up to {distance:.2f} m and {np.degrees(angle):.1f} degrees')
         return corrections
 
