@@ -4,6 +4,7 @@ import sys
 
 import busy
 import corridor
+import defaults
 import faults
 import gpu
 import intake
@@ -32,6 +33,7 @@ BENCHMARKS = {
     'quality': quality.measure,
     'photos': photo_scenes.measure,
     'loops': loops.measure,
+    'defaults': defaults.measure,
     'pose-noise': pose_noise.measure,
     'gpu': gpu.measure,
     'intake': intake.measure,

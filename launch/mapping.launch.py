@@ -37,7 +37,8 @@ TOPICS = {  # topic of the mapper: (default remapping, description)
 }
 
 OPTIONAL = (  # '' stands for no value
-    'use_sim_time', 'use_depth', 'autostart', 'bag', 'session_folder', 'resume')
+    'use_sim_time', 'use_depth', 'autostart', 'bag', 'session_folder', 'resume',
+    'base_session_folder')
 
 
 def argument(
@@ -63,8 +64,9 @@ def start(context: LaunchContext) -> list[Action]:
         return {name: value == 'true' for name, value in values.items() if value}
 
     play = bool(LaunchConfiguration('bag').perform(context))
-    session = LaunchConfiguration('session_folder').perform(context)
-    folder = {'session_folder': os.path.abspath(os.path.expanduser(session))} if session else {}
+    folders = {name: os.path.abspath(os.path.expanduser(value))
+               for name in ('session_folder', 'base_session_folder')
+               if (value := LaunchConfiguration(name).perform(context))}
     time = flags('use_sim_time') or ({'use_sim_time': True} if play else {})
     namespace = LaunchConfiguration('namespace')
     tf = [('/tf', 'tf'), ('/tf_static', 'tf_static')]
@@ -74,7 +76,7 @@ def start(context: LaunchContext) -> list[Action]:
         package='instant_nerf_ros', executable='mapper_node', name='instant_nerf',
         namespace=namespace, remappings=topics,
         parameters=[existing('params_file', context), {
-            **time, **flags('use_depth', 'autostart', 'resume'), **folder}],
+            **time, **flags('use_depth', 'autostart', 'resume'), **folders}],
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
         respawn=LaunchConfiguration('respawn'), respawn_delay=2.0,
         output='screen', emulate_tty=True)]
@@ -124,6 +126,8 @@ def generate_launch_description() -> LaunchDescription:
         argument('session_folder', '', 'folder in which everything is kept while it is mapped'),
         argument('resume', '', 'continue the session in session_folder; if not given, as '
                  'params_file says', optional),
+        argument('base_session_folder', '', 'an earlier session under this one, which never '
+                 'changes it'),
         argument('bag', '', 'a rosbag2, or a folder of posed images, to play'),
         argument('rviz', 'true', 'show the map in RViz', switch),
         argument('rviz_config', os.path.join(SHARE, 'rviz', 'mapping.rviz'), 'what RViz shows'),

@@ -29,7 +29,7 @@ def gradients(rank):
 def mapper_of(ranks, device):
     """Return a mapper with the views of a rank of the painted room, ready to train."""
     mapper = Mapper(replace(Config(), {**SMALL, 'device': device, 'seed': ranks.rank}))
-    mapper.measurements.begin_at(np.zeros(3))
+    mapper.measurements.grow_to(np.zeros(3))
     for number in ranks.block(list(range(VIEWS))):
         pose = scenes.poses(VIEWS)[number]
         mapper.add(*scenes.view(scenes.CAMERA, pose)[:1], scenes.CAMERA, pose,

@@ -4,7 +4,8 @@ from scenes import CAMERA, poses, view
 
 from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
 from instant_nerf_ros.nerf.occupancy.blocks import VOTES, to_blocks
-from instant_nerf_ros.session.recorder import Recorder, SessionConfig
+from instant_nerf_ros.session.recorder import Recorder
+from instant_nerf_ros.session.session_source import SessionConfig
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.tour import Tour
 
@@ -81,11 +82,16 @@ def record_views(folder, views, config=CONFIG, stamp=0, camera=CAMERA, steps=0):
     return mapper
 
 
+def begin(recording, mapper):
+    """Begin to record a mapper; return the sentences that a person should know."""
+    result = recording.begin(mapper)
+    return result.sentences if result else []
+
+
 def resumed(folder, config=CONFIG, **settings):
     """Return a mapper that continues the session of a folder, its recording, and sentences."""
     mapper, recording = Mapper(config), recorder(folder, resume=True, **settings)
-    result = recording.begin(mapper)
-    return mapper, recording, result.sentences if result else []
+    return mapper, recording, begin(recording, mapper)
 
 
 def drift(share):

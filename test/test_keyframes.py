@@ -8,6 +8,7 @@ from randomness import generator
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.rays import sample_rays
+from instant_nerf_ros.nerf.capture.selection import is_far
 from instant_nerf_ros.nerf.config import KeyframeConfig
 
 BYTES = 2**20  # of a budget of 1 MB
@@ -130,21 +131,27 @@ def test_an_image_larger_than_the_budget_is_refused_and_nothing_is_lost():
     (pose(0.09, angle=9.5), False),
 ])
 def test_moved_by_a_distance_or_an_angle(motion, kept):
-    keyframes = Keyframes(CONFIG)
     start = pose(3.0, -2.0, 1.0, angle=33.0, axis=1)
-    assert keyframes.is_new_viewpoint(start)
-    add(keyframes, SMALL, 3, start)
-    assert keyframes.is_new_viewpoint(start @ motion) == kept
+    assert is_far(start, np.empty((0, 4, 4)), CONFIG)
+    assert is_far(start @ motion, start[None], CONFIG) == kept
 
 
 def test_motion_counts_from_all_images():
+    others = np.stack([pose(0.0), pose(5.0)])
+    assert not is_far(pose(0.05), others, CONFIG)
+    assert not is_far(pose(5.05), others, CONFIG)
+    assert is_far(pose(2.5), others, CONFIG)
+
+
+def test_only_keyframes_with_these_ids_are_kept():
     keyframes = Keyframes(CONFIG)
-    for x in (0.0, 5.0):
-        add(keyframes, SMALL, 0, pose(x))
-    assert not keyframes.is_new_viewpoint(pose(0.05))
-    assert not keyframes.is_new_viewpoint(pose(5.05))
-    assert keyframes.is_new_viewpoint(pose(2.5))
-    assert not keyframes.is_new_viewpoint(pose(2.5), pose(2.45)[None])
+    for number in range(5):
+        add(keyframes, SMALL, number)
+    keyframes.keep([*keyframes.ids[[1, 3]], 99])
+    assert numbers(keyframes) == [1, 3]
+    assert_intact(keyframes, dict.fromkeys([1, 3], SMALL))
+    keyframes.keep([])
+    assert not len(keyframes)
 
 
 def test_depth_is_kept_to_half_a_millimetre_and_what_is_none_becomes_none():

@@ -112,7 +112,7 @@ def test_a_step_of_two_is_a_step_of_one_with_the_rays_of_both(ranks):
         for names in (('origins', 'directions', 'surfaces', 'pixels'), ('jitter',),
                       ('background',)))
     union = Mapper(replace(config, {'seed': 0}))
-    union.measurements.begin_at(np.zeros(3))
+    union.measurements.grow_to(np.zeros(3))
     for number, pose in enumerate(scenes.poses(rank_worker.VIEWS)):
         image, depth = scenes.view(scenes.CAMERA, pose)
         union.add(image, scenes.CAMERA, pose, depth if number % 2 else None)

@@ -295,3 +295,21 @@ def test_nothing_is_recorded_without_a_folder():
     drive(mapper, recording, range(2))
     recording.update(mapper)
     assert recording.status() == ('', '') and not recording.close(mapper)
+
+
+def test_votes_of_images_that_made_room_move_after_a_resume_as_before(tmp_path):
+    mapper, recording = Mapper(CONFIG), recorder(tmp_path)
+    recording.begin(mapper)
+    drive(mapper, recording, range(24))
+    ids = mapper.keyframes.ids.tolist()
+    mapper.keyframes.keep(ids[::10])
+    before = (mapper.voxels().states >= 0).sum()
+    assert not recording.close(mapper)
+    again, recording, _ = resumed(tmp_path)
+    T = np.eye(4)
+    T[0, 3] = 2 * CONFIG.occupancy.voxel_size
+    for each in (mapper, again):
+        each.correct_poses(dict.fromkeys(ids, T))
+        assert (each.voxels().states >= 0).sum() > 0.97 * before
+    assert votes(again) == votes(mapper)
+    recording.close(again)

@@ -122,7 +122,7 @@ def test_while_the_disk_is_full_memory_stays_bounded_and_the_loss_is_said(tmp_pa
     monkeypatch.setattr(writer_module, 'MAX_PENDING', 100_000)
     mapper, recording = Mapper(CONFIG), recorder(tmp_path)
     recording.begin(mapper)
-    monkeypatch.setattr(recording._folder, '_put', _no_space)
+    monkeypatch.setattr(recording._source.folder, '_put', _no_space)
     drive(mapper, recording, range(24))
     assert recording._writer._pending <= 100_000
     assert 'images or scans are not in the session' in recording.status()[1]
@@ -133,11 +133,13 @@ def test_votes_and_field_that_met_a_full_disk_follow_when_there_is_room(tmp_path
     mapper, recording = Mapper(CONFIG), recorder(tmp_path)
     recording.begin(mapper)
     drive(mapper, recording, range(8), steps=1)
-    put = recording._folder._put
-    monkeypatch.setattr(recording._folder, '_put', _no_space)
-    update_for(1.0, recording, mapper)
-    assert 'is not written' in recording.status()[1]
-    monkeypatch.setattr(recording._folder, '_put', put)
+    put = recording._source.folder._put
+    monkeypatch.setattr(recording._source.folder, '_put', _no_space)
+    end = time.monotonic() + 60
+    while 'is not written' not in recording.status()[1]:
+        assert time.monotonic() < end
+        update_for(0.1, recording, mapper)
+    monkeypatch.setattr(recording._source.folder, '_put', put)
     update_for(1.0, recording, mapper)  # nothing has changed since they were copied
     assert not recording.close(None)  # as if it was killed
     history = History(SessionFolder(tmp_path))
@@ -150,7 +152,7 @@ def test_votes_that_could_not_be_written_at_the_end_are_named(tmp_path, monkeypa
     recording.begin(mapper)
     drive(mapper, recording, range(4))
     time.sleep(1.0)
-    monkeypatch.setattr(recording._folder, '_put', _no_space)
+    monkeypatch.setattr(recording._source.folder, '_put', _no_space)
     problem = recording.close(mapper)
     assert 'the latest votes' in problem and 'No space left on device' in problem
 

@@ -22,7 +22,8 @@ from instant_nerf_ros.ros.params.node_config import NodeConfig
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 from instant_nerf_ros.ros.training import TrainingThread
-from instant_nerf_ros.session.recorder import Recorder, SessionConfig
+from instant_nerf_ros.session.recorder import Recorder
+from instant_nerf_ros.session.session_source import SessionConfig
 
 CAMERA = Camera(8, 6, 5.0, 5.0, 3.5, 2.5)
 IMAGE = np.zeros((6, 8, 3), np.uint8)
@@ -53,7 +54,7 @@ class FakeMapper:
     """A Mapper that adds images a metre apart, and raises ValueError for a negative x."""
 
     backend_name = 'fake'
-    keyframes = types.SimpleNamespace(stored_bytes=0)
+    keyframes = types.SimpleNamespace(stored_bytes=0, image=lambda k: (CAMERA, None, None))
     measurements = types.SimpleNamespace(
         depth_alignment=types.SimpleNamespace(correction=(0.0, 0.0)))
     discarded = 0
@@ -531,18 +532,18 @@ def test_a_loaded_map_replaces_the_old_one_and_follows_the_settings():
     assert loaded.threads == {rig.thread}
 
 
-def test_views_of_a_loaded_map_wait_for_the_first_image():
-    rig = Rig([], [Posed(7, 3.0, 'map')])
+def test_requested_views_of_a_loaded_map_need_no_image_and_those_of_the_camera_wait_for_one():
+    rig = Rig([], [Posed(7, 3.0, 'map')], render_rate=10.0)
     loaded = FakeMapper()
     loaded.added = [7.0]
     rig.loaded.append((loaded, 100))
     rig.thread.start()
     wait_until(lambda: loaded.steps >= 5 and rig.maps)
-    assert rig.views == [] and rig.maps[-1][1] == 100
+    assert [view[2:] for view in rig.views] == [(7, 'map')] and rig.maps[-1][1] == 100
     rig.posed.append(Posed(5, 0.0, source=Source(rig._decode)))
-    wait_until(lambda: rig.views)
+    wait_until(lambda: len(rig.views) > 1)
     rig.stop()
-    assert rig.views[0][2:] == (7, 'map')
+    assert rig.views[1][2] == 5
 
 
 @pytest.mark.parametrize(('settings', 'size', 'focal', 'centre'), [

@@ -18,7 +18,7 @@ def distribute(mapper: Mapper, ranks: Ranks) -> None:
     """Let a mapper, which has its keyframes, train together with those of the other ranks.
 
     Their settings are the same but for the seed, and so is where they begin; see
-    Measurements.begin_at. Raises ConnectionError if a rank has ended.
+    Measurements.grow_to. Raises ConnectionError if a rank has ended.
     """
     if ranks.size > 1:
         merging.share_empty(mapper.measurements.grid(), ranks)

@@ -127,10 +127,11 @@ class Trainer:
                 batch, result.medians, result.opacities, occupancy, self.config.sampling)):
             logger.warning(message)
         turn, remainder = divmod(self.steps, self.schedule.vote_every)
-        if not remainder:
+        voters = np.flatnonzero(self.keyframes.is_own(self.keyframes.ids))
+        if not remainder and len(voters):
             integrate_rendered(
-                self.keyframes, turn % len(self.keyframes), occupancy, self.random, self.field,
-                self.config.sampling, self.schedule.stride)
+                self.keyframes, int(voters[turn % len(voters)]), occupancy, self.random,
+                self.field, self.config.sampling, self.schedule.stride)
 
     def _sample_batch(self, occupancy: OccupancyGrid) -> tuple[Rays, RaySources]:
         return without_disappeared(*sample_batch(

@@ -41,7 +41,8 @@ from instant_nerf_ros.ros.qos import subscription
 from instant_nerf_ros.ros.reporting.dropped_messages import DroppedMessages
 from instant_nerf_ros.ros.reporting.topic_statistics import TopicStatistics
 from instant_nerf_ros.ros.training import TrainingThread
-from instant_nerf_ros.session.recorder import Recorder, SessionConfig
+from instant_nerf_ros.session.recorder import Recorder
+from instant_nerf_ros.session.session_source import SessionConfig
 
 POLL_PERIOD = 0.02  # s
 REQUEST_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -108,7 +109,8 @@ class MappingSession:
         self._views = ViewPublisher(
             self._buffer, config, self._requests, self.publishers, dropped)
         recorder = Recorder(SessionConfig(
-            config.session_folder, config.resume, config.session_images, config.map_frame))
+            config.session_folder, config.resume, config.session_images, config.map_frame,
+            config.base_session_folder))
         loop_closures = LoopClosures(self._trajectory, path_publisher, dropped, logger.info)
         self.pose_jumps = PoseJumps(
             self._buffer, config, [*self._images.values(), *self._scans.values()], now_ns,
@@ -187,10 +189,8 @@ class MappingSession:
         return *self._images.values(), *self._scans.values(), self._requests
 
     def _clear_inputs(self) -> None:
-        for messages in self._inputs():
+        for messages in (*self._inputs(), self._body_poses, self._queue):
             messages.clear()
-        self._body_poses.clear()
-        self._queue.clear()
 
     def _with_poll(self, add: Callable[[Any], None]) -> Callable[[Any], None]:
         """Return a callback that adds a message, and starts the timer that polls the inputs."""

@@ -120,7 +120,7 @@ def _fit(
         # Poses of structure from motion have been adjusted to the images.
         'motion.align': source.refine, 'motion.stereo': source.refine, **settings})
     mapper = Mapper(replace(config, {'seed': config.seed + ranks.rank}))
-    mapper.measurements.begin_at(placement.poses(source.poses[trained[0]])[:3, 3])
+    mapper.measurements.grow_to(placement.poses(source.poses[trained[0]])[:3, 3])
     names = []
     for index, frame in (each for each in frames if each[0] in own):
         mapper.add(frame.image, frame.camera, placement.poses(frame.T_world_camera), frame.depth,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from instant_nerf_ros.data.parsing import enumeration
 from instant_nerf_ros.nerf import Mapper
+from instant_nerf_ros.session.base_session import load
 from instant_nerf_ros.session.history import History
-from instant_nerf_ros.session.resume import resume
 from instant_nerf_ros.session.saved_state import saved_config
 from instant_nerf_ros.session.session_folder import SessionFolder
 
@@ -24,7 +24,7 @@ def session_mapper(path: Path) -> Mapper:
     history = History(SessionFolder(path))
     config, unknown = saved_config(history)
     mapper = Mapper(config)
-    resume(mapper, history, history.map_frame)
+    load(mapper, history)
     if unknown:
         warnings.warn(f'{path}: settings of another version are not used: {enumeration(unknown)}',
                       stacklevel=2)

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import json
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from instant_nerf_ros.session.records import DamagedError, Record, Segment
 from instant_nerf_ros.session.session_folder import SessionFolder, has_made_room
 
 INPUT_KINDS = 'image', 'scan', 'corrections'
+# Those that differ from the base of a session have a kind of their own: a program that does not
+# know it lets the images vote again, instead of taking a part of the votes for all of them.
+VOTES_KIND, VOTES_ON_BASE_KIND = 'votes', 'votes_on_base'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Entry:
     number: int  # of the record in its segment
     kind: str
     values: Mapping[str, Any]
+    arrays: Collection[str]  # their names
 
     def read(self) -> Record:
         """Return the record with its arrays. Raises DamagedError."""
@@ -46,7 +52,7 @@ class History:
                 self.inputs, self.votes, self.fields = [], [], []
             elif entry.kind == 'start':
                 self.starts.append(entry)
-            elif entry.kind == 'votes':
+            elif entry.kind in (VOTES_KIND, VOTES_ON_BASE_KIND):
                 self.votes.append((len(self.inputs), entry))
             elif entry.kind == 'field':
                 self.fields.append(entry)
@@ -63,6 +69,30 @@ class History:
         """Return the frame of all poses, '' if that is lost."""
         return str(self.starts[-1].values['map_frame']) if self.starts else ''
 
+    @property
+    def base(self) -> Mapping[str, str] | None:
+        """Return folder and id of the session under this one, None without one."""
+        latest = [*self.starts, *(entry for _, entry in self.votes)][-1:]
+        return latest[0].values.get('base') if latest else None
+
+    @property
+    def id(self) -> str:
+        """Return what tells a session from others, and from itself with other inputs.
+
+        Neither compaction nor damaged arrays change it.
+        """
+        position, latest = 0, None
+        for chain in self.chains():
+            position, latest = chain[-1]
+        state = [latest and [latest.values['chain'], latest.values['change']], *(
+            [entry.kind, entry.values.get('id'), entry.values.get('stamp_ns')]
+            for entry in self.inputs[position:])]
+        return f'{zlib.crc32(json.dumps(state).encode()):08x}'
+
+    def ids(self) -> list[int]:
+        """Return the ids of all images and scans."""
+        return [entry.values['id'] for entry in self.inputs if 'id' in entry.values]
+
     def _entries(self, folder: SessionFolder) -> Iterator[Entry]:
         for path in folder.segments():
             try:
@@ -73,11 +103,11 @@ class History:
             self.versions.add(segment.version)
             for n in range(segment.count):
                 try:
-                    kind, values, _ = segment.about(n)
+                    kind, values, arrays = segment.about(n)
                 except DamagedError as error:
                     self.findings.append(str(error))
                 else:
-                    yield Entry(path, n, kind, values)
+                    yield Entry(path, n, kind, values, arrays)
 
     def read(self, entry: Entry) -> Record | None:
         """Return the record of an entry; None if it is damaged, which is then named."""

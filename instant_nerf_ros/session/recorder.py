@@ -15,11 +15,11 @@ from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
 from instant_nerf_ros.nerf.constants import MILLIMETRE
 from instant_nerf_ros.nerf.settings import flatten
-from instant_nerf_ros.session.history import History
 from instant_nerf_ros.session.input_records import image_record, thinned
 from instant_nerf_ros.session.records import Record
-from instant_nerf_ros.session.resume import Resumed, resume
-from instant_nerf_ros.session.session_folder import FIELD, VOTES, SessionFolder
+from instant_nerf_ros.session.resume import Resumed
+from instant_nerf_ros.session.session_folder import FIELD, VOTES
+from instant_nerf_ros.session.session_source import SessionConfig, SessionSource
 from instant_nerf_ros.session.snapshot_schedule import SnapshotSchedule
 from instant_nerf_ros.session.snapshots import field_snapshot, votes_snapshot
 from instant_nerf_ros.session.writer import Input, WriterThread
@@ -30,57 +30,40 @@ if TYPE_CHECKING:
 ROOM_TIMEOUT = 10.0  # s to wait for the disk when a loaded map is written
 
 
-@dataclasses.dataclass(frozen=True)
-class SessionConfig:
-    """Where and how a session is kept; see NodeConfig for the settings of these names."""
-
-    folder: str
-    resume: bool = False
-    images: str = 'jpeg'
-    map_frame: str = 'map'
-
-
 class Recorder:
     """Belongs to the thread of the Mapper, which waits neither for a disk nor for an encoder."""
 
     def __init__(self, config: SessionConfig) -> None:
         """Keep a session in the folder of a config, nothing if that is ''."""
         self._config = config
-        self._folder = SessionFolder(config.folder) if config.folder else None
+        self._source = SessionSource(config)
         self._writer: WriterThread | None = None
         self._schedule = SnapshotSchedule()
         self._map_number = 0
 
     def begin(self, mapper: Mapper) -> Resumed | None:
-        """Begin to record an empty Mapper, into which the session is loaded if it is resumed.
+        """Begin to record an empty Mapper, into which base and session are loaded, if any.
 
-        Another call begins again with an empty map. Raises OSError if the folder cannot be
-        written, ValueError if it cannot be used.
+        Another call begins again with an empty map, or with the base. Returns None if nothing was
+        there. Raises OSError if the folder cannot be written, ValueError if it, or the base,
+        cannot be used.
         """
-        if self._folder is None:
-            return None
-        resumed = None
-        if self._writer is None:
-            self._folder.open()
-            if self._config.resume:
-                history = History(self._folder)
-                if history.inputs or history.findings:
-                    resumed = resume(mapper, history, self._config.map_frame)
-            elif (aside := self._folder.set_aside()) is not None:
-                resumed = Resumed(
-                    sentences=[f'resume is false: the earlier session is now in {aside}'])
-            self._writer = WriterThread(self._folder)
-            self._writer.start()
-        else:
+        if self._writer is not None:
             self._put('reset', {})
-        self._start(mapper)
-        return resumed
+        resumed = self._source.load(mapper)
+        if self._writer is None and (folder := self._source.folder) is not None:
+            self._writer = WriterThread(folder)
+            self._writer.start()
+        if self._writer is not None:
+            self._start(mapper)
+        return resumed if resumed.sentences else None
 
     def replace(self, mapper: Mapper, stamp_ns: int) -> None:
         """Begin again with a Mapper that was loaded; its images have one stamp [ns]."""
         if self._writer is None:
             return
         self._put('reset', {})
+        self._source.leave_base()
         self._start(mapper)
         for k, (image_id, pose) in enumerate(zip(
                 mapper.keyframes.ids.tolist(), mapper.keyframe_poses())):
@@ -98,7 +81,7 @@ class Recorder:
         self._map_number += 1
         self._put('start', {
             'map_frame': self._config.map_frame, 'backend': mapper.backend_name,
-            'time_ns': time.time_ns(),
+            'time_ns': time.time_ns(), 'base': self._source.base,
             'settings': {name: value for name, _, value in flatten(mapper.config)}})
         self._schedule = SnapshotSchedule()
 
@@ -144,7 +127,8 @@ class Recorder:
 
     def close(self, mapper: Mapper | None) -> str:
         """Copy a Mapper, write everything, and end; say what is not on the disk, '' if all is."""
-        if self._writer is None or self._folder is None:
+        if self._writer is None:
+            self._source.close()
             return ''
         try:
             if mapper is not None:
@@ -152,7 +136,7 @@ class Recorder:
                     self._copy(kind, mapper)
         finally:
             problem = self._writer.close()
-            self._folder.close()
+            self._source.close()
             self._writer = None
         return problem
 
@@ -177,6 +161,8 @@ class Recorder:
                 f'{writer.lost} images or scans are not in the session, as the disk was too slow '
                 'or full')
         text = f'{writer.written} inputs in {self._config.folder}'
+        if base := self._source.base:
+            text += f", on the base in {base['folder']}"
         return text, '; '.join(problems)
 
     def _copy(self, kind: str, mapper: Mapper) -> None:
@@ -185,8 +171,9 @@ class Recorder:
         begin = time.monotonic()
         state = self._schedule.state(kind, mapper, self._writer.dropped)
         if not self._schedule.is_copied(kind, state):
-            snapshot = (votes_snapshot(mapper, self._map_number) if kind == VOTES
-                        else field_snapshot(mapper))
+            snapshot = (
+                votes_snapshot(mapper, self._map_number, self._source.base) if kind == VOTES
+                else field_snapshot(mapper))
             if self._writer.add(snapshot):
                 self._schedule.copied(kind, state)
         self._schedule.took(kind, time.monotonic() - begin)

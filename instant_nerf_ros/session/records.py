@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-FORMAT, VERSION = 'instant_nerf_ros session', (1, 0)  # major, minor
+FORMAT, VERSION = 'instant_nerf_ros session', (1, 1)  # major, minor
 ABOUT = 'about'  # the array of a record that holds its kind and its values, as JSON
 
 

@@ -32,13 +32,14 @@ class Resumed:
 def resume(mapper: Mapper, history: History, map_frame: str) -> Resumed:
     """Load a session into an empty Mapper, within its budget and with its settings.
 
-    Raises ValueError if the session is of another map frame: its poses would be wrong.
+    If the Mapper is not empty, what is in it is the base of the session, and is frozen. Raises
+    ValueError if the session is of another map frame: its poses would be wrong.
     """
     if history.map_frame and history.map_frame != map_frame:
         raise ValueError(
             f"the session is in '{history.map_frame}', not in '{map_frame}': set map_frame to "
             "that frame, or choose another 'session_folder'")
-    votes = read_votes(history, mapper.config)
+    votes = read_votes(history, mapper)
     saved_field = read_field(history, mapper)
     before = votes.position if votes else 0
     if votes:
@@ -53,15 +54,17 @@ def resume(mapper: Mapper, history: History, map_frame: str) -> Resumed:
         mapper.trainer.data_added()
     stamps = {entry.values['id']: entry.values['stamp_ns'] for entry in history.inputs
               if entry.kind != 'corrections'}
+    own = int(mapper.keyframes.is_own(mapper.keyframes.ids).sum())
     return Resumed(stamps, [
-        f'{mapper.keyframe_count} keyframes of the session continue; {_made(votes, saved_field)}',
+        f'{own} keyframes of the session continue; {_made(votes, saved_field, mapper)}',
         *history.misfits, *history.findings])
 
 
-def _made(votes: SavedVotes | None, field: SavedField | None) -> str:
+def _made(votes: SavedVotes | None, field: SavedField | None, mapper: Mapper) -> str:
     cast = 'the votes are as they were' if votes else 'the votes were cast anew from images'
     return f'{cast}, and the field ' + (
-        f'had {field.steps} steps' if field else 'is trained anew')
+        f'had {field.steps} steps' if field
+        else 'is that of the base' if mapper.measurements.frozen_votes else 'is trained anew')
 
 
 def _restore_inputs(
@@ -79,13 +82,16 @@ def _restore_inputs(
     for entry in before:
         move = moves.get(entry.values.get('id', 0), np.eye(4))
         if entry.kind == 'image':
-            if images:
+            if images or mapper.keyframe_count:
                 measurements.held_out.due()  # counts it
             images[entry.values['id']] = entry
             if entry.values['held_out'] and (record := history.read(entry)):
                 pose = frame.localize(move @ _pose(record))
                 image, camera, _, alpha = _image(record)
                 measurements.held_out.add(image, camera, pose, entry.values['id'], alpha)
+            elif 'depth' in entry.arrays:
+                pose = frame.localize(move @ np.array(entry.values['T_world_camera']))
+                measurements.grid().voters.add(entry.values['id'], pose[:3, 3])
         elif entry.kind == 'scan' and (record := history.read(entry)):
             starts, ends = (frame.localize_points(points @ move[:3, :3].T + move[:3, 3])
                             for points in check_points(
@@ -93,6 +99,9 @@ def _restore_inputs(
             measurements.ranges.add(
                 point_rays(starts, ends, measurements.random), entry.values['id'],
                 measurements.random)
+            if len(starts):
+                measurements.grid().voters.add(entry.values['id'], starts[-1])
+    mapper.keyframes.keep([*votes.poses])  # of the base, what has not made room
     for key, pose in votes.poses.items():
         record = history.read(images[key]) if key in images else None
         if record is None:
@@ -123,7 +132,7 @@ def _apply_image(mapper: Mapper, record: Record) -> None:
     if mapper.keyframe_count:
         measurements.held_out.due()
     if record.values['held_out']:
-        measurements.begin_at(pose[:3, 3])
+        measurements.grow_to(pose[:3, 3])
         image_id = mapper.keyframes.new_id()
         measurements.held_out.add(
             image, camera, measurements.frame.localize(pose), image_id, alpha)

@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import grid_state
-from instant_nerf_ros.nerf.occupancy.blocks import DENSITY, VOTES, block_type, pieces_of
+from instant_nerf_ros.nerf.occupancy.blocks import (
+    DENSITY,
+    VOTES,
+    block_type,
+    pieces_of,
+    to_blocks,
+)
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.settings import replace
-from instant_nerf_ros.session.history import History
+from instant_nerf_ros.session.history import VOTES_ON_BASE_KIND, History
 from instant_nerf_ros.session.image_codecs import decompress
 from instant_nerf_ros.session.records import Record
 
@@ -83,6 +89,8 @@ class SavedVotes:
         parts = [(self.places, self.blocks)]
         if field:
             parts.append(field.density(frame))
+        elif mapper.occupancy is not None:  # of the base
+            parts.append(to_blocks(mapper.measurements.grid(), DENSITY))
         occupancy = OccupancyGrid(mapper.config.occupancy, np.zeros(3), mapper.backend, frame)
         grid_state.restore(occupancy, first, shape, (arrays['low'], arrays['high']), [
             piece for places, blocks in parts for piece in pieces_of(
@@ -106,16 +114,28 @@ def saved_config(history: History) -> tuple[Config, list[str]]:
     return replace(Config(), {**known, 'device': Config().device}), unknown
 
 
-def read_votes(history: History, config: Config) -> SavedVotes | None:
-    """Return the newest votes that are whole; None if all have to be cast anew."""
+def read_votes(history: History, mapper: Mapper) -> SavedVotes | None:
+    """Return the newest votes that are whole; None if all have to be cast anew.
+
+    If the Mapper has the base of a session, the votes are those of both.
+    """
+    voxel_size, measurements = mapper.config.occupancy.voxel_size, mapper.measurements
+    frozen = measurements.frozen_votes
     for chain in reversed(history.chains()):
         merged: dict[bytes, NDArray[Any]] = {}
+        if frozen:
+            merged.update(zip(map(bytes, frozen.places), frozen.blocks))
         whole: tuple[int, Record] | None = None
         for position, entry in chain:
-            if entry.values['voxel_size'] != config.occupancy.voxel_size:
+            if entry.values['voxel_size'] != voxel_size:
                 history.misfits.append(
                     f"the session has voxels of {entry.values['voxel_size']} m, and "
-                    f"'occupancy.voxel_size' is {config.occupancy.voxel_size}")
+                    f"'occupancy.voxel_size' is {voxel_size}: with the former, its votes are used")
+                return None
+            if entry.kind == VOTES_ON_BASE_KIND and (
+                    frozen is None  # the images vote without their base
+                    # The base is damaged, so that it begins elsewhere.
+                    or entry.values['local_frame'] != list(measurements.frame.voxels)):
                 return None
             record = history.read(entry)
             if record is None:

@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
             name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.')
         command.set_defaults(run=run)
         command.add_argument('session', metavar='SESSION', type=Path, help='its folder')
+        if name in ('export', 'check'):
+            command.add_argument(
+                '--base', metavar='FOLDER', default='', help='where its base is, if it has moved')
         if name == 'export':
             command.add_argument('out', metavar='OUT', type=Path, help='folder to write')
             command.add_argument('--device', default='auto', help='backend that computes (auto)')
@@ -79,6 +82,8 @@ def _list(folder: SessionFolder, _: argparse.Namespace) -> int:
     counts = Counter(entry.kind for entry in history.inputs)
     _print(f"{counts['image']} images ({held_out} held out), {counts['scan']} scans, "
            f"{counts['corrections']} loop closures")
+    if history.base:
+        _print(f"on the base in {history.base['folder']}")
     for position, entry in history.votes[-1:]:
         _print(f"votes of {entry.values['keyframes']} keyframes, "
                f'{len(history.inputs) - position} inputs later')
@@ -88,11 +93,19 @@ def _list(folder: SessionFolder, _: argparse.Namespace) -> int:
 
 
 def _check(folder: SessionFolder, options: argparse.Namespace) -> int:
+    from instant_nerf_ros.session.base_session import base_of
     history = History(folder)
     votes = [entry for _, entry in history.votes]
     read = sum(history.read(entry) is not None
                for entry in [*history.inputs, *votes, *history.fields])
     _print(f'{read} records are whole')
+    try:
+        if base := base_of(history, options.base):
+            base.close()
+            _print(f"its base in {base.reference['folder']} is as it was")
+    except (ValueError, OSError) as error:
+        _print(f'damaged: {error}')
+        return DAMAGED
     return _findings(history)
 
 
@@ -105,10 +118,10 @@ def _compact(folder: SessionFolder, _: argparse.Namespace) -> int:
 
 def _export(folder: SessionFolder, options: argparse.Namespace) -> int:
     from instant_nerf_ros.nerf import Mapper
-    from instant_nerf_ros.session.resume import resume
+    from instant_nerf_ros.session.base_session import load
     history = History(folder)
     mapper = Mapper(_config(history, options.device))
-    resumed = resume(mapper, history, history.map_frame)
+    resumed = load(mapper, history, options.base)
     if not mapper.keyframe_count:
         raise ValueError(f'the session in {folder.path} has no images: nothing can be exported')
     mapper.save(options.out)
@@ -119,8 +132,9 @@ def _export(folder: SessionFolder, options: argparse.Namespace) -> int:
 def _merge(folder: SessionFolder, options: argparse.Namespace) -> int:
     from instant_nerf_ros.nerf import Mapper
     from instant_nerf_ros.nerf.warm_up import warm_up
-    from instant_nerf_ros.session.recorder import Recorder, SessionConfig
+    from instant_nerf_ros.session.recorder import Recorder
     from instant_nerf_ros.session.session_merging import merge
+    from instant_nerf_ros.session.session_source import SessionConfig
     second, out = SessionFolder(options.second), SessionFolder(options.out)
     if not second.segments():
         raise ValueError(f'there is no session in {second.path}')

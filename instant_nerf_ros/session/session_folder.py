@@ -50,11 +50,33 @@ class SessionFolder:
         except OSError as error:
             lock.close()
             raise ValueError(
-                f'another process writes to the session in {self.path}: end it, or choose '
-                "another 'session_folder'") from error
+                f'another process writes to the session in {self.path}, or has it as its base: '
+                "end it, or choose another 'session_folder'") from error
         self._lock = lock
         (self.path / NEW).unlink(missing_ok=True)  # of a process that was killed
         self._next = max(map(number_of, self.segments()), default=0) + 1
+
+    def hold(self) -> None:
+        """Let nobody write to the folder while this process reads it, as others may, too.
+
+        Nothing is written to it. Raises ValueError if there is no session, or if another process
+        writes to it.
+        """
+        if not self.segments():
+            raise ValueError(
+                f"there is no session in {self.path}: a base is the 'session_folder' of an "
+                'earlier run')
+        try:
+            lock = open(self.path / LOCK)  # noqa: SIM115 - the lock lives as long as the file
+        except FileNotFoundError:  # in a copy
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise ValueError(
+                f'another process writes to the session in {self.path}: end it first') from error
+        self._lock = lock
 
     def close(self) -> None:
         """Let other processes write."""

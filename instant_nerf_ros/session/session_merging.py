@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instant_nerf_ros.nerf.occupancy.merging import add_grid
+from instant_nerf_ros.session.base_session import inputs_with_base, load
 from instant_nerf_ros.session.history import Entry, History
 from instant_nerf_ros.session.records import Record
 from instant_nerf_ros.session.resume import resume
@@ -32,38 +33,65 @@ def merge(
     """Write a session of two others to a folder without one.
 
     Images, scans and loop closures follow those of the first one under new ids, and keep their
-    stamps. Votes are added, and the field is that of the first one. make() returns an empty Mapper
-    with the settings of the first one. Returns sentences on what differs between them. Raises
+    stamps. Votes are added, and the field is that of the first one. If one of them is the base of
+    the other one, they are what the other one continues with. make() returns an empty Mapper with
+    the settings of the first one. Returns sentences on what differs between them. Raises
     ValueError if they cannot be merged, OSError if the folder cannot be written.
     """
     if folder.segments():
         raise ValueError(f'there is a session in {folder.path} already: choose another folder')
-    sentences = differences(first, second)
-    own, other = make(), make()
-    for mapper, history in (own, first), (other, second):
-        resume(mapper, history, history.map_frame)
+    own = make()
+    for base, later in (first, second), (second, first):
+        if later.base and later.base['id'] == base.id:
+            load(own, later)
+            _write(folder, later, [(later, inputs_with_base(later), 0)],
+                   votes_snapshot(own, 1), own)
+            return ['one session is the base of the other: the result is both']
+    inputs, others = inputs_with_base(first), second.inputs
+    other = make()
+    if second.base and first.base and second.base['id'] == first.base['id']:
+        resume(other, second, second.map_frame)  # its own images vote, and no base twice
+    else:
+        others = inputs_with_base(second)
+        load(other, second)
+    sentences = differences(first, second, inputs, others)
+    load(own, first)
     add_grid(own.measurements.grid(), other.measurements.grid())
     own.trainer.data_added()
     offset = own.keyframes.next_id  # of the ids of the second one
+    _write(folder, first, [(first, inputs, 0), (second, others, offset)],
+           _votes(own, other, offset), own)
+    return sentences
+
+
+def _write(
+    folder: SessionFolder, first: History, inputs: list[tuple[History, list[Entry], int]],
+    votes: VotesSnapshot, mapper: Mapper,
+) -> None:  # fmt: skip
+    """Write a session with the settings of the first one; inputs: with a shift of their ids."""
+    start = first.starts[-1].read()
     folder.open()
     try:
-        folder.write(INPUTS, [first.starts[-1].read()])
-        for records in _segments(first, second, offset):
+        folder.write(INPUTS, [Record(start.kind, {**start.values, 'base': None}, start.arrays)])
+        for records in _segments(inputs):
             folder.write(INPUTS, records)
-        folder.write(VOTES, [VotesLog().record(_votes(own, other, offset))])
-        if own.steps:
-            folder.write(FIELD, [field_snapshot(own)])
+        folder.write(VOTES, [VotesLog().record(votes)])
+        if mapper.steps:
+            folder.write(FIELD, [field_snapshot(mapper)])
     except BaseException:
         for path in folder.segments():  # a part of a session would look like a whole one
             path.unlink()
         raise
     finally:
         folder.close()
-    return sentences
 
 
-def differences(first: History, second: History) -> list[str]:
+def differences(
+    first: History, second: History, inputs: list[Entry], others: list[Entry],
+) -> list[str]:  # fmt: skip
     """Return sentences on what differs between two sessions, and what follows from it.
+
+    inputs and others: those of the two that are merged.
 
     Raises ValueError if they have no map frame in common, or if they have images in common.
     """
@@ -73,17 +101,17 @@ def differences(first: History, second: History) -> list[str]:
         raise ValueError(
             f"the sessions are in '{first.map_frame}' and '{second.map_frame}': both must be in "
             'one map frame')
-    images, others = ({(entry.values['stamp_ns'], str(entry.values['T_world_camera']))
-                       for entry in history.inputs if entry.kind == 'image'}
-                      for history in (first, second))
-    if not (images and others):
+    images, other_images = ({(entry.values['stamp_ns'], str(entry.values['T_world_camera']))
+                       for entry in entries if entry.kind == 'image'}
+                      for entries in (inputs, others))
+    if not (images and other_images):
         raise ValueError('a session has no images: there is nothing to merge')
-    if common := len(images & others):
+    if common := len(images & other_images):
         raise ValueError(
             f'{common} images are in both sessions, and would vote twice: does one of them '
-            'continue the other?')
+            'continue the other, or have it under its base?')
     sentences = []
-    if min(images) <= max(others) and min(others) <= max(images):
+    if min(images) <= max(other_images) and min(other_images) <= max(images):
         sentences.append(
             'the sessions have stamps of the same time: a trajectory of one robot would move the '
             'images of both, so do not subscribe to one when you resume')
@@ -99,11 +127,11 @@ def differences(first: History, second: History) -> list[str]:
     return sentences
 
 
-def _segments(first: History, second: History, offset: int) -> Iterator[list[Record]]:
-    """Yield the inputs of both sessions, as many records as suit a segment."""
+def _segments(inputs: list[tuple[History, list[Entry], int]]) -> Iterator[list[Record]]:
+    """Yield the inputs of sessions, with a shift of their ids, as many as suit a segment."""
     records: list[Record] = []
-    for history, shift in ((first, 0), (second, offset)):
-        for entry in history.inputs:
+    for history, entries, shift in inputs:
+        for entry in entries:
             if (record := _shifted(history, entry, shift)) is not None:
                 records.append(record)
             if sum(record.nbytes for record in records) > MAX_SEGMENT:

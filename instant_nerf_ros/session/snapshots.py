@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.occupancy.blocks import DENSITY, VOTES, block_type, to_blocks
+from instant_nerf_ros.nerf.occupancy.frozen_votes import block_checksums
+from instant_nerf_ros.session.history import VOTES_KIND, VOTES_ON_BASE_KIND
 from instant_nerf_ros.session.image_codecs import compress
 from instant_nerf_ros.session.records import Record
 
@@ -29,6 +30,8 @@ class VotesSnapshot:
     places: NDArray[np.int64]  # (B, 3) of the blocks
     blocks: NDArray[Any]  # (B,) of block_type(VOTES)
     map_number: int  # another one after the map was reset
+    # Checksums of the blocks of the base, by place.
+    frozen: Mapping[bytes, int] = dataclasses.field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -36,17 +39,24 @@ class VotesSnapshot:
         return self.blocks.nbytes + sum(array.nbytes for array in self.arrays.values())
 
 
-def votes_snapshot(mapper: Mapper, map_number: int) -> VotesSnapshot:
-    """Return a copy of the votes and poses of a Mapper with an occupancy grid."""
+def votes_snapshot(
+    mapper: Mapper, map_number: int, base: Mapping[str, str] | None = None,
+) -> VotesSnapshot:  # fmt: skip
+    """Return a copy of the votes and poses of a Mapper with an occupancy grid.
+
+    base: folder and id of the session under this one, whose votes are frozen.
+    """
     occupancy, keyframes = mapper.measurements.grid(), mapper.keyframes
+    frozen = mapper.measurements.frozen_votes if base else None
     places, blocks = to_blocks(occupancy, VOTES)
     values = {'next_id': keyframes.next_id, 'voxel_size': occupancy.voxel_size,
-              'local_frame': list(occupancy.frame.voxels), 'keyframes': len(keyframes)}
+              'local_frame': list(occupancy.frame.voxels), 'keyframes': len(keyframes),
+              **({'base': base} if base else {})}
     return VotesSnapshot(values, {
         'first': occupancy.first.astype(np.int64), 'shape': np.array(occupancy.shape),
         'low': occupancy.content.low.cpu().numpy(), 'high': occupancy.content.high.cpu().numpy(),
         'ids': keyframes.ids.copy(), 'T_local_camera': keyframes.T_world_camera.copy(),
-    }, places, blocks, map_number)
+    }, places, blocks, map_number, frozen.checksums if frozen else {})
 
 
 def field_snapshot(mapper: Mapper) -> Record:
@@ -77,11 +87,10 @@ class VotesLog:
 
     def record(self, snapshot: VotesSnapshot) -> Record:
         """Return the record of what has changed; `done` says that it is on the disk."""
-        checksums = {place.tobytes(): zlib.crc32(block.tobytes())
-                     for place, block in zip(snapshot.places, snapshot.blocks)}
+        checksums = block_checksums(snapshot.places, snapshot.blocks)
         whole = (not self._written or snapshot.map_number != self._map_number
                  or self._count >= MAX_CHANGES or self._changed_bytes > self._all_bytes)
-        known = {} if whole else self._written
+        known = snapshot.frozen if whole else self._written
         chosen = np.array(
             [known.get(place) != checksum for place, checksum in checksums.items()], dtype=bool)
         places, blocks = snapshot.places[chosen], snapshot.blocks[chosen]
@@ -95,7 +104,8 @@ class VotesLog:
             self._all_bytes, self._changed_bytes + packed.nbytes)
         self._map_number = snapshot.map_number
         self._pending = checksums, chain, count, *sizes
-        return Record('votes', {**snapshot.values, 'chain': chain, 'change': count}, {
+        kind = VOTES_ON_BASE_KIND if 'base' in snapshot.values else VOTES_KIND
+        return Record(kind, {**snapshot.values, 'chain': chain, 'change': count}, {
             **snapshot.arrays, 'places': places, 'blocks': packed})
 
     def done(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from instant_nerf_ros.nerf.arrays import Alpha, Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera
@@ -12,7 +12,7 @@ from instant_nerf_ros.nerf.capture.camera_tables import with_camera
 from instant_nerf_ros.nerf.capture.error_map import ErrorMap
 from instant_nerf_ros.nerf.capture.exposure import Exposure
 from instant_nerf_ros.nerf.capture.places import Places
-from instant_nerf_ros.nerf.capture.selection import first_gap, is_far
+from instant_nerf_ros.nerf.capture.selection import first_gap
 from instant_nerf_ros.nerf.capture.validation import to_millimetres
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.nerf.constants import MASKED_ALPHA, SAMPLING_PRIOR
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 BYTES_PER_PIXEL = 5  # three of color, two of depth
 OPAQUE = 0.95  # opacity from which the color of a ray is that of a surface
-NO_POSES = np.empty((0, 4, 4))
+PER_KEYFRAME = (
+    'first', 'first_direction', 'widths', 'heights', 'with_alpha', 'ray_counts', 'ids')
 
 State = TypeVar('State')
 
@@ -43,13 +44,13 @@ class Keyframes:
         self.alphas = np.empty(capacity, dtype=np.uint8)
         self.directions = np.empty((0, 3), dtype=np.float32)
         self.cameras: dict[Camera, int] = {}  # and its first row in directions
-        self.T_world_camera = NO_POSES
+        self.T_world_camera = np.empty((0, 4, 4))
         self.first, self.first_direction, self.widths, self.heights = np.empty((4, 0), np.int64)
         self.with_alpha = np.empty(0, dtype=bool)  # keyframes that are transparent somewhere
         self.ray_counts = np.empty(0)  # rays sampled from each keyframe
         self.ids = np.empty(0, dtype=np.int64)  # of the keyframes, in order of arrival
         self.revision = 0  # changes with every keyframe and pose
-        self.next_id = 1  # so that an id is true
+        self.next_id = self._first_own_id = 1  # so that an id is true
         self.error_map, self.exposure, self._places = ErrorMap(), Exposure(), Places()
         self._backend_state: object = None
 
@@ -71,11 +72,14 @@ class Keyframes:
         """Use other thresholds from now on; the budget does not change."""
         self.config = config
 
-    def is_new_viewpoint(
-        self, T_world_camera: Pose, others: NDArray[np.float64] = NO_POSES,
-    ) -> bool:  # fmt: skip
-        """Return whether a pose is far enough from all keyframes and from others (N, 4, 4)."""
-        return is_far(T_world_camera, np.concatenate([self.T_world_camera, others]), self.config)
+    def is_own(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """Return which ids (N,) of keyframes or scans are not frozen."""
+        return np.asarray(ids) >= self._first_own_id
+
+    def freeze(self) -> None:
+        """Let what has an id be frozen: it is trained on as if it was new, but votes no more."""
+        self._first_own_id = self.next_id
+        self.ray_counts[:] = 0
 
     def check(self, camera: Camera) -> None:
         """Raise ValueError if an image of a camera can never fit into the budget."""
@@ -103,13 +107,10 @@ class Keyframes:
                 camera, self.cameras, self.directions, self.first_direction)
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
         self._places.add(T_world_camera)
-        self.first = np.append(self.first, first)
-        self.first_direction = np.append(self.first_direction, self.cameras[camera])
-        self.widths = np.append(self.widths, camera.width)
-        self.heights = np.append(self.heights, camera.height)
-        self.with_alpha = np.append(self.with_alpha, alpha is not None)
-        self.ray_counts = np.append(self.ray_counts, 0.0)
-        self.ids = np.append(self.ids, self.new_id())
+        for name, value in zip(PER_KEYFRAME, (
+                first, self.cameras[camera], camera.width, camera.height, alpha is not None, 0.0,
+                self.new_id())):
+            setattr(self, name, np.append(getattr(self, name), value))
         self.error_map.append()
         self.exposure.append()
         self.revision += 1
@@ -195,16 +196,15 @@ class Keyframes:
             self._backend_state = make(self)  # type: ignore[call-arg]
         return self._backend_state
 
-    def clear(self) -> None:
-        """Remove all keyframes."""
-        while len(self):
-            self._remove(0)
+    def keep(self, ids: ArrayLike) -> None:
+        """Remove all keyframes but those with ids (N,)."""
+        for k in np.flatnonzero(~np.isin(self.ids, ids))[::-1].tolist():
+            self._remove(k)
+        self.revision += 1
 
     def _remove(self, k: int) -> None:
         self._places.remove(k)
-        for name in (
-                'T_world_camera', 'first', 'first_direction', 'widths', 'heights', 'with_alpha',
-                'ray_counts', 'ids'):
+        for name in ('T_world_camera', *PER_KEYFRAME):
             setattr(self, name, np.delete(getattr(self, name), k, axis=0))
         self.error_map.remove(k)
         self.exposure.remove(k)

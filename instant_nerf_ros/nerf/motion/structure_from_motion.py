@@ -95,6 +95,11 @@ class StructureFromMotion:
         self.pseudo_depth.correct_poses(corrections)
         self.alignment.restart()  # without the poses before the correction
 
+    def restart(self) -> None:
+        """Forget all images; what is known of lenses, and the pseudo depth, stay."""
+        self.images, self.estimates = [], {}
+        self.alignment.restart()
+
     def _stereo_image(
         self, gray: NDArray[np.uint8], camera: Camera, keyframe: int,
     ) -> StereoImage:  # fmt: skip

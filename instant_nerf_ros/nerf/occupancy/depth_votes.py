@@ -24,6 +24,7 @@ from instant_nerf_ros.nerf.capture.rays import (
 from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, MILLIMETRE, SURFACE_WEIGHT
 from instant_nerf_ros.nerf.occupancy.disappearance import forget_disappeared
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.occupancy.voters import tag
 
 NEIGHBORHOOD = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbors
 MAX_PIXELS = 2**17  # of a depth image that are evaluated; of larger ones, every second, or less
@@ -132,6 +133,8 @@ class _Surfaces:
 
 
 def _integrate_hits(depth: DepthRays, occupancy: OccupancyGrid, vote_id: int) -> None:
+    if len(depth.rays):
+        occupancy.voters.add(vote_id, depth.rays.origins[0])
     # Where both end in a voxel, the place of the smooth surface is known better.
     for mask, weight in ((depth.smooth, SURFACE_WEIGHT), (~depth.smooth, EDGE_WEIGHT)):
         rays = depth.rays.where(mask & depth.ends).to(occupancy.backend.DEVICE)
@@ -145,7 +148,7 @@ def _mark_voted(positions: Tensor, occupancy: OccupancyGrid, vote_id: int) -> No
     around = torch.as_tensor(NEIGHBORHOOD, device=cells.device)
     cells = (cells[:, None] + around).reshape(-1, 3)
     inside = ((cells >= 0) & (cells < torch.tensor(occupancy.shape, device=cells.device))).all(-1)
-    occupancy.last_keyframe[tuple(cells[inside].T)] = occupancy.tag(vote_id)
+    occupancy.last_keyframe[tuple(cells[inside].T)] = tag(vote_id)
 
 
 def _integrate_misses(depth: DepthRays, occupancy: OccupancyGrid, vote_id: int) -> None:

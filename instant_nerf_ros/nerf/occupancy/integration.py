@@ -74,6 +74,7 @@ def integrate_alpha(
 def integrate_scan(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
     """Let the rays of a scan of a range sensor vote, under an id like that of a keyframe."""
     occupancy.reach(rays)
+    occupancy.voters.add(vote_id, rays.origins[-1])
     rays = rays.to(occupancy.backend.DEVICE)
     clear_distances = (rays.surfaces - occupancy.voxel_size - SCAN_NOISE).clamp(min=0)
     occupancy.integrate_rays(rays, rays.surfaces, clear_distances, True, vote_id)

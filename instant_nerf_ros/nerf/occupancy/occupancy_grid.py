@@ -19,6 +19,7 @@ from instant_nerf_ros.nerf.occupancy import lattice
 from instant_nerf_ros.nerf.occupancy.content import Content
 from instant_nerf_ros.nerf.occupancy.lattice import Window
 from instant_nerf_ros.nerf.occupancy.sparse_memory import enlarged, most_voxels, zeros
+from instant_nerf_ros.nerf.occupancy.voters import Voters, tag
 from instant_nerf_ros.nerf.occupancy.voxel_states import window_states
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ logger = logging.getLogger('instant_nerf_ros')
 
 DECAY = 0.9  # of the density, at each update
 GRIDS = 'density', 'density_state', 'hits', 'misses', 'last_keyframe', 'colors'
-KEYFRAME_TAGS = 255  # keyframes that last_keyframe distinguishes; 0 is none
 
 
 class OccupancyGrid:
@@ -62,6 +62,7 @@ class OccupancyGrid:
             zeros(shape, torch.uint8, backend.DEVICE) for _ in range(4))
         self.colors = zeros((*shape, 3), torch.uint8, backend.DEVICE)
         self.sensor = np.asarray(center, dtype=np.float64)  # where the latest one was, (3,) m
+        self.voters = Voters()
         self.has_disappeared = False  # whether something was in the grid that has gone
 
     @property
@@ -172,12 +173,8 @@ class OccupancyGrid:
         self.content.add_votes(low, high)
         self.backend.integrate_rays(
             rays.origins, rays.directions, distances, clear_distances, measured, weight,
-            rays.pixels, self.tag(keyframe), self.hits, self.misses, self.last_keyframe,
+            rays.pixels, tag(keyframe), self.hits, self.misses, self.last_keyframe,
             self.colors, self.density_state, self.origin, self.voxel_size)
-
-    def tag(self, keyframe: int) -> int:
-        """Return what last_keyframe has of a keyframe, by id."""
-        return keyframe % KEYFRAME_TAGS + 1
 
     def forget(self, voxels: NDArray[np.int64]) -> None:
         """Forget all hits on voxels (N, 3), as what was there has gone."""

@@ -12,6 +12,7 @@ from instant_nerf_ros.nerf.arrays import Poses
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges
 from instant_nerf_ros.nerf.config import SamplingConfig
+from instant_nerf_ros.nerf.occupancy.frozen_votes import FrozenVotes
 from instant_nerf_ros.nerf.occupancy.integration import (
     integrate_alpha,
     integrate_depth,
@@ -20,10 +21,11 @@ from instant_nerf_ros.nerf.occupancy.integration import (
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 
-def empty_grid(
+def new_grid(
     occupancy: OccupancyGrid, keyframes: Keyframes, ranges: Ranges, corrections: Poses,
+    frozen_votes: FrozenVotes | None = None,
 ) -> OccupancyGrid:  # fmt: skip
-    """Return a grid like occupancy, without votes, that contains corrected keyframes and scans.
+    """Return a grid like occupancy, with frozen votes only, for corrected keyframes and scans.
 
     corrections: {id: T_new_old (4, 4)}. Raises ValueError if it would be too large.
     """
@@ -31,23 +33,28 @@ def empty_grid(
     positions += [
         (corrections.get(scan_id, np.eye(4)) @ (*scan.origins[-1].numpy(), 1))[:3]
         for scan_id, scan in ranges.scans()]
-    empty = OccupancyGrid(
+    grid = OccupancyGrid(
         occupancy.config, positions[0], occupancy.backend, occupancy.frame)
     for position in positions:
-        empty.follow(position)
+        grid.follow(position)
     with contextlib.suppress(ValueError):  # what it had reached, if there is memory
         low, size = occupancy.corner, occupancy.voxel_size
-        empty.grow_to(low + size / 2, low + size * (np.array(occupancy.shape) - 0.5))
-    return empty
+        grid.grow_to(low + size / 2, low + size * (np.array(occupancy.shape) - 0.5))
+    if frozen_votes:
+        frozen_votes.put(grid)
+    return grid
 
 
 def integrate_all(
     keyframes: Keyframes, ranges: Ranges, occupancy: OccupancyGrid, config: SamplingConfig,
 ) -> None:  # fmt: skip
-    """Integrate the images with depth or alpha and the scans, in order of their ids."""
+    """Integrate the images with depth or alpha and the scans, in order of their ids.
+
+    Frozen ones are left out: their votes are in the grid.
+    """
     images = {keyframe: k for k, keyframe in enumerate(keyframes.ids.tolist())}
     scans = dict(ranges.scans())
-    for vote_id in sorted({*images, *scans}):
+    for vote_id in filter(keyframes.is_own, sorted({*images, *scans})):
         if vote_id in images:
             integrate_depth(keyframes, images[vote_id], occupancy)
             integrate_alpha(keyframes, images[vote_id], occupancy, config)

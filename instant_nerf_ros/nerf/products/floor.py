@@ -65,9 +65,8 @@ def _connected(
     """Return the ground (nx, ny) that steps of max_step layers connect with ground in a layer."""
     start = ground & (np.abs(tops - layer) <= 1)
     others = np.flatnonzero(ground & ~start)  # few, if the ground is flat
-    numbers = np.zeros(ground.size, np.int64)  # of columns; all that start have 0
-    numbers[others] = np.arange(1, len(others) + 1)
-    numbers = numbers.reshape(ground.shape)
+    numbers = np.zeros(ground.shape, np.int64)  # of columns; all that start have 0
+    numbers.flat[others] = np.arange(1, len(others) + 1)
     pairs = []
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         joined = ground[one] & ground[other] & ((numbers[one] > 0) | (numbers[other] > 0))

@@ -66,13 +66,18 @@ class KeyframeFeeder:
             self._path.add(T_map_camera, stamp_ns)
 
     def resume(self, mapper: 'Mapper', stamps: Mapping[int, int]) -> None:
-        """Continue with a Mapper of an earlier session; stamps [ns] of its inputs, by id."""
+        """Continue with a Mapper of an earlier session; stamps [ns] of its inputs, by id.
+
+        What is of its base has no stamp: no loop closure moves it, and no path was driven there.
+        """
         for sensor_id, stamp_ns in stamps.items():
             self._loop_closures.note(sensor_id, stamp_ns)
         for image_id, T_map_camera in zip(
                 mapper.keyframes.ids.tolist(), mapper.keyframe_poses()):
-            self._path.add(T_map_camera, stamps[image_id])
-        self.map_stamp_ns = max(stamps.values(), default=0)
+            if image_id in stamps:
+                self._path.add(T_map_camera, stamps[image_id])
+        now_ns = self._now_ns() if mapper.keyframe_count else 0
+        self.map_stamp_ns = max(stamps.values(), default=now_ns)
 
     def wait(self, timeout: float) -> None:
         """Wait until the queue is not empty, at most timeout [s]."""

@@ -33,8 +33,8 @@ class OutputSchedule:
     ) -> None:  # fmt: skip
         """Publish what is due, and answer a view request.
 
-        stamp_ns is that of the newest image in the map. Views need the camera of the latest
-        image. min_period [s] bounds the periods from below.
+        stamp_ns is that of the newest image in the map. Views have the camera of the latest
+        image, or of the newest keyframe. min_period [s] bounds the periods from below.
         """
         if self._map.due(min_period):
             self._publishers.publish_map(mapper, stamp_ns)
@@ -46,12 +46,12 @@ class OutputSchedule:
         if self._path.due(min_period):
             self._path_publisher.publish(mapper.keyframe_poses(), stamp_ns)
             self._path.done()
-        if latest is None:  # a loaded map may exist before the first image
-            return
-        if self._view.due(min_period):
+        if latest and self._view.due(min_period):
             self._views.publish_latest(mapper, latest)
             self._view.done()
-        self._views.answer_next_request(mapper, latest)
+        # A loaded map may exist before the first image.
+        camera = latest.camera if latest else mapper.keyframes.image(-1)[0]
+        self._views.answer_next_request(mapper, camera)
 
     def invalidate(self) -> None:
         """Publish everything the next time, even if it has not changed."""

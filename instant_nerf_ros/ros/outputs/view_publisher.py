@@ -80,8 +80,8 @@ class ViewPublisher:
                 return
         self._start(mapper, latest.camera, T_map_camera, stamp_ns, frame_id)
 
-    def answer_next_request(self, mapper: 'Mapper', latest: PosedImage) -> None:
-        """Render the oldest request with the camera of the latest image.
+    def answer_next_request(self, mapper: 'Mapper', camera: Camera) -> None:
+        """Render the oldest request with a camera.
 
         Without a request, continues the view that is being rendered.
         """
@@ -91,7 +91,7 @@ class ViewPublisher:
                 self._continue()
         elif self._publishers.has_view_subscribers():
             self._start(
-                mapper, latest.camera, request.T_map_camera, request.stamp_ns, request.frame_id,
+                mapper, camera, request.T_map_camera, request.stamp_ns, request.frame_id,
                 request.preview)
             self._previewed_at = self._clock() if request.preview else -math.inf
             self._due = self._previewed_at + PREVIEW_REST

@@ -78,6 +78,8 @@ class NodeConfig:
         '', "folder in which everything is kept while it is mapped, to be resumed; '' for none")
     resume: bool = setting(
         False, 'continue the session of session_folder; false: it is moved to a folder beside it')
+    base_session_folder: str = setting(
+        '', "an earlier session under this one, which never changes it; '' for none")
     session_images: str = setting(
         'jpeg', "images of the session; 'lossless' takes four times the space",
         choices=('jpeg', 'lossless'))
@@ -119,9 +121,10 @@ class NodeConfig:
         """
         for name in ('map_frame', 'base_frame', 'odom_frame', 'pose_frame', 'render_frame'):
             object.__setattr__(self, name, getattr(self, name).removeprefix('/'))
-        if self.session_folder and not Path(self.session_folder).expanduser().is_absolute():
-            raise ValueError(
-                f"'session_folder' must be an absolute path, is '{self.session_folder}'")
+        for name in ('session_folder', 'base_session_folder'):
+            folder = getattr(self, name)
+            if folder and not Path(folder).expanduser().is_absolute():
+                raise ValueError(f"'{name}' must be an absolute path, is '{folder}'")
 
 
 # Settings that may differ between cameras: front.use_depth is that of the camera 'front'.
