@@ -22,6 +22,7 @@ from instant_nerf_ros.nerf.motion.pose_noise import PoseNoise
 
 CAMERA = Camera(160, 120, 120.0, 120.0, 79.5, 59.5)
 ROUND = np.array(poses(96)[:40])
+NO_DRIFT = np.zeros(6)
 SIGMAS = np.repeat([np.radians(1.0) / np.sqrt(3), 0.02], 3)
 
 
@@ -117,14 +118,39 @@ def test_a_graph_weighs_priors_and_registrations_by_their_variances():
     edge = np.eye(4)
     edge[0, 3] = measured
     registration = Registration(edge, np.eye(6) / sigma_between**2, np.zeros(6))
-    found = optimized(given, given, np.full(6, sigma), [(0, 1, registration)], 0)
+    found = optimized(given, given, np.full(6, sigma), NO_DRIFT, [(0, 1, registration)], 0)
     gain = 2 * sigma**2 / (2 * sigma**2 + sigma_between**2)
     np.testing.assert_allclose(found[1, 0, 3] - found[0, 0, 3], 1 + 0.06 * gain, atol=1e-9)
     np.testing.assert_allclose(found[:, 0, 3].sum(), 1.0, atol=1e-9)
-    fixed = optimized(given, given, np.full(6, sigma), [(0, 1, registration)], 1)
+    fixed = optimized(given, given, np.full(6, sigma), NO_DRIFT, [(0, 1, registration)], 1)
     np.testing.assert_array_equal(fixed[0], given[0])
     gain = sigma**2 / (sigma**2 + sigma_between**2)
     np.testing.assert_allclose(fixed[1, 0, 3], 1 + 0.06 * gain, atol=1e-9)
+
+
+def test_a_registration_is_as_certain_as_the_given_poses_drift_little():
+    """A drift adds to the variance of a registration, by the square of the images between."""
+    given = np.tile(np.eye(4), (4, 1, 1))
+    edge = np.eye(4)
+    edge[0, 3] = 0.06
+    sigma, sigma_between, drift = 0.02, 0.01, 0.005
+    for gap in (1, 3):
+        registration = Registration(edge, np.eye(6) / sigma_between**2, np.zeros(6))
+        found = optimized(
+            given, given, np.full(6, sigma), np.full(6, drift), [(0, gap, registration)], 0)
+        gain = 2 * sigma**2 / (2 * sigma**2 + sigma_between**2 + (gap * drift) ** 2)
+        np.testing.assert_allclose(found[gap, 0, 3] - found[0, 0, 3], 0.06 * gain, atol=1e-9)
+
+
+def test_a_drift_is_found_in_corrections_that_are_alike():
+    noise, independent = PoseNoise(), generator().normal(size=(31, 6))
+    least = noise.drift
+    for _ in range(20):
+        noise.adapt(np.cumsum(independent, axis=0))
+    assert noise.drift > 3 * least
+    for _ in range(40):
+        noise.adapt(np.diff(independent, axis=0))
+    assert noise.drift == pytest.approx(least)
 
 
 def test_the_noise_of_poses_is_measured():

@@ -5,6 +5,7 @@ import torch
 from randomness import floats, generator, unit
 
 from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.backends.cpu.bricks import bricks_of
 from instant_nerf_ros.nerf.backends.cpu.kernels import marching
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import OccupancyConfig, SamplingConfig
@@ -24,10 +25,11 @@ def kernel_march(
     rays = marching.Rays(*(x.numpy() for x in (origins, directions, jitter, surfaces)))
     number = np.float32
     space = marching.Space(
-        density_state.numpy(), grid_origin.numpy(), number(voxel_size), number(0), number(0),
-        number(min_step), number(cone), number(band), band_samples, visited_only)
+        density_state.numpy(), bricks_of(density_state), grid_origin.numpy(), number(voxel_size),
+        number(0), number(0), number(min_step), number(cone), number(band), band_samples,
+        visited_only)
     state = marching.MarchState(
-        *np.zeros((2, 1), dtype=np.float32), *np.zeros((2, 1), dtype=np.int32))
+        *np.zeros((3, 1), dtype=np.float32), *np.zeros((2, 1), dtype=np.int32))
     starts, ends, offsets = [], [], [0]
     for ray in range(len(origins)):
         marching.begin(0, ray, number(near[ray]), number(far[ray]), rays, space, state)
@@ -278,8 +280,9 @@ def test_the_kernels_clip_rays_as_the_grid_does(occupancy):
     rays = rays_of(random.uniform(-4, 4, (500, 3)).tolist(), random.normal(size=(500, 3)).tolist())
     number = np.float32
     space = marching.Space(
-        occupancy.density_state.numpy(), occupancy.origin.numpy(), number(0.1), number(0.3),
-        number(6), number(0), number(0), number(0), 0, False)
+        occupancy.density_state.numpy(), bricks_of(occupancy.density_state),
+        occupancy.origin.numpy(), number(0.1), number(0.3), number(6), number(0), number(0),
+        number(0), 0, False)
     near, far = occupancy.clip(rays, 0.3, 6.0)
     for ray in range(len(rays)):
         low, high = marching.clip(

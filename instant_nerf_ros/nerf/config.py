@@ -90,8 +90,9 @@ class KeyframeConfig:
         0.03, 'keep an image after this translation [m]', 0.0, 10.0, change='live')
     min_rotation: float = setting(
         1.5, 'or keep it after this rotation [degree]', 0.0, 180.0, change='live')
-    adapt_exposure: bool = setting(
-        True, 'adapt to the exposure of each image, if it changes', change='live')
+    adapt_exposure: str = setting(
+        'auto', 'adapt to the exposure of each image; auto: if it changes visibly',
+        choices=('auto', 'always', 'never'))
     held_out_every: int = setting(
         16, 'one of so many images is held out, to measure the PSNR of views; 0: none', 0, 10_000)
     budget_mb: int = setting(1024, 'memory for keyframes [MB]', 16, 2**20)

@@ -6,7 +6,8 @@ the sum of the rendered colors over that of the recorded ones. Sums, unlike a re
 mistake a field that is still blurred for a camera with less contrast.
 
 Where the exposure is constant, gains would be errors of the field, and would be learnt. So all are
-1 until gains explain much of the difference between rendered and recorded colors.
+1 until gains explain much of the difference between rendered and recorded colors, unless the user
+says that the exposure changes.
 """
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,9 @@ SUMS = 4  # of rays, recorded and rendered colors, and squares of their differen
 class Exposure:
     """Gains of K keyframes, as gain * (pixel - MIDDLE) + offset for the kernels."""
 
-    def __init__(self) -> None:
+    def __init__(self, always: bool = False) -> None:
+        """Begin without keyframes; always: use gains, also where they explain little."""
+        self._always = always
         self.sums: NDArray[np.float64] = np.empty((0, SUMS, 3))
         self.gains, self.offsets = np.empty((2, 0, 3), dtype=np.float32)  # of channels
 
@@ -76,7 +79,7 @@ class Exposure:
         logs = np.log(rendered / recorded)
         # What all keyframes have in common is not exposure: the field may still be dark.
         logs -= logs.sum(0) / max(len(logs), 1)
-        used = self.explained() > MIN_EXPLAINED
+        used = self._always or self.explained() > MIN_EXPLAINED
         self.gains = np.exp(logs * used).astype(np.float32)
         self.offsets = np.float32(MIDDLE) * (self.gains - 1)
 

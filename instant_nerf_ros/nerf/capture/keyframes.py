@@ -47,11 +47,12 @@ class Keyframes:
         self.T_world_camera = np.empty((0, 4, 4))
         self.first, self.first_direction, self.widths, self.heights = np.empty((4, 0), np.int64)
         self.with_alpha = np.empty(0, dtype=bool)  # keyframes that are transparent somewhere
-        self.ray_counts = np.empty(0)  # rays sampled from each keyframe
-        self.ids = np.empty(0, dtype=np.int64)  # of the keyframes, in order of arrival
+        # Rays sampled from each keyframe, and their ids, in order of arrival.
+        self.ray_counts, self.ids = np.empty(0), np.empty(0, dtype=np.int64)
         self.revision = 0  # changes with every keyframe and pose
         self.next_id = self._first_own_id = 1  # so that an id is true
-        self.error_map, self.exposure, self._places = ErrorMap(), Exposure(), Places()
+        always = config.adapt_exposure == 'always'
+        self.error_map, self.exposure, self._places = ErrorMap(), Exposure(always), Places()
         self._backend_state: object = None
 
     def __len__(self) -> int:
@@ -107,9 +108,9 @@ class Keyframes:
                 camera, self.cameras, self.directions, self.first_direction)
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
         self._places.add(T_world_camera)
-        for name, value in zip(PER_KEYFRAME, (
-                first, self.cameras[camera], camera.width, camera.height, alpha is not None, 0.0,
-                self.new_id())):
+        values = (first, self.cameras[camera], camera.width, camera.height, alpha is not None,
+                  0.0, self.new_id())
+        for name, value in zip(PER_KEYFRAME, values):
             setattr(self, name, np.append(getattr(self, name), value))
         self.error_map.append()
         self.exposure.append()
@@ -179,7 +180,7 @@ class Keyframes:
         errors = np.abs(colors - pixels / np.float32(255)).mean(-1)
         chosen = np.asarray(sources.keyframes)
         self.error_map.update(chosen, np.asarray(sources.tiles), errors)
-        if self.config.adapt_exposure:
+        if self.config.adapt_exposure != 'never':
             self.update_exposure(chosen, np.asarray(sources.pixels), colors, opacities)
 
     def update_exposure(

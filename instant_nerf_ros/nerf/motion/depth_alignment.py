@@ -14,8 +14,10 @@ from instant_nerf_ros.nerf.motion.depth_surface import Array, DepthSurface
 from instant_nerf_ros.nerf.motion.pose_graph import optimized
 from instant_nerf_ros.nerf.motion.pose_noise import PoseNoise
 
-OFFSETS = 1, 2, 4, 8, 15, 30  # an image is registered with the images that much earlier
-WINDOW = OFFSETS[-1] + 1  # images
+# An image is registered with the images that much earlier. Registrations with images further back
+# would outvote the given poses where these drift.
+OFFSETS = 1, 2, 4
+WINDOW = 31  # images
 FREE_POSES = 24  # the latest ones, which are corrected
 GATES = 0.3, 0.1, 0.05, 0.05  # m, of the iterations of a registration
 SEARCH = np.repeat([np.radians(1.5), 0.03], 3)  # rad, m: what a registration may find
@@ -124,9 +126,11 @@ class DepthAlignment:
                  for target, source, registration in self.edges]
         for _ in range(2):  # the last image is still where it was given
             poses = optimized(
-                poses, given, sigmas, edges, max(len(self.images) - FREE_POSES, 0))
+                poses, given, sigmas, self.noise.drift * sigmas, edges,
+                max(len(self.images) - FREE_POSES, 0))
         for image, pose in zip(self.images, poses):
             image.place(pose)
+        self.noise.adapt(np.array([image.correction() for image in self.images]))
 
     def _correction(self) -> tuple[float, float]:
         motions = np.array([image.correction() for image in self.images]).reshape(-1, 2, 3)

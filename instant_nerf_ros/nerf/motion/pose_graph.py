@@ -13,12 +13,14 @@ Edge = tuple[int, int, Registration]  # indices of target and source
 
 
 def optimized(
-    poses: Array, given: Array, sigmas: Array, edges: Sequence[Edge], first_free: int,
+    poses: Array, given: Array, sigmas: Array, drift: Array, edges: Sequence[Edge],
+    first_free: int,
 ) -> Array:  # fmt: skip
     """Return poses (N, 4, 4) after a Gauss-Newton step; those before first_free stay.
 
     Poses are T_world_camera. Given poses (N, 4, 4) have standard deviations (6,) of rotation [rad]
-    and translation [m] in the frame of the camera.
+    and translation [m] in the frame of the camera: sigmas of independent errors, and drift of what
+    is added to the errors from an image to the next one.
     """
     count = len(poses)
     hessian, gradient = np.zeros((count, count, 6, 6)), np.zeros((count, 6))
@@ -32,6 +34,11 @@ def optimized(
         H = np.stack([edge[2].hessian for edge in edges])
         g = np.stack([edge[2].gradient for edge in edges]) + np.einsum(
             'eij,ej->ei', H, motions(np.linalg.inv(T_before) @ T_target_source))
+        # Where given poses drift, poses may differ from a registration: what it says is softer.
+        variances = ((sources - targets)[:, None] * drift) ** 2
+        softening = np.eye(6) + H * variances[:, None, :]  # (H^-1 + V)^-1 = (I + H V)^-1 H
+        H = np.linalg.solve(softening, H)
+        g = np.linalg.solve(softening, g[..., None])[..., 0]
         M = -adjoints(np.linalg.inv(T_target_source))  # motion of the source by one of the target
         HM = H @ M
         np.add.at(hessian, (sources, sources), H)

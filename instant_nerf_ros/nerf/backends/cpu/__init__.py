@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from instant_nerf_ros.nerf.backends.cpu.bricks import bricks_of
 from instant_nerf_ros.nerf.backends.cpu.kernels import voxels
 from instant_nerf_ros.nerf.backends.cpu.kernels.columns import classify_columns, survey_columns
 from instant_nerf_ros.nerf.backends.cpu.kernels.stereo import (
@@ -52,7 +53,8 @@ def update_density(
     """See reference.update_density."""
     voxels.update_density(
         positions.numpy(), densities.numpy(), density.numpy(), density_state.numpy(),
-        grid_origin.numpy(), np.float32(voxel_size), np.float32(decay), np.float32(threshold))
+        bricks_of(density_state), grid_origin.numpy(), np.float32(voxel_size),
+        np.float32(decay), np.float32(threshold))
 
 
 def integrate_rays(
@@ -65,8 +67,8 @@ def integrate_rays(
     voxels.integrate_rays(
         origins.numpy(), directions.numpy(), distances.numpy(), clear_distances.numpy(),
         bool(measured), weight, pixels.numpy(), np.uint8(keyframe), hits.numpy(), misses.numpy(),
-        last_keyframe.numpy(), colors.numpy(), density_state.numpy(), grid_origin.numpy(),
-        float(voxel_size))
+        last_keyframe.numpy(), colors.numpy(), density_state.numpy(),
+        bricks_of(density_state), grid_origin.numpy(), float(voxel_size))
 
 
 def states(hits: Tensor, misses: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def update_error_map(
     ray_sampling.update_error_map(
         sources.keyframes, sources.tiles, pixels.numpy(), colors.numpy(), errors, buffers.sums,
         buffers.counts)
-    if keyframes.config.adapt_exposure:
+    if keyframes.config.adapt_exposure != 'never':
         keyframes.update_exposure(
             np.asarray(sources.keyframes), np.asarray(sources.pixels), colors.numpy(),
             opacities.numpy())

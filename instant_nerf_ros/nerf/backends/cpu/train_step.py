@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from instant_nerf_ros.nerf.backends.cpu.bricks import bricks_of
 from instant_nerf_ros.nerf.backends.cpu.kernels import train_step as kernels
 from instant_nerf_ros.nerf.backends.cpu.kernels.marching import Rays as KernelRays
 from instant_nerf_ros.nerf.backends.cpu.kernels.marching import Space
@@ -84,8 +85,9 @@ def _space(
 ) -> Space:  # fmt: skip
     number = np.float32
     return Space(
-        occupancy.density_state.numpy(), occupancy.origin.numpy(), number(occupancy.voxel_size),
-        number(sampling.near), number(sampling.far), number(stride * sampling.min_step),
+        occupancy.density_state.numpy(), bricks_of(occupancy.density_state),
+        occupancy.origin.numpy(), number(occupancy.voxel_size), number(sampling.near),
+        number(sampling.far), number(stride * sampling.min_step),
         number(stride * sampling.cone), number(sampling.surface_band), sampling.surface_samples,
         visited_only,
     )  # fmt: skip

@@ -122,7 +122,7 @@ def update_error_map(
         colors, pixels, sources.keyframes, sources.tiles, len(pixels), copy.sums, RAYS)
     copy.update_shares()
     copy.updates += 1
-    if keyframes.config.adapt_exposure and copy.updates % EXPOSURE_EVERY == 0:
+    if keyframes.config.adapt_exposure != 'never' and copy.updates % EXPOSURE_EVERY == 0:
         # The host waits here: a few rays are enough, and not in every step.
         chosen, recorded, rendered, opacity = (
             torch.as_tensor(values)[:EXPOSURE_RAYS].cpu().numpy()

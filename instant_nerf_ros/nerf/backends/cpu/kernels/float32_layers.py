@@ -1,5 +1,5 @@
 """Layers of networks, and the gradients of their matrices, in float32."""
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, jit
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, copy, jit
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import BLOCK, NO_FLOOR, product
 
 
@@ -11,7 +11,8 @@ def make_packed(depth, width):
 @jit
 def pack(matrix, result):
     """Write a matrix to an array of make_packed."""
-    result[:] = matrix
+    for n in range(len(matrix)):
+        copy(matrix[n], result[n])
 
 
 @jit

@@ -5,7 +5,7 @@ import numpy as np
 
 from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cpu.kernels.hash_grid import encode
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import exp, fetch_add, jit
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import copy, exp, fetch_add, jit
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer
 from instant_nerf_ros.nerf.backends.cpu.kernels.products import NO_FLOOR, RELU
 
@@ -46,4 +46,5 @@ def evaluate(positions, field, results, chunk, counter):
             return
         part = positions[first : first + POSITIONS]
         evaluate_geometry(field, part, chunk.encoded, chunk.hidden, chunk.geometry)
-        results[first : first + len(part)] = chunk.geometry[: len(part)]
+        for n in range(len(part)):
+            copy(chunk.geometry[n], results[first + n])

@@ -14,7 +14,7 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.hash_cells import (
     find_corners,
     interpolate,
 )
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, jit, prefetch
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, allocating, jit, prefetch
 from instant_nerf_ros.nerf.constants import FEATURES
 
 AHEAD = 16  # samples or entries whose lines are prefetched
@@ -28,7 +28,7 @@ def aligned_lines(levels, entries):
     return aligned_zeros((levels, entries, LINE))
 
 
-@jit
+@allocating
 def encode(positions, lines, scales, encoded):
     """Write reference.hash_encode to the first columns of encoded (N, >= 4 levels)."""
     cells = _make_cells()
@@ -43,7 +43,7 @@ def encode(positions, lines, scales, encoded):
                 _prefetch(positions[n + AHEAD], scales[level], lines[level], cells, n % AHEAD)
 
 
-@jit
+@allocating
 def encode_backward(positions, gradients, scale, column, lines, entries, count):
     """Add the gradient of `encode` on one level to its lines (entries, LINE).
 
@@ -64,7 +64,7 @@ def encode_backward(positions, gradients, scale, column, lines, entries, count):
     return count
 
 
-@jit
+@allocating
 def _make_cells():
     shape = AHEAD, CORNERS
     return Cells(np.empty(shape, dtype=np.uint32), np.empty(shape, dtype=np.float32))

@@ -14,7 +14,14 @@ from numba.extending import intrinsic
 
 # Lets LLVM join the operations on the features of an entry into vector instructions.
 numba.config.SLP_VECTORIZE = 1
-jit = numba.njit(cache=True, fastmath={'contract'}, error_model='numpy', nogil=True)
+options = {
+    'cache': True, 'fastmath': {'contract'}, 'error_model': 'numpy', 'nogil': True,
+}  # fmt: skip
+# Without references that are counted: each call would count those of all arrays in its arguments,
+# by atomic operations, which takes longer than most of what is done for a ray. So kernels neither
+# make arrays nor return them; what is `allocating` does.
+jit = numba.njit(**options, _nrt=False)
+allocating = numba.njit(**options, _nrt=True)
 
 
 def forget_outdated(sources, cache):

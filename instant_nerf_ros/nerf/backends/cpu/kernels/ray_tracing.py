@@ -50,7 +50,8 @@ def make_chunk(encoded, hidden):
         per_sample(kind=np.int32), per_sample(), per_sample(), per_sample(3), per_sample(),
         per_sample(), per_sample(), per_sample(encoded), per_sample(hidden), per_sample(GEOMETRY),
         per_sample(hidden), per_sample(hidden), per_sample(LINE), per_sample(kind=np.int32),
-        MarchState(per_ray(), per_ray(), per_ray(kind=np.int32), per_ray(kind=np.int32)),
+        MarchState(
+            per_ray(), per_ray(), per_ray(), per_ray(kind=np.int32), per_ray(kind=np.int32)),
         per_ray(), per_ray(kind=np.int32), per_ray(kind=np.int32),
         np.zeros(RAYS + 1, dtype=np.int32), per_ray(HARMONICS), per_ray(hidden),
     )  # fmt: skip
@@ -60,7 +61,8 @@ def make_chunk(encoded, hidden):
 def trace(first, last, rays, space, field, extent, chunk):
     """Write the visible samples of rays first to last to the first rows of the chunk.
 
-    Returns their number, or -1 if they exceed the capacity; order_of returns those of each ray.
+    Returns their number, or -1 if they exceed the capacity. Those of ray i are, front to back,
+    chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]].
     """
     live = last - first
     for i in range(live):
@@ -162,9 +164,3 @@ def _sort_by_ray(count, chunk):
         i = chunk.ray_indices[n]
         chunk.order[chunk.stops[i]] = n
         chunk.stops[i] += 1
-
-
-@jit
-def order_of(i, chunk):
-    """Return the rows of the samples of a ray, front to back."""
-    return chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]

@@ -2,7 +2,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import allocating
 from instant_nerf_ros.nerf.backends.reference.stereo import MAX_COST
 
 FAR = np.float32(1e30)
@@ -18,7 +18,7 @@ def plane_costs(
     return costs
 
 
-@jit
+@allocating
 def _plane_costs(image, others, affine, shift, inverse_depths, before):
     """Compare one pixel after another, all planes at once."""
     height, width = image.shape
@@ -41,7 +41,7 @@ def _plane_costs(image, others, affine, shift, inverse_depths, before):
     return result
 
 
-@jit
+@allocating
 def _project(affine, shift, column, row, inverse_depths, size, places):
     """Write the index of the pixel in another image to which each plane projects a pixel, or -1.
 
@@ -60,7 +60,7 @@ def _project(affine, shift, column, row, inverse_depths, size, places):
         places[d] = np.int32(v) * np.int32(width) + np.int32(u) if inside else np.int32(-1)
 
 
-@jit
+@allocating
 def _add_dissimilarity(own, other, places, sums, counts):
     """Add the differences of a pixel from another image (H * W,) where it projects, and count."""
     maximum = np.float32(MAX_COST)
@@ -71,7 +71,7 @@ def _add_dissimilarity(own, other, places, sums, counts):
             counts[d] += np.float32(1)
 
 
-@jit
+@allocating
 def _combine_sides(sums, counts, cost):
     """Write the lower cost of the two sides of each plane, or the mean of all without any."""
     total, known = np.float32(0), np.float32(0)
@@ -96,7 +96,7 @@ def smooth_costs(
     return total
 
 
-@jit
+@allocating
 def _smooth_costs(costs, gray, step, jump, edge):
     """Sum the costs along paths from four sides."""
     total = np.zeros_like(costs)
@@ -106,7 +106,7 @@ def _smooth_costs(costs, gray, step, jump, edge):
     return total
 
 
-@jit
+@allocating
 def _sweep(costs, gray, step, jump, edge, down, right, total):
     """Add the costs along the paths of one direction: from above, below, left or right."""
     height, width, planes = costs.shape
@@ -153,7 +153,7 @@ def best_planes(
     return plane, margin
 
 
-@jit
+@allocating
 def _best_planes(total):
     """Find the plane of least cost of one pixel after another."""
     height, width, planes = total.shape

@@ -2,7 +2,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import allocating
 
 
 def epipolar_gradients(
@@ -14,7 +14,7 @@ def epipolar_gradients(
     return error, gradient, speed
 
 
-@jit
+@allocating
 def _epipolar_gradients(image, other, affine, shift, inverse_depth):
     height, width = image.shape
     error, gradient, speed = np.zeros((3, height, width), np.float32)
@@ -41,7 +41,7 @@ def _epipolar_gradients(image, other, affine, shift, inverse_depth):
     return error, gradient, speed
 
 
-@jit
+@allocating
 def _bilinear(image, x, y):
     """Return the value of an image (h, w) at a pixel, NaN outside."""
     one = np.float32(1)
@@ -62,7 +62,7 @@ def agreement(
     return mean, variance, count
 
 
-@jit
+@allocating
 def _agreement(values, variances, gate):
     number, height, width = values.shape
     result = np.full((2, height, width), np.nan, np.float32)
@@ -94,7 +94,7 @@ def _agreement(values, variances, gate):
     return result[0], result[1], counts
 
 
-@jit
+@allocating
 def _mean_of_agreeing(values, variances, gate, middle):
     """Return sum of precisions, mean and number of the values within the gate of the middle."""
     total, weighted, count = 0.0, 0.0, 0
@@ -107,7 +107,7 @@ def _mean_of_agreeing(values, variances, gate, middle):
     return total, weighted / total if count else middle, count
 
 
-@jit
+@allocating
 def _scatter(values, variances, gate, middle, mean):
     """Return the sum of squared deviations from the mean, of the values within the gate."""
     result = 0.0

@@ -4,7 +4,7 @@ from collections import namedtuple
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.color_network import color_network
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, fetch_add, jit
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import aligned_zeros, copy, fetch_add, jit
 from instant_nerf_ros.nerf.backends.cpu.kernels.layers import layer, outer
 from instant_nerf_ros.nerf.backends.cpu.kernels.pixels import (
     VISIBLE_SAMPLES,
@@ -16,7 +16,6 @@ from instant_nerf_ros.nerf.backends.cpu.kernels.ray_tracing import (
     LINE,
     RAYS,
     ROWS,
-    order_of,
     trace,
 )
 from instant_nerf_ros.nerf.constants import GEOMETRY, HARMONICS
@@ -112,7 +111,7 @@ def _loss_and_backward(
     """Composite the samples of a chunk, and write the loss and all gradients."""
     done = int(counts[VISIBLE_SAMPLES])
     for i in range(last - first):
-        order = order_of(i, chunk)
+        order = chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]
         composite(first + i, order, chunk, rendered)
         loss_and_gradients(
             first + i, order, rays, targets, loss, band, rendered, chunk, work, counts)
@@ -122,8 +121,9 @@ def _loss_and_backward(
         _backward(
             start, stop, backward, chunk, work, results.matrices, results.encoded[done + start :])
     outer(work.directions_layer, chunk.harmonics, results.matrices.directions, RAYS)
-    results.positions[done : done + count] = chunk.positions[:count]
-    results.densities[done : done + count] = chunk.densities[:count]
+    for n in range(count):
+        copy(chunk.positions[n], results.positions[done + n])
+        results.densities[done + n] = chunk.densities[n]
     counts[VISIBLE_SAMPLES] += count
 
 
@@ -179,5 +179,6 @@ def render_rays(rays, space, field, extent, rendered, chunk, counter):
             stop, count = _trace(first, last, rays, space, field, extent, chunk)
             color_network(first, stop, count, rays, field, chunk)
             for i in range(stop - first):
-                composite(first + i, order_of(i, chunk), chunk, rendered)
+                order = chunk.order[chunk.offsets[i] : chunk.offsets[i + 1]]
+                composite(first + i, order, chunk, rendered)
             first = stop

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 
+from instant_nerf_ros.nerf.backends.cpu.kernels.bricks import set_state
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
 from instant_nerf_ros.nerf.constants import (
     EMPTY,
@@ -24,7 +25,8 @@ TOUCH = 1e-6  # metres: shorter crossings are no miss
 
 @jit
 def update_density(
-    positions, densities, density, density_state, grid_origin, voxel_size, decay, threshold,
+    positions, densities, density, density_state, bricks, grid_origin, voxel_size, decay,
+    threshold,
 ):  # fmt: skip
     """Update voxels; serial, since several positions may share one."""
     nx, ny, nz = density.shape
@@ -38,7 +40,7 @@ def update_density(
             old = 2 * threshold if unvisited else density[i, j, k]
             new = max(decay * old, densities[n])
             density[i, j, k] = new
-            density_state[i, j, k] = EMPTY if new < threshold else SOLID
+            set_state(density_state, bricks, i, j, k, EMPTY if new < threshold else SOLID)
 
 
 @jit
@@ -75,7 +77,7 @@ def _vote(counts, weight, hits, misses, last_keyframe, cell, keyframe, measured)
 @jit
 def integrate_rays(
     origins, directions, distances, clear_distances, measured, weight, pixels, keyframe,
-    hits, misses, last_keyframe, colors, density_state, grid_origin, voxel_size,
+    hits, misses, last_keyframe, colors, density_state, bricks, grid_origin, voxel_size,
 ):  # fmt: skip
     """Count hits of all rays, then misses; serial, since rays share voxels."""
     for ray in range(len(origins)):
@@ -85,7 +87,7 @@ def integrate_rays(
     for ray in range(len(origins)):
         _count_misses(
             origins[ray], directions[ray], clear_distances[ray], measured, keyframe,
-            hits, misses, last_keyframe, density_state, grid_origin, voxel_size)
+            hits, misses, last_keyframe, density_state, bricks, grid_origin, voxel_size)
 
 
 @jit
@@ -117,7 +119,7 @@ def _count_hit(
 @jit
 def _count_misses(
     origin, direction, clear_distance, measured, keyframe,
-    hits, misses, last_keyframe, density_state, grid_origin, voxel_size,
+    hits, misses, last_keyframe, density_state, bricks, grid_origin, voxel_size,
 ):  # fmt: skip
     """Count misses along a ray, from voxel to voxel (Amanatides and Woo 1987)."""
     nx, ny, nz = hits.shape
@@ -140,7 +142,7 @@ def _count_misses(
                 misses, MISS_WEIGHT, hits, misses, last_keyframe, (x, y, z), keyframe, measured)
             if measured and (misses[x, y, z] >= EMPTY_MISSES
                              and misses[x, y, z] > EMPTY_ODDS * np.int32(hits[x, y, z])):
-                density_state[x, y, z] = EMPTY
+                set_state(density_state, bricks, x, y, z, EMPTY)
         t = leave
         if tx == leave:
             tx += step_x
