@@ -47,8 +47,7 @@ class Keyframes:
         self.T_world_camera = np.empty((0, 4, 4))
         self.first, self.first_direction, self.widths, self.heights = np.empty((4, 0), np.int64)
         self.with_alpha = np.empty(0, dtype=bool)  # keyframes that are transparent somewhere
-        # Rays sampled from each keyframe, and their ids, in order of arrival.
-        self.ray_counts, self.ids = np.empty(0), np.empty(0, dtype=np.int64)
+        self.ray_counts, self.ids = np.empty(0), np.empty(0, dtype=np.int64)  # see count_rays
         self.revision = 0  # changes with every keyframe and pose
         self.next_id = self._first_own_id = 1  # so that an id is true
         always = config.adapt_exposure == 'always'
@@ -108,8 +107,8 @@ class Keyframes:
                 camera, self.cameras, self.directions, self.first_direction)
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
         self._places.add(T_world_camera)
-        values = (first, self.cameras[camera], camera.width, camera.height, alpha is not None,
-                  0.0, self.new_id())
+        row = self.cameras[camera]
+        values = first, row, camera.width, camera.height, alpha is not None, 0.0, self.new_id()
         for name, value in zip(PER_KEYFRAME, values):
             setattr(self, name, np.append(getattr(self, name), value))
         self.error_map.append()
