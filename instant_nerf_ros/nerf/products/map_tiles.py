@@ -47,16 +47,17 @@ class MapTiles:
         self._occupancy, self._climb = occupancy, climb
         self._z = window[2]
         self._nz = window[2].stop - window[2].start
-        low, high = (corner[:2] + occupancy.first[:2] for corner in corners(window))
-        self._begin, end = low // TILE, -(-high // TILE)
-        self._shape = (end - self._begin) * TILE
-        self._window = tuple(map(slice, low - self._begin * TILE, high - self._begin * TILE))
         self._states: dict[Place, NDArray[np.int8]] = {}  # of the tiles that were surveyed
         self.tiles: dict[Place, MapTile] = {}
         for place, change in occupancy.content.voted_tiles(window).items():
             tile = known.get(place)
             self.tiles[place] = (
                 tile if tile and tile.change == change else self._survey(place, change))
+        self._low, self._high = (
+            corner[:2] + occupancy.first[:2] for corner in corners(window))
+        places = np.array([*self.tiles]) if self.tiles else self._low[None] // TILE
+        self._begin = places.min(0)  # of the box of all tiles, which may be much smaller
+        self._shape = (places.max(0) + 1 - self._begin) * TILE
 
     def floor(self) -> int | None:
         """Return the layer of the floor, None if there is none; see floor.lowest_layer."""
@@ -83,7 +84,13 @@ class MapTiles:
 
     def cut(self, name: str) -> NDArray[np.int8]:
         """Return the cells or the probabilities (nx, ny) of the window."""
-        return self._assembled(name, UNKNOWN, np.int8)[self._window]
+        cut = np.full(self._high - self._low, UNKNOWN, np.int8)
+        first = self._begin * TILE
+        low, high = np.maximum(first, self._low), np.minimum(first + self._shape, self._high)
+        inner, outer = (tuple(map(slice, low - corner, high - corner))
+                        for corner in (first, self._low))
+        cut[outer] = self._assembled(name, UNKNOWN, np.int8)[inner]
+        return cut
 
     def _survey(self, place: Place, change: int) -> MapTile:
         states = self._states[place] = self._around(place, 'states', UNKNOWN)
