@@ -6,7 +6,7 @@ from scenes import CAMERA, look_at, poses, view
 from test_bounds import scaled
 from test_mapper import TINY
 
-from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
 from instant_nerf_ros.nerf import adaptation as adaptation_module
 from instant_nerf_ros.nerf.adaptation import (
     FIRST_KEYFRAMES,
@@ -16,17 +16,19 @@ from instant_nerf_ros.nerf.adaptation import (
 )
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.config import KeyframeConfig
+from instant_nerf_ros.simulation.flat import Flat
+from instant_nerf_ros.simulation.tour import Tour
 
 NAMES = 'near', 'far'
 HALL, TABLE = 10.0, 0.05  # scales of the room
 
 
-def seen(scale, config=None, count=FIRST_KEYFRAMES, with_depth=True):
+def seen(scale, config=None, count=FIRST_KEYFRAMES):
     """Return an Adaptation that has seen so many views of the room at a scale."""
     adaptation, keyframes = Adaptation(config or Config()), Keyframes(KeyframeConfig())
     for T, scaled_T in zip(poses(count), scaled(poses(count), scale)):
         image, depth = view(CAMERA, T)
-        keyframes.add(image, CAMERA, scaled_T, scale * depth if with_depth else None)
+        keyframes.add(image, CAMERA, scaled_T, scale * depth)
         adaptation.see(keyframes)
     return adaptation
 
@@ -97,6 +99,32 @@ def test_the_box_contains_what_cameras_on_a_long_way_see_and_not_much_more():
     (low, high), points = box, np.concatenate(points)
     assert ((points > low - 0.01) & (points < high + 0.01)).all(1).mean() > 0.98
     assert (low > points.min(0) - 0.6).all() and (high < points.max(0) + 0.6).all()
+
+
+FLAT_CAMERA = Camera(160, 120, 115.0, 115.0, 79.5, 59.5)
+FLAT_POSES = [Tour().T_world_camera(time) for time in np.linspace(0, 6, FIRST_KEYFRAMES)]
+FLAT_VIEWS = [Flat().render(FLAT_CAMERA, pose) for pose in FLAT_POSES]
+
+
+@pytest.mark.parametrize(('scale', 'with_depth', 'voxel_size', 'is_advised'), [
+    (6.0, False, 0.05, True), (6.0, True, 0.05, False), (6.0, False, 0.3, False),
+    (1.0, False, 0.05, False)])
+def test_a_hall_without_depth_wants_larger_voxels(
+        scale, with_depth, voxel_size, is_advised, caplog):
+    def advice(size):
+        caplog.clear()
+        adaptation = Adaptation(replace(Config(), {'occupancy.voxel_size': size}))
+        keyframes = Keyframes(KeyframeConfig())
+        for (image, depth), pose in zip(FLAT_VIEWS, scaled(FLAT_POSES, scale)):
+            keyframes.add(image, FLAT_CAMERA, pose, scale * depth if with_depth else None)
+            adaptation.see(keyframes)
+        assert sampling(adaptation)[1] > 3 * scale
+        return [each for each in caplog.messages if "'occupancy.voxel_size'" in each]
+
+    messages = advice(voxel_size)
+    assert len(messages) == is_advised
+    for message in messages:
+        assert not advice(float(message.split(' ')[-2]))
 
 
 def test_images_that_show_nothing_in_common_change_nothing():

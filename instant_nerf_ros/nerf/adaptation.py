@@ -6,6 +6,7 @@ hall. They are estimated again when there are four times as many keyframes.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.constants import MILLIMETRE
 from instant_nerf_ros.nerf.motion.sparse_points import sparse_points
 
+logger = logging.getLogger('instant_nerf_ros')
+
 FIRST_KEYFRAMES = 8  # before the first estimate
 MORE_KEYFRAMES = 4  # times as many before the next one, which may take a third of a second
 IMAGES = 8  # of an estimate, spread over all keyframes
@@ -28,6 +31,9 @@ TABLE = 0.7  # m, of the median distance, from which on samples go as far as in 
 # Share of the median distance at which samples may begin in a room or a hall. Where they may begin
 # later, all that is seen is about as far away: it is a table or an object.
 ROOM_SHARE = 0.2
+# Voxels in the median distance of images without depth: with more, space is found empty so slowly
+# that the field stays fog. With so many, it is not.
+MOST_VOXELS, GOOD_VOXELS = 100, 40
 
 
 class Adaptation:
@@ -36,6 +42,7 @@ class Adaptation:
     def __init__(self, config: Config) -> None:
         self._bounds: SceneBounds | None = None  # of all estimates
         self._next = FIRST_KEYFRAMES  # number of keyframes at which an estimate is due
+        self._advised = False
         self.set_config(config)
 
     def set_config(self, config: Config) -> None:
@@ -67,9 +74,20 @@ class Adaptation:
                 bounds, near=min(bounds.near, before.near), far=max(bounds.far, before.far))
         self._bounds = bounds
         self.set_config(self._user)
+        self._advise(bounds.distance, any(keyframes.image(k)[2].any() for k in chosen))
         cameras = [keyframes.image(k)[0] for k in chosen]
         distance = min(seen, self.config.sampling.far)
         return _box(cameras, keyframes.T_world_camera[chosen], distance)
+
+    def _advise(self, distance: float, with_depth: bool) -> None:
+        """Log once which voxels suit what is seen without depth at a median distance [m]."""
+        size = self.config.occupancy.voxel_size
+        if not (with_depth or self._advised) and distance > MOST_VOXELS * size:
+            self._advised = True
+            logger.warning(
+                'images without depth see %.0f m far: with voxels of %g m, it takes long until the'
+                " space between is known to be empty. Set 'occupancy.voxel_size' to %.1g m",
+                distance, size, distance / GOOD_VOXELS)
 
     def _wanted(self) -> tuple[float, float]:
         """Return the near and far of settings that are 0."""
