@@ -8,13 +8,13 @@ from test_content import look_around
 from instant_nerf_ros.nerf import Camera, Config, Mapper, backends, replace
 from instant_nerf_ros.nerf.config import OccupancyConfig
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
+from instant_nerf_ros.nerf.occupancy.blocks import VOTES
 from instant_nerf_ros.nerf.occupancy.carried_votes import MAX_DISTANCE, carry
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.tour import Tour
 
 SIZE = 0.1
-CARRIED = 'hits', 'misses', 'last_keyframe', 'colors'
 PLACES = {10: [0.0, 0.0, 1.0], 20: [3.1, 9.3, 1.0], 30: [-9.7, 2.4, 1.0]}  # m, by id
 
 
@@ -37,7 +37,7 @@ def votes(occupancy):
     """Return {(x, y, z) on the lattice: all votes} of the voxels with any."""
     index = np.argwhere((occupancy.hits.numpy() > 0) | (occupancy.misses.numpy() > 0))
     values = np.column_stack([getattr(occupancy, name).numpy()[tuple(index.T)]
-                              for name in CARRIED])
+                              for name in VOTES])
     return dict(zip(map(tuple, (index + occupancy.first).tolist()), map(tuple, values.tolist())))
 
 

@@ -65,7 +65,10 @@ class Adaptation:
             return None
         self._next = MORE_KEYFRAMES * len(keyframes)
         chosen = np.unique(np.linspace(0, len(keyframes) - 1, IMAGES).astype(int)).tolist()
-        bounds, before = _bounds(keyframes, chosen), self._bounds
+        cameras, images, depths = zip(*map(keyframes.image, chosen))
+        poses, before = keyframes.T_world_camera[chosen], self._bounds
+        with_depth = any(depth.any() for depth in depths)
+        bounds = _bounds(cameras, images, list(poses), depths if with_depth else None)
         if bounds is None:
             return None
         seen = bounds.far / FAR  # without the margin that bounds have
@@ -74,10 +77,8 @@ class Adaptation:
                 bounds, near=min(bounds.near, before.near), far=max(bounds.far, before.far))
         self._bounds = bounds
         self.set_config(self._user)
-        self._advise(bounds.distance, any(keyframes.image(k)[2].any() for k in chosen))
-        cameras = [keyframes.image(k)[0] for k in chosen]
-        distance = min(seen, self.config.sampling.far)
-        return _box(cameras, keyframes.T_world_camera[chosen], distance)
+        self._advise(bounds.distance, with_depth)
+        return _box(cameras, poses, min(seen, self.config.sampling.far))
 
     def _advise(self, distance: float, with_depth: bool) -> None:
         """Log once which voxels suit what is seen without depth at a median distance [m]."""
@@ -98,11 +99,12 @@ class Adaptation:
                 bounds.far if bounds.distance < TABLE else max(bounds.far, ROOM_FAR))
 
 
-def _bounds(keyframes: Keyframes, chosen: list[int]) -> SceneBounds | None:
-    """Return the bounds of what some keyframes see; None if too little is known."""
-    cameras, images, depths = zip(*map(keyframes.image, chosen))
-    poses = list(keyframes.T_world_camera[chosen])
-    if any(depth.any() for depth in depths):
+def _bounds(
+    cameras: Sequence[Camera], images: Sequence[NDArray[np.uint8]],
+    poses: Sequence[NDArray[np.float64]], depths: Sequence[NDArray[np.uint16]] | None,
+) -> SceneBounds | None:  # fmt: skip
+    """Return the bounds of what keyframes see, with depths [mm] if known; None: too little."""
+    if depths is not None:
         return scene_bounds(
             images, cameras, poses, [depth * np.float32(MILLIMETRE) for depth in depths])
     with one_blas_thread():

@@ -127,8 +127,10 @@ class Trainer:
                 batch, result.medians, result.opacities, occupancy, self.config.sampling)):
             logger.warning(message)
         turn, remainder = divmod(self.steps, self.schedule.vote_every)
+        if remainder:
+            return
         voters = np.flatnonzero(self.keyframes.is_own(self.keyframes.ids))
-        if not remainder and len(voters):
+        if len(voters):
             integrate_rendered(
                 self.keyframes, int(voters[turn % len(voters)]), occupancy, self.random,
                 self.field, self.config.sampling, self.schedule.stride)

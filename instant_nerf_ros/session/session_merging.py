@@ -102,8 +102,8 @@ def differences(
             f"the sessions are in '{first.map_frame}' and '{second.map_frame}': both must be in "
             'one map frame')
     images, other_images = ({(entry.values['stamp_ns'], str(entry.values['T_world_camera']))
-                       for entry in entries if entry.kind == 'image'}
-                      for entries in (inputs, others))
+                             for entry in entries if entry.kind == 'image'}
+                            for entries in (inputs, others))
     if not (images and other_images):
         raise ValueError('a session has no images: there is nothing to merge')
     if common := len(images & other_images):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Poses
 from instant_nerf_ros.nerf.occupancy import lattice
+from instant_nerf_ros.nerf.occupancy.blocks import VOTES
 from instant_nerf_ros.nerf.occupancy.lattice import Window
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
@@ -38,8 +39,7 @@ def _carry_piece(
     hits, misses, tags = (
         grid[piece].cpu().numpy() for grid in (old.hits, old.misses, old.last_keyframe))
     index = np.argwhere((hits > 0) | (misses > 0))
-    centers = lattice.corner(
-        index + lattice.corners(piece)[0] + old.first, old.voxel_size) + old.voxel_size / 2
+    centers = lattice.middle(index + lattice.corners(piece)[0] + old.first, old.voxel_size)
     motion = motions[old.voters.nearest(tags[tuple(index.T)], centers)]
     chosen = np.isfinite(motion[:, 0, 0])
     index, centers, motion = index[chosen], centers[chosen], motion[chosen]
@@ -50,7 +50,7 @@ def _carry_piece(
     voxels, votes = (
         tuple(torch.from_numpy(each).to(new.hits.device).unbind(1))
         for each in (target, index[source]))
-    for name in 'hits', 'misses', 'last_keyframe', 'colors':
+    for name in VOTES:
         getattr(new, name)[voxels] = getattr(old, name)[piece][votes]
     new.content.add_votes(*(new.first + end for end in (target.min(0), target.max(0) + 1)))
 

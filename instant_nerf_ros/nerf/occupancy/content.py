@@ -14,18 +14,18 @@ from instant_nerf_ros.nerf.occupancy.lattice import Window
 
 TILE = 64  # voxels, along an edge of a square of columns
 WHOLE_VOXELS = 2**26  # of a window, up to which it is visited as a whole
-MARGIN = 2  # voxels, from which on votes change nothing: states and columns ask their neighbors
+MARGIN = 2  # voxels: votes that are farther from a tile change neither its states nor its cells
 
-DENSITIES_ONLY = 1  # the number of a tile without votes; 0: nothing was written to it
-_numbers = itertools.count(DENSITIES_ONLY + 1)  # of changes of votes, of all grids
+DENSITIES_ONLY = 1  # the revision of a tile without votes; 0: nothing was written to it
+_revisions = itertools.count(DENSITIES_ONLY + 1)  # of the votes in tiles of all grids
 
 
 class Content:
     """The box of all votes of a grid, and the tiles that were written to: squares of columns.
 
-    Each tile has the number of the latest change of its votes. Tiles are at multiples of their
-    size on the lattice. Everything stays on the device of the grid, so that the host never waits.
-    Corners (3,) and positions are in voxels on the lattice.
+    Each tile has a revision, which changes with its votes. Tiles are at multiples of their size on
+    the lattice. Everything stays on the device of the grid, so that the host never waits. Corners
+    (3,) and positions are in voxels on the lattice.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Content:
             for corner in votes or (first + shape // 2,) * 2)
         self._begin = first[:2] // TILE
         self._count = -(-(first + shape)[:2] // TILE) - self._begin
-        self._changes = torch.zeros(*self._count.tolist(), dtype=torch.int64, device=device)
+        self._revisions = torch.zeros(*self._count.tolist(), dtype=torch.int64, device=device)
         self._x, self._y = (
             torch.arange(begin, begin + count, device=device) * TILE
             for begin, count in zip(self._begin.tolist(), self._count.tolist()))
@@ -50,7 +50,7 @@ class Content:
         larger.low, larger.high = self.low, self.high
         x, y = (self._begin - larger._begin).tolist()
         width, depth = self._count.tolist()
-        larger._changes[x : x + width, y : y + depth] = self._changes
+        larger._revisions[x : x + width, y : y + depth] = self._revisions
         return larger
 
     def add_votes(self, low: ArrayLike | Tensor, high: ArrayLike | Tensor) -> None:
@@ -65,15 +65,15 @@ class Content:
         along_x, along_y = (
             (tiles + TILE > begin - MARGIN) & (tiles < end + MARGIN)
             for tiles, begin, end in zip((self._x, self._y), low, high))
-        self._changes.masked_fill_(along_x[:, None] & along_y, next(_numbers))
+        self._revisions.masked_fill_(along_x[:, None] & along_y, next(_revisions))
 
     def add_densities(self, x: Tensor, y: Tensor) -> None:
         """Add the tiles of columns at x, y (N,); if outside of the grid, any one at its border."""
         tiles = [
             ((axis / TILE).floor().long() - int(begin)).clamp(0, int(count) - 1)
             for axis, begin, count in zip((x, y), self._begin, self._count)]
-        changes = self._changes[tiles[0], tiles[1]]
-        self._changes[tiles[0], tiles[1]] = changes.clamp(min=DENSITIES_ONLY)
+        revisions = self._revisions[tiles[0], tiles[1]]
+        self._revisions[tiles[0], tiles[1]] = revisions.clamp(min=DENSITIES_ONLY)
 
     def window(self, around: NDArray[np.float64], columns: float = math.inf) -> Window:
         """Return the slices of the box of all votes in the grid, of at least one voxel.
@@ -88,17 +88,17 @@ class Content:
         return lattice.slices(low - self.first, high - self.first)
 
     def voted_tiles(self, window: Window) -> dict[tuple[int, int], int]:
-        """Return the tiles (x, y) in a window that may have votes, and the numbers of changes.
+        """Return the revisions of the tiles (x, y) in a window that may have votes.
 
-        Tile (0, 0) begins at the first voxel of the lattice. Votes in a tile, or so close that
-        they matter there, have not changed as long as it has the same number.
+        Tile (0, 0) begins at voxel (0, 0) of the lattice. As long as a tile has the same revision,
+        no votes have changed in it, nor within MARGIN of it.
         """
         low, high = (corner[:2] + self.first[:2] for corner in lattice.corners(window))
         begin, end = low // TILE - self._begin, -(-high // TILE) - self._begin
-        changes = self._changes.cpu().numpy()[begin[0] : end[0], begin[1] : end[1]]
-        places = np.argwhere(changes > DENSITIES_ONLY)
+        revisions = self._revisions.cpu().numpy()[begin[0] : end[0], begin[1] : end[1]]
+        places = np.argwhere(revisions > DENSITIES_ONLY)
         x, y = (places + begin + self._begin).T.tolist()
-        return dict(zip(zip(x, y), changes[tuple(places.T)].tolist()))
+        return dict(zip(zip(x, y), revisions[tuple(places.T)].tolist()))
 
     def pieces(self, window: Window | None = None) -> list[Window]:
         """Return parts of a window, or of the whole grid, with all content that is in it.
@@ -108,7 +108,7 @@ class Content:
         low, high = lattice.corners(window) if window else (np.zeros(3, dtype=int), self.size)
         if np.prod(1.0 * (high - low)) <= WHOLE_VOXELS:
             return [lattice.slices(low, high)]
-        pieces, touched = [], (self._changes > 0).cpu().numpy()
+        pieces, touched = [], (self._revisions > 0).cpu().numpy()
         for row in np.flatnonzero(touched.any(1)):
             ends = np.flatnonzero(np.diff(touched[row].astype(np.int8), prepend=0, append=0))
             for begin, end in ends.reshape(-1, 2):

@@ -32,7 +32,7 @@ class FrozenVotes:
         Raises ValueError if there is no memory for them; the grid is as before then.
         """
         low, high = self._box
-        occupancy.grow_to(*(lattice.corner(corner, occupancy.voxel_size) + occupancy.voxel_size / 2
+        occupancy.grow_to(*(lattice.middle(corner, occupancy.voxel_size)
                             for corner in (low, high - 1)))
         first, shape = occupancy.first, np.array(occupancy.shape)
         grid_state.restore(occupancy, first, shape, self._box, list(pieces_of(

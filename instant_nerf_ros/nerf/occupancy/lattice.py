@@ -27,6 +27,11 @@ def corner(first: NDArray[np.int64], voxel_size: float) -> NDArray[np.float64]:
     return (first + OFFSET) * voxel_size
 
 
+def middle(index: NDArray[np.int64], voxel_size: float) -> NDArray[np.float64]:
+    """Return the middles (..., 3) [m] of the voxels with lattice indices (..., 3)."""
+    return (index + OFFSET + 0.5) * voxel_size
+
+
 def growth(
     indices: Sequence[NDArray[np.float64]], shape: tuple[int, ...],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip

@@ -54,7 +54,7 @@ def add_grid(occupancy: OccupancyGrid, other: OccupancyGrid) -> None:
 def _add_piece(occupancy: OccupancyGrid, other: OccupancyGrid, source: Window) -> None:
     start, stop = (corner + other.world_first - occupancy.frame.voxels
                    for corner in lattice.corners(source))
-    occupancy.grow_to(*(lattice.corner(corner, occupancy.voxel_size) + occupancy.voxel_size / 2
+    occupancy.grow_to(*(lattice.middle(corner, occupancy.voxel_size)
                         for corner in (start, stop - 1)))
     window = lattice.slices(start - occupancy.first, stop - occupancy.first)
     hits, misses, colors = (

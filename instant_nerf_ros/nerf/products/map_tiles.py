@@ -27,7 +27,7 @@ Place = tuple[int, int]  # of a tile on the lattice, in tiles
 class MapTile:
     """What the columns (TILE, TILE) of a tile are; layers are counted from that of the window."""
 
-    change: int  # the number of the change of votes that it is of, see Content
+    revision: int  # of its votes, see Content
     areas: NDArray[np.int64]  # (nz,), see Backend.survey_columns
     tops: NDArray[np.int16]
     ground: NDArray[np.bool_]
@@ -49,10 +49,10 @@ class MapTiles:
         self._nz = window[2].stop - window[2].start
         self._states: dict[Place, NDArray[np.int8]] = {}  # of the tiles that were surveyed
         self.tiles: dict[Place, MapTile] = {}
-        for place, change in occupancy.content.voted_tiles(window).items():
+        for place, revision in occupancy.content.voted_tiles(window).items():
             tile = known.get(place)
             self.tiles[place] = (
-                tile if tile and tile.change == change else self._survey(place, change))
+                tile if tile and tile.revision == revision else self._survey(place, revision))
         self._low, self._high = (
             corner[:2] + occupancy.first[:2] for corner in corners(window))
         places = np.array([*self.tiles]) if self.tiles else self._low[None] // TILE
@@ -92,14 +92,14 @@ class MapTiles:
         cut[outer] = self._assembled(name, UNKNOWN, np.int8)[inner]
         return cut
 
-    def _survey(self, place: Place, change: int) -> MapTile:
+    def _survey(self, place: Place, revision: int) -> MapTile:
         states = self._states[place] = self._around(place, 'states', UNKNOWN)
         inner = np.ascontiguousarray(states[INNER])
         areas, tops, ground = self._occupancy.backend.survey_columns(inner, self._climb)
         occupied = inner == OCCUPIED
         lowest = np.where(occupied.any(2), occupied.argmax(2), self._nz)
         unknown = np.full((TILE, TILE), UNKNOWN, np.int8)
-        return MapTile(change, areas, tops.astype(np.int16), ground, lowest.astype(np.int16),
+        return MapTile(revision, areas, tops.astype(np.int16), ground, lowest.astype(np.int16),
                        unknown, unknown)
 
     def _classified(

@@ -2,7 +2,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import allocating
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
 from instant_nerf_ros.nerf.backends.reference.columns import (
     MAX_FREE_HITS,
     MIN_FREE_NEIGHBORS,
@@ -34,7 +34,7 @@ def classify_columns(
     return cells, shares
 
 
-@allocating
+@jit
 def _survey(states, climb, areas, tops, ground):
     nx, ny, nz = states.shape
     for x in range(nx):
@@ -55,7 +55,7 @@ def _survey(states, climb, areas, tops, ground):
             ground[x, y] = lowest >= 0 and top + 1 < nz and column[top + 1] == FREE
 
 
-@allocating
+@jit
 def _classify(states, hits, misses, bases, low, high, cells, shares):
     nx, ny, nz = states.shape
     for x in range(nx):
@@ -84,7 +84,7 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
             shares[x, y] = max_share if cells[x, y] != UNKNOWN else -1
 
 
-@allocating
+@jit
 def _settle(cells, free, shares):
     nx, ny = cells.shape
     for x in range(nx):

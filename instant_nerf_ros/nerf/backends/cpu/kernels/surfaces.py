@@ -4,7 +4,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import allocating
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
 from instant_nerf_ros.nerf.backends.reference.surfaces import (
     MAX_SLOPE,
     MIN_COSINE,
@@ -29,7 +29,7 @@ def find_surfaces(
     return ends, clear, smooth, votes
 
 
-@allocating
+@jit
 def _find(
     distances, directions, origin, voxel_size, slope, ends, clear, similar, smooth,
 ):  # fmt: skip
@@ -67,14 +67,14 @@ def _find(
                 clear[v, u] = max(ends[v, u] - margin - deviation, np.float32(0))
 
 
-@allocating
+@jit
 def _mean(distances, v, u, down, right):
     """Return the mean of the inverse distances of a pixel and of those on both sides of it."""
     return (np.float32(1) / distances[v - down, u - right] + np.float32(1) / distances[v, u]
             + np.float32(1) / distances[v + down, u + right]) / np.float32(3)
 
 
-@allocating
+@jit
 def _margin(distances, directions, v, u):
     """Return |n|_1 / cos(angle) of a pixel inside the image, from its neighbors."""
     left, right = _mean(distances, v, u - 1, 1, 0), _mean(distances, v, u + 1, 1, 0)
@@ -94,7 +94,7 @@ def _margin(distances, directions, v, u):
     return np.float32((abs(nx) + abs(ny) + abs(nz)) / length / max(cosine, MIN_COSINE))
 
 
-@allocating
+@jit
 def _choose(ends, directions, origin, voxel_size, similar, smooth, votes):
     """Choose the pixels that vote."""
     height, width = ends.shape
@@ -113,7 +113,7 @@ def _choose(ends, directions, origin, voxel_size, similar, smooth, votes):
             votes[v, u] = first
 
 
-@allocating
+@jit
 def _cell(ends, directions, origin, voxel_size, v, u):
     """Return the voxel in which a ray ends."""
     end = np.float64(ends[v, u])
