@@ -32,8 +32,8 @@ def forward(rays, space, field, extent, chunk, with_colors):
 
 def measure(mapper: Mapper) -> Table:
     """Return the table of a mapper that is warm."""
-    geometry, trainer = mapper.field.geometry, mapper.trainer
-    config = trainer.config
+    trainer = mapper.trainer
+    geometry, color, config = trainer.field.geometry, trainer.field.color, trainer.config
     batch, _ = mapper.backend.sample_rays(
         mapper.keyframes, trainer.schedule.rays, np.random.default_rng(0), 0.0)
     jitter, background = torch.rand(len(batch)).numpy(), torch.rand(len(batch), 3).numpy()
@@ -41,8 +41,8 @@ def measure(mapper: Mapper) -> Table:
                 batch.surfaces.numpy())
     targets = Targets(batch.pixels.numpy() / np.float32(255), background)
     space = _space(mapper.occupancy, config.sampling, trainer.schedule.stride, False)
-    field, extent = pack(geometry, mapper.field.color), np.float32(mapper.field.extent)
-    backward, loss = pack_backward(geometry, mapper.field.color), weights(config.loss)
+    field, extent = pack(geometry, color), np.float32(trainer.field.extent)
+    backward, loss = pack_backward(geometry, color), weights(config.loss)
     chunk, buffers = geometry.chunks[0], geometry.step_buffers(0)
     rendered = empty_rendering(len(batch))
     work, results, counts = buffers.works[0], buffers.results[0], buffers.counts[0]

@@ -32,8 +32,8 @@ def make_step(path: str) -> Callable[[], None]:
 
     def compute_gradients() -> StepResult:
         return backend.train_step(
-            mapper.field, batch, mapper.occupancy, config, jitter, background, schedule.stride,
-            SAMPLES)
+            mapper.trainer.field, batch, mapper.occupancy, config, jitter, background,
+            schedule.stride, SAMPLES)
 
     positions = compute_gradients().positions.numpy().copy()
     np.savez(path, positions=np.clip(

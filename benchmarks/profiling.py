@@ -51,7 +51,7 @@ def profiled(mapper: Mapper) -> Iterator[Profile]:
             (trainer, 'integrate_rendered', 'votes on the voxels'),
             (mapper.occupancy, 'update_density', 'density of voxels (beside Adam)'),
             (mapper.backend, 'update_error_map', 'error map (beside Adam)'),
-            (mapper.field, 'density', 'density of the field'),
+            (mapper.trainer.field, 'density', 'density of the field'),
         ):  # fmt: skip
             wrapped = profile.wrap(name, getattr(owner, attribute))
             stack.enter_context(mock.patch.object(owner, attribute, wrapped))

@@ -64,7 +64,7 @@ class Counter:
 
     def write_step(self, path: Path) -> None:
         """Write the sizes of the mean step, for lower_bounds.py."""
-        field, shapes = self.mapper.field, {}
+        field, shapes = self.mapper.trainer.field, {}
         for network in ('geometry', 'color'):
             shapes[network] = [
                 tuple(value.shape) for name, value in field.state().items()

@@ -68,8 +68,8 @@ def run_mapper(folder, device, gpu):
     mapper.correct_poses({1: np.eye(4)})
     assert np.isfinite(mapper.step()['loss']) and np.isfinite(mapper.psnr())
     # Surfaces for the mesh: any field, and voxels that are occupied.
-    mapper.field.load({name: torch.from_numpy(random.normal(size=values.shape)).float()
-                       for name, values in mapper.field.state().items()})
+    mapper.trainer.field.load({name: torch.from_numpy(random.normal(size=values.shape)).float()
+                       for name, values in mapper.trainer.field.state().items()})
     mapper.occupancy.hits[tuple(size // 2 for size in mapper.occupancy.shape)] = 9
     mapper.occupancy.density_state.fill_(SOLID)  # so that this field is seen
     mapper.map(), mapper.octree(), mapper.esdf(0.5)

@@ -79,11 +79,11 @@ def main(path, device, task):
     results['averaged'], results['rows'] = table.numpy(), rows.numpy()
     mapper = mapper_of(ranks, device)
     results |= recorded_step(mapper)
-    results['moments'] = moments(mapper.field, mapper.trainer.optimizer).copy()
+    results['moments'] = moments(mapper.trainer.field, mapper.trainer.optimizer).copy()
     results['votes'] = (mapper.occupancy.hits.int() + mapper.occupancy.misses).numpy()
     for _ in range(30):
         mapper.step()
-    results |= {f'after {name}': x.numpy() for name, x in mapper.field.state().items()}
+    results |= {f'after {name}': x.numpy() for name, x in mapper.trainer.field.state().items()}
     for name in ('density', 'density_state'):
         results[name] = getattr(mapper.occupancy, name).numpy()
     results['mean'] = ranks.mean(ranks.rank, 1.5)

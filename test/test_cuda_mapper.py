@@ -60,8 +60,8 @@ class Twins:
             mapper.add(view(SMALL, pose)[0], SMALL, pose)  # without measured rays
             mapper.trainer.schedule.restore(rays=24, stride=8.0, age=0)
         self.initial = {
-            name: value.cpu().clone() for name, value in self.cuda.field.state().items()}
-        self.reference.field.load(self.initial)
+            name: value.cpu().clone() for name, value in self.cuda.trainer.field.state().items()}
+        self.reference.trainer.field.load(self.initial)
         self.terms = [(self.cuda.step(), self.reference.step()) for _ in range(3)]
 
 
@@ -88,8 +88,8 @@ def test_the_loss_is_that_of_the_reference(twins):
 
 
 def test_the_parameters_change_as_those_of_the_reference(twins):
-    for name, value in twins.cuda.field.state().items():
-        before, other = twins.initial[name], twins.reference.field.state()[name]
+    for name, value in twins.cuda.trainer.field.state().items():
+        before, other = twins.initial[name], twins.reference.trainer.field.state()[name]
         change, expected = value.cpu() - before, other - before
         assert expected.norm() > 0
         # Adam's first steps have the size of the learning rate, whatever that of the gradient.
@@ -130,11 +130,12 @@ def test_a_saved_field_renders_the_same_on_every_backend(mapper, tmp_path):
 def test_a_field_of_the_processor_can_be_loaded(mapper):
     cpu = mapped(SMALL, 2, dataclasses.replace(CONFIG, device='cpu'))
     cpu.step()
-    mapper.field.load({name: value.clone() for name, value in cpu.field.state().items()})
+    mapper.trainer.field.load({
+        name: value.clone() for name, value in cpu.trainer.field.state().items()})
     positions = torch.from_numpy(
         generator().uniform(-2, 2, (200, 3)).astype(np.float32))
-    found = mapper.field.density(positions).cpu()
-    expected = cpu.field.density(positions)
+    found = mapper.trainer.field.density(positions).cpu()
+    expected = cpu.trainer.field.density(positions)
     assert ((found - expected).abs() / (expected + 0.1)).median() < 0.01
 
 

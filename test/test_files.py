@@ -268,7 +268,7 @@ def test_rescued_keyframes_are_mapped_and_trained_again(mapper, tmp_path, monkey
             raise RuntimeError('CUDA error: an illegal memory access was encountered')
 
     with monkeypatch.context() as patch:
-        for part, name in ((mapper, 'field'), (mapper.trainer, 'field'),
+        for part, name in ((mapper.trainer, 'field'),
                            (mapper.trainer, 'optimizer'), (mapper.measurements, 'occupancy')):
             patch.setattr(part, name, Broken())
         mapper.rescue(tmp_path / 'rescued')

@@ -278,7 +278,7 @@ def test_cpu_and_reference_train_alike(monkeypatch):
         mapper = Mapper(replace(TINY, {'device': device}))
         assert mapper.backend_name == device
         mappers[device] = add_views(mapper, ROUND[:3])
-    mappers['cpu'].field.load(mappers['reference'].field.state())
+    mappers['cpu'].trainer.field.load(mappers['reference'].trainer.field.state())
     for _ in range(8):
         first, other = (mapper.step() for mapper in mappers.values())
         assert first.keys() == other.keys()
@@ -314,7 +314,7 @@ def test_spoilt_depth_does_not_poison_the_rest():
     mapper.add(IMAGE, CAMERA, ROUND[1], depth)
     for _ in range(20):
         assert all(np.isfinite(value) for value in mapper.step().values())
-    assert all(parameter.isfinite().all() for parameter in mapper.field.state().values())
+    assert all(parameter.isfinite().all() for parameter in mapper.trainer.field.state().values())
     assert np.isfinite(mapper.render(CAMERA, ROUND[1]).opacity).all()
     assert mapper.steps == 20
 
@@ -335,19 +335,20 @@ def test_the_grid_follows_a_camera_that_leaves_it():
 def test_a_step_whose_loss_is_not_finite_changes_nothing(device):
     mapper = add_views(Mapper(replace(TINY, {'device': device})), ROUND[:2])
     mapper.step()
-    weight = mapper.field.state()['color.output'][0]
+    weight = mapper.trainer.field.state()['color.output'][0]
     healthy = weight.clone()
     weight[:] = math.nan
-    before = {name: value.clone() for name, value in mapper.field.state().items()}
+    before = {name: value.clone() for name, value in mapper.trainer.field.state().items()}
     misses = mapper.occupancy.misses.clone()
     assert math.isnan(mapper.step()['loss'])
     assert mapper.discarded == 1
-    for name, value in mapper.field.state().items():
+    for name, value in mapper.trainer.field.state().items():
         assert torch.equal(before[name].nan_to_num(), value.nan_to_num())
     assert torch.equal(misses, mapper.occupancy.misses)
     weight[:] = healthy
     assert math.isfinite(mapper.step()['loss']) and mapper.discarded == 1
-    assert not torch.equal(before['geometry.hidden'], mapper.field.state()['geometry.hidden'])
+    after = mapper.trainer.field.state()
+    assert not torch.equal(before['geometry.hidden'], after['geometry.hidden'])
 
 
 def test_black_images_from_one_place_leave_the_field_finite():
@@ -359,7 +360,7 @@ def test_black_images_from_one_place_leave_the_field_finite():
     for _ in range(60):
         last = mapper.step()
     assert all(np.isfinite(value) for value in last.values()) and mapper.discarded == 0
-    assert all(value.isfinite().all() for value in mapper.field.state().values())
+    assert all(value.isfinite().all() for value in mapper.trainer.field.state().values())
     assert mapper.render(CAMERA, ROUND[1]).color.max() < 30
 
 

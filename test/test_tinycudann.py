@@ -244,7 +244,7 @@ def test_a_mapper_trains_and_its_field_renders_the_same_on_every_backend(
     losses = [mapper.step()['color'] for _ in range(4)]
     assert mapper.backend_name == 'tinycudann' and mapper.discarded == 0
     assert np.isfinite(losses).all()
-    assert mapper.field.state()['geometry.table'].abs().max() > 1e-3
+    assert mapper.trainer.field.state()['geometry.table'].abs().max() > 1e-3
     model.write(tmp_path / 'model.npz', mapper)
     expected = mapper.render(SMALL, poses(5)[2])
     assert expected.opacity.max() > 0.05

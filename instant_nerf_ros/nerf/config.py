@@ -16,7 +16,10 @@ class FieldConfig:
     """Multiresolution hash grid and its two networks (instant-ngp, Mueller et al. 2022)."""
 
     levels: int = setting(8, 'levels of the hash grid', 1, 16)
-    log2_table: int = setting(19, 'base-2 logarithm of the entries per level', 8, 24)
+    log2_table: int = setting(
+        19, 'base-2 logarithm of the entries per level, at the beginning', 8, 24)
+    table_doublings: int = setting(
+        2, 'times that the entries may double as more surface is seen', 0, 5)
     coarsest_cell: float = setting(1.28, 'cell edge of the coarsest level [m]', 1e-3, 1e3)
     finest_cell: float = setting(0.01, 'cell edge of the finest level [m]', 1e-4, 1e2)
     hidden: int = setting(64, 'width of the hidden layers', 16, 128)

@@ -28,6 +28,7 @@ MASKED_ALPHA = 1  # in place of the alpha of a pixel that a mask covers: it is n
 MILLIMETRE = 0.001  # unit of the stored depths [m]
 MIN_COSINE = 0.05  # between a ray with depth and the optical axis
 SAMPLING_PRIOR = 2000.0  # rays that a new keyframe counts as having had, see sampling_weights
+SAMPLING_POWER = 2  # of the number of rays of a keyframe, by which another one is worth less
 TILE_COLUMNS, TILE_ROWS = 16, 12  # tiles of an image in the error map
 TILES = TILE_COLUMNS * TILE_ROWS
 ERROR_RATE = 0.1  # share by which one ray moves the error of its tile

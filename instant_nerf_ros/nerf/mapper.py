@@ -48,7 +48,6 @@ class Mapper:
         self.trainer = Trainer(
             self.adaptation.config, self.backend, self.keyframes, self.measurements.ranges,
             self.measurements.motion.pseudo_depth, random)
-        self.field = self.trainer.field
         self._map_projection = map_projection.MapProjection()
 
     @property
@@ -165,13 +164,13 @@ class Mapper:
         """Return the View of a camera at a pose (4, 4), or of a slice of its rows."""
         pose = self.measurements.frame.localize(check_pose(T_world_camera))
         return render_view(
-            self.field, self.measurements.grid(), camera, pose, self.trainer.config.sampling,
-            self.backend, self.trainer.schedule.stride, rows)
+            self.trainer.field, self.measurements.grid(), camera, pose,
+            self.trainer.config.sampling, self.backend, self.trainer.schedule.stride, rows)
 
     def psnr(self) -> float:
         """Return the PSNR [dB] of renderings of the held-out images; NaN without any."""
         return self.measurements.held_out.psnr(lambda rays: self.backend.render_rays(
-            self.field, rays.to(self.backend.DEVICE), self.measurements.grid(),
+            self.trainer.field, rays.to(self.backend.DEVICE), self.measurements.grid(),
             self.trainer.config.sampling, self.trainer.schedule.stride)[0].cpu())
 
     def voxels(self) -> grids.VoxelGrid:

@@ -1,7 +1,9 @@
 """Trainer: the training steps of the field, on the rays of keyframes and range sensors."""
 from __future__ import annotations
 
+import dataclasses
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +17,13 @@ from instant_nerf_ros.nerf.capture.ranges import Ranges
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.cut_off import cut_off_message
+from instant_nerf_ros.nerf.field import table_growth
 from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 from instant_nerf_ros.nerf.field.train_step import StepResult
 from instant_nerf_ros.nerf.occupancy.disappearance import without_disappeared
 from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.occupancy.surface_area import surface_area
 from instant_nerf_ros.nerf.ranks import ALONE, Ranks
 from instant_nerf_ros.nerf.schedule import Schedule
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger('instant_nerf_ros')
 
 CHECK_AT = 2000  # step after which much of the scene should have been found
+GROW_EVERY = 500  # steps between looks at whether the table suffices
 PROBE_EVERY = 4  # steps between updates of the density of skipped voxels
 
 
@@ -44,21 +49,53 @@ class Trainer:
         self.keyframes, self.ranges, self.pseudo_depth = keyframes, ranges, pseudo_depth
         self.random = random
         self.generator = torch.Generator(backend.DEVICE).manual_seed(config.seed)
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(config.seed)
-            self.field = RadianceField(config.field, backend)
-        optimizer = config.optimizer
-        self.optimizer = backend.Adam(
-            self.field.geometry, self.field.color, optimizer.beta1, optimizer.beta2,
-            optimizer.epsilon, optimizer.weight_decay)
+        self._make_field(config.field.log2_table)
         self.schedule = Schedule()
         self.steps = self.discarded = 0  # discarded steps changed nothing: loss not finite
         self.ranks = ALONE
         self._next: tuple[Rays, RaySources] | None = None  # batch of the next step, if sampled
+        self._may_grow = True  # the table
 
     def set_config(self, config: Config) -> None:
         """Use other settings of sampling, loss and learning rate from the next step on."""
         self.config = config
+
+    def _make_field(self, log2_table: int) -> None:
+        """Begin with a field and an optimizer that know nothing, and tables of a size."""
+        config, optimizer = self.config, self.config.optimizer
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(config.seed)
+            field = RadianceField(
+                dataclasses.replace(config.field, log2_table=log2_table), self.backend)
+        self.optimizer = self.backend.Adam(
+            field.geometry, field.color, optimizer.beta1, optimizer.beta2, optimizer.epsilon,
+            optimizer.weight_decay)
+        self.field = field
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Replace the parameters of the field; its table becomes as large as that of the state.
+
+        Raises ValueError where names or other shapes differ.
+        """
+        if (size := table_growth.log2_table(state)) > self.config.field.log2_table:
+            self._make_field(size)
+        self.field.load(state)
+
+    def _grow_table(self, occupancy: OccupancyGrid) -> None:
+        """Enlarge the table if more surface is there than it can hold, and memory for it."""
+        config, state = self.config.field, self.field.state()
+        needed = min(table_growth.needed_log2_table(surface_area(occupancy), config.finest_cell),
+                     config.log2_table + config.table_doublings)
+        if needed <= table_growth.log2_table(state) or not self._may_grow:
+            return
+        try:
+            self._make_field(needed)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            self._may_grow = False
+            logger.warning('the table of the field does not grow: %s', error)
+        else:
+            self.field.load(table_growth.with_larger_table(state, needed))
+            logger.info('the table of the field has %d entries per level now', 2**needed)
 
     def distribute(self, ranks: Ranks) -> None:
         """Train the field of rank 0 together with other ranks from now on."""
@@ -102,6 +139,8 @@ class Trainer:
         else:
             self.discarded += 1
         self.steps += 1
+        if self.steps % GROW_EVERY == 0 and self.ranks.size == 1:
+            self._grow_table(occupancy)
         return {'loss': loss, **result.terms}
 
     def _apply(

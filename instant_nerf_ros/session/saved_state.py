@@ -165,7 +165,7 @@ def read_field(history: History, mapper: Mapper) -> SavedField | None:
         try:
             if not all(np.isfinite(array).all() for array in state.values()):
                 raise ValueError('it has values that are not finite')
-            mapper.field.load(state)
+            mapper.trainer.load(state)
         except ValueError as error:
             history.misfits.append(f'the field of {entry.path.name} is not used: {error}')
             continue

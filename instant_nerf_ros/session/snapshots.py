@@ -64,7 +64,7 @@ def field_snapshot(mapper: Mapper) -> Record:
     keyframes, schedule = mapper.keyframes, mapper.trainer.schedule
     places, blocks = to_blocks(mapper.measurements.grid(), DENSITY)
     state = {f'field.{name}': np.array(tensor.cpu().numpy())
-             for name, tensor in mapper.field.state().items()}
+             for name, tensor in mapper.trainer.field.state().items()}
     return Record('field', {
         'steps': mapper.steps, 'rays': schedule.rays, 'stride': schedule.stride,
         'age': schedule.age, 'voxel_size': mapper.config.occupancy.voxel_size,

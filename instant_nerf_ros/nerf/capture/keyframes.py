@@ -15,7 +15,7 @@ from instant_nerf_ros.nerf.capture.places import Places
 from instant_nerf_ros.nerf.capture.selection import first_gap
 from instant_nerf_ros.nerf.capture.validation import to_millimetres
 from instant_nerf_ros.nerf.config import KeyframeConfig
-from instant_nerf_ros.nerf.constants import MASKED_ALPHA, SAMPLING_PRIOR
+from instant_nerf_ros.nerf.constants import MASKED_ALPHA, SAMPLING_POWER, SAMPLING_PRIOR
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.capture.rays import RaySources
@@ -156,7 +156,7 @@ class Keyframes:
 
         New keyframes are trained first, and in the end all have had the same number of rays.
         """
-        weights = 1 / (self.ray_counts + SAMPLING_PRIOR)
+        weights = (self.ray_counts + SAMPLING_PRIOR) ** -SAMPLING_POWER
         return weights / weights.sum()
 
     def count_rays(self, counts: NDArray[np.floating] | NDArray[np.integer]) -> None:

@@ -61,9 +61,9 @@ def _mesh(mapper: Mapper) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArr
 
     def render_rays(rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         return mapper.backend.render_rays(
-            mapper.field, rays.to(mapper.backend.DEVICE), occupancy, sampling, 1.0)
+            mapper.trainer.field, rays.to(mapper.backend.DEVICE), occupancy, sampling, 1.0)
 
     surface = mesh(
-        mapper.field, dataclasses.replace(voxels, origin=voxels.origin - origin),
+        mapper.trainer.field, dataclasses.replace(voxels, origin=voxels.origin - origin),
         mapper.keyframes.T_world_camera[:, :3, 3], render_rays)
     return surface.positions + origin, surface.colors, surface.faces

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = 'instant_nerf_ros model', 3
 OLDEST = 2  # version that is read: its voxels are one box instead of blocks
-FIXED = 'field.', 'occupancy.voxel_size'  # settings (prefixes) that must be those of the file
+# Settings that must be those of the file.
+FIXED = (*(f'field.{name}' for name in (
+    'levels', 'log2_table', 'coarsest_cell', 'finest_cell', 'hidden')), 'occupancy.voxel_size')
 # Arrays of OccupancyGrid that have other names in the file.
 FILE_NAMES = {'density_state': 'voxels', 'misses': 'passes', 'last_keyframe': 'stamps'}
 
@@ -56,7 +58,7 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
     with zipfile.ZipFile(path, 'w') as archive:
         _put(archive, 'about', np.array(json.dumps(about)))
         if trained and mapper.occupancy is not None:
-            for name, tensor in mapper.field.state().items():
+            for name, tensor in mapper.trainer.field.state().items():
                 _put(archive, f'field/{name}', tensor.cpu().numpy())
             for name, array in grid_state.to_arrays(mapper.occupancy).items():
                 _put(archive, f'voxels/{FILE_NAMES.get(name, name)}', array,
@@ -104,7 +106,7 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
             voxels.update(grid_state.weighted(voxels['hits'], voxels['misses']))
         mapper.measurements.restore(
             grid_state.from_arrays(config.occupancy, voxels, mapper.backend, frame))
-        mapper.field.load(state)
+        mapper.trainer.load(state)
         counters = about['counters']
         mapper.trainer.restore(
             int(about['steps']), int(counters['rays']), float(counters['stride']),
@@ -156,7 +158,7 @@ def _about(arrays: Any) -> dict[str, Any]:
 def _check_settings(settings: Mapping[str, Any], config: Config) -> None:
     """Raise ValueError unless the fixed settings of a file are those of a Config."""
     for name, _, value in flatten(config):
-        if name.startswith(FIXED) and settings[name] != value:
+        if name in FIXED and settings[name] != value:
             raise ValueError(
                 f"it was saved with '{name}' = {settings[name]}, here it is {value}")
 

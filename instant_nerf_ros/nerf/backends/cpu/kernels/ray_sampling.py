@@ -5,7 +5,7 @@ import numpy as np
 
 from instant_nerf_ros.nerf import constants
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit, prefetch
-from instant_nerf_ros.nerf.constants import ERROR_RATE, TILES
+from instant_nerf_ros.nerf.constants import ERROR_RATE, SAMPLING_POWER, TILES
 from instant_nerf_ros.nerf.constants import SAMPLING_PRIOR as PRIOR
 from instant_nerf_ros.nerf.constants import TILE_COLUMNS as COLUMNS
 from instant_nerf_ros.nerf.constants import TILE_ROWS as ROWS
@@ -35,7 +35,7 @@ def sample_rays(store, random, by_error, sums, result):
     """
     total = 0.0
     for k in range(len(sums)):
-        total += 1 / (store.ray_counts[k] + PRIOR)
+        total += (store.ray_counts[k] + PRIOR) ** -SAMPLING_POWER
         sums[k] = total
     for ray in range(len(random)):
         k = min(np.searchsorted(sums, random[ray, 0] * total, 'right'), len(sums) - 1)
