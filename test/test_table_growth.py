@@ -119,6 +119,16 @@ def test_a_table_that_suffices_does_not_grow(monkeypatch):
     assert table(mapper) == 8 and mapper.trainer.field is field
 
 
+def test_it_does_not_grow_near_a_planned_end(looks):
+    mapper = drive()
+    mapper.set_progress(0.99)
+    mapper.step()
+    assert table(mapper) == 8
+    mapper.set_progress(0.1)
+    mapper.step()
+    assert table(mapper) == 10
+
+
 def test_a_saved_model_has_the_larger_table(looks, tmp_path):
     mapper = drive(20)
     mapper.save(tmp_path / 'room')

@@ -34,6 +34,7 @@ logger = logging.getLogger('instant_nerf_ros')
 
 CHECK_AT = 2000  # step after which much of the scene should have been found
 GROW_EVERY = 500  # steps between looks at whether the table suffices
+GROW_RATE = 0.5  # share of the learning rate from which what Adam has forgotten is learnt again
 PROBE_EVERY = 4  # steps between updates of the density of skipped voxels
 
 
@@ -139,7 +140,8 @@ class Trainer:
         else:
             self.discarded += 1
         self.steps += 1
-        if self.steps % GROW_EVERY == 0 and self.ranks.size == 1:
+        growing = self.schedule.learning_rate(1.0) > GROW_RATE and self.ranks.size == 1
+        if growing and self.steps % GROW_EVERY == 0:
             self._grow_table(occupancy)
         return {'loss': loss, **result.terms}
 
