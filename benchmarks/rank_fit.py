@@ -5,10 +5,9 @@ Usage: rank_fit.py DATA STEPS SAMPLES [NAME=VALUE ...], with the variables of to
 import json
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
-
-import numpy as np
 
 from instant_nerf_ros.fit import share_machine
 
@@ -22,16 +21,21 @@ def main(data, steps, samples, *assignments):
     from instant_nerf_ros.scenes.cli import _settings
     warnings.simplefilter('ignore')
     ranks = join()
+    trained = []  # processor time and steps
+
+    def observe(progress):
+        if progress.record:
+            trained.append((time.process_time(), progress.record.steps))
+
     with tempfile.TemporaryDirectory() as folder:
         scene = fit(data, Path(folder) / 'scene', steps=int(steps), ranks=ranks,
-                    settings={
+                    on_progress=observe, settings={
                         'sampling.samples_per_step': int(samples), **_settings(assignments)})
     ranks.leave()
     if ranks.rank == 0:
-        history = scene.provenance.history
-        rates = [record.steps_per_second for record in history[len(history) // 2 :]]
+        seconds, count = (last - first for first, last in zip(trained[0], trained[-1]))
         print(json.dumps({
-            'psnr': evaluate(scene).mean('psnr'), 'ms': 1000 / float(np.median(rates)),
+            'psnr': evaluate(scene).mean('psnr'), 'ms': 1000 * seconds / count,
             **{name: count / int(steps) for name, count in ranks.sent.items()}}))
 
 

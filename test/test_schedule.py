@@ -111,16 +111,15 @@ def test_with_a_planned_end_the_rate_is_held_and_falls_however_many_steps_that_t
         run(schedule, 3000, lambda step: 1.0)
         rates.append(schedule.learning_rate(0.01))
         assert schedule.converged == (share == 1)
-    assert rates[:3] == [0.01] * 3 and rates[-1] == pytest.approx(0.01 * constants.MIN_RATE)
-    assert rates[2] / rates[3] == pytest.approx(rates[3] / rates[4])  # exponential
+    assert rates[:3] == [0.01] * 3 and rates[3] == pytest.approx(0.005) and rates[4] == 0
 
 
-def test_with_a_planned_end_the_keyframes_vote_when_the_rate_falls():
+def test_with_a_planned_end_the_keyframes_vote_more_often_in_its_second_part():
     schedule = Schedule()
     assert schedule.vote_every == constants.VOTE_EVERY
     schedule.set_progress(0.0)
-    assert schedule.vote_every == constants.VOTE_HELD
-    schedule.set_progress(constants.HELD)
+    assert schedule.vote_every == constants.VOTE_PLANNED
+    schedule.set_progress(constants.VOTES_FROM)
     assert schedule.vote_every == constants.VOTE_RARELY
 
 

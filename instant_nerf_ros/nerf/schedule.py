@@ -24,11 +24,12 @@ SAMPLES_PER_RAY = 24  # with more, the steps along the rays get longer
 MAX_STRIDE = 8.0
 HALF_LIFE = 1000  # steps without new data in which the learning rate halves
 MIN_RATE = 0.03  # of the full learning rate
-HELD = 0.5  # share of a planned training with the full rate: while it is high, space gets empty
+HELD = 0.3  # share of a planned training with the full rate: while it is high, space gets empty
 WINDOW = 1000  # steps over which losses are averaged
 MIN_IMPROVEMENT = 0.01  # share by which the loss falls from one window to the next
 VOTE_EVERY, FRESH, VOTE_RARELY = 2, 2000, 8  # steps between votes: up to the age FRESH, and later
-VOTE_HELD = 64  # steps between votes while a planned training has the full rate
+# Of a planned training: steps between votes, up to a share of it.
+VOTE_PLANNED, VOTES_FROM = 64, 0.5
 MAX_AGE = 10_000  # steps without new data after which training has converged
 
 
@@ -96,17 +97,18 @@ class Schedule:
         """Return the step size of Adam: the full one while data arrives, then falling.
 
         Of a planned training, the first part has the full rate (warmup-stable-decay, Hu et al.
-        2024): what is learnt in time depends on it, and how exactly on the fall at the end.
+        2024): what is learnt in time depends on it. How exactly depends on the fall from there, a
+        line that ends at zero (Bergsma et al. 2025, "Straight to Zero").
         """
         if self._progress is not None:
-            return full * MIN_RATE ** max(0.0, (self._progress - HELD) / (1 - HELD))
+            return full * min(1.0, (1 - self._progress) / (1 - HELD))
         return full * max(0.5 ** (self.age / HALF_LIFE), MIN_RATE)
 
     @property
     def vote_every(self) -> int:
         """Return the number of steps after which the next keyframe without depth votes."""
         if self._progress is not None:  # the map is wanted when training ends
-            return VOTE_HELD if self._progress < HELD else VOTE_RARELY
+            return VOTE_PLANNED if self._progress < VOTES_FROM else VOTE_RARELY
         return VOTE_EVERY if self.age < FRESH else VOTE_RARELY
 
     @property

@@ -25,7 +25,8 @@ def extract(path: Path, folder: Path, on_progress: OnProgress) -> list[str]:
     count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     rate = video.get(cv2.CAP_PROP_FPS) or 30.0
     if not video.isOpened() or count < 1:
-        raise ValueError(f'{path} cannot be read as a video: convert it to H.264 in an MP4')
+        raise ValueError(f'{path} cannot be read as a video: it is not complete, or must be '
+                         'converted to H.264 in an MP4')
     parts = int(np.clip(RATE * count / rate, LEAST, MOST))
     folder.mkdir(parents=True)
     names: list[str] = []
@@ -44,8 +45,9 @@ def extract(path: Path, folder: Path, on_progress: OnProgress) -> list[str]:
         if sharpness > sharpest:
             best, sharpest = frame, sharpness
         index += 1
-        on_progress(Progress('video', min(index / count, 1.0), f'{len(names)} pictures'))
+        on_progress(Progress('video', min(index / (count + 1), 1.0), f'{len(names)} pictures'))
     video.release()
     if not names:
         raise ValueError(f'{path} has no frame that can be decoded')
+    on_progress(Progress('video', 1.0, f'{len(names)} pictures'))
     return names

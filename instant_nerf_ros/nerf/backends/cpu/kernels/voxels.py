@@ -4,7 +4,7 @@ import math
 import numpy as np
 
 from instant_nerf_ros.nerf.backends.cpu.kernels.bricks import set_state
-from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
+from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit, prefetch
 from instant_nerf_ros.nerf.constants import (
     EMPTY,
     EMPTY_MISSES,
@@ -20,6 +20,7 @@ from instant_nerf_ros.nerf.constants import (
     UNVISITED,
 )
 
+AHEAD = 16  # positions whose voxels are prefetched
 TOUCH = 1e-6  # metres: shorter crossings are no miss
 
 
@@ -29,18 +30,34 @@ def update_density(
     threshold,
 ):  # fmt: skip
     """Update voxels; serial, since several positions may share one."""
-    nx, ny, nz = density.shape
-    for n in range(len(positions)):
-        x = (positions[n, 0] - grid_origin[0]) / voxel_size
-        y = (positions[n, 1] - grid_origin[1]) / voxel_size
-        z = (positions[n, 2] - grid_origin[2]) / voxel_size
-        if x >= 0 and y >= 0 and z >= 0 and x < nx and y < ny and z < nz:
-            i, j, k = int(x), int(y), int(z)
-            unvisited = density_state[i, j, k] == UNVISITED
-            old = 2 * threshold if unvisited else density[i, j, k]
-            new = max(decay * old, densities[n])
-            density[i, j, k] = new
-            set_state(density_state, bricks, i, j, k, EMPTY if new < threshold else SOLID)
+    _, ny, nz = density.shape
+    for n in range(-AHEAD, len(positions)):
+        if n >= 0:
+            i, j, k = _voxel_of(positions[n], grid_origin, voxel_size, density.shape)
+            if i >= 0:
+                unvisited = density_state[i, j, k] == UNVISITED
+                old = 2 * threshold if unvisited else density[i, j, k]
+                new = max(decay * old, densities[n])
+                density[i, j, k] = new
+                set_state(density_state, bricks, i, j, k, EMPTY if new < threshold else SOLID)
+        if n + AHEAD < len(positions):
+            i, j, k = _voxel_of(positions[n + AHEAD], grid_origin, voxel_size, density.shape)
+            if i >= 0:
+                place = (i * ny + j) * nz + k
+                prefetch(np.uintp(density.ctypes.data + 4 * place))
+                prefetch(np.uintp(density_state.ctypes.data + place))
+
+
+@jit
+def _voxel_of(position, grid_origin, voxel_size, shape):
+    """Return the voxel in which a position lies; three times -1 if it is outside of the grid."""
+    nx, ny, nz = shape
+    x = (position[0] - grid_origin[0]) / voxel_size
+    y = (position[1] - grid_origin[1]) / voxel_size
+    z = (position[2] - grid_origin[2]) / voxel_size
+    if x >= 0 and y >= 0 and z >= 0 and x < nx and y < ny and z < nz:
+        return int(x), int(y), int(z)
+    return -1, -1, -1
 
 
 @jit
