@@ -126,6 +126,7 @@ def test_poses_of_keyframes_are_in_the_world(far, near):
 def test_a_saved_model_is_loaded_in_its_frame(far, tmp_path):
     far.save(tmp_path / 'map')
     loaded = Mapper.load(tmp_path / 'map')
+    assert loaded.occupancy.shape == far.occupancy.shape
     np.testing.assert_array_equal(loaded.map().cells, far.map().cells)
     np.testing.assert_array_equal(loaded.map().origin, far.map().origin)
     np.testing.assert_array_equal(loaded.points()[0], far.points()[0])

@@ -117,7 +117,8 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
                 image, camera, frame.localize(check_pose(pose)), depth, alpha)
             mapper.keyframes.restore(len(mapper.keyframes) - 1, ray_count, exposure)
         mapper.keyframes.exposure.solve()
-        mapper.adapt()
+        mapper.adaptation.see(mapper.keyframes)  # the grid stays as it was
+        mapper.set_config(config)
         return mapper
 
 
