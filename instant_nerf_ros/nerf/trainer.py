@@ -34,7 +34,7 @@ logger = logging.getLogger('instant_nerf_ros')
 
 CHECK_AT = 2000  # step after which much of the scene should have been found
 GROW_EVERY = 500  # steps between looks at whether the table suffices
-GROW_RATE = 0.5  # share of the learning rate from which what Adam has forgotten is learnt again
+GROW_RATE = 0.5  # share of the full learning rate below which too little time is left to recover
 PROBE_EVERY = 4  # steps between updates of the density of skipped voxels
 
 
@@ -55,14 +55,14 @@ class Trainer:
         self.steps = self.discarded = 0  # discarded steps changed nothing: loss not finite
         self.ranks = ALONE
         self._next: tuple[Rays, RaySources] | None = None  # batch of the next step, if sampled
-        self._may_grow = True  # the table
+        self._may_grow = True  # the table; False: there was no memory for a larger one
 
     def set_config(self, config: Config) -> None:
         """Use other settings of sampling, loss and learning rate from the next step on."""
         self.config = config
 
     def _make_field(self, log2_table: int) -> None:
-        """Begin with a field and an optimizer that know nothing, and tables of a size."""
+        """Make an untrained field, with 2**log2_table entries per level, and its optimizer."""
         config, optimizer = self.config, self.config.optimizer
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(config.seed)
@@ -83,11 +83,14 @@ class Trainer:
         self.field.load(state)
 
     def _grow_table(self, occupancy: OccupancyGrid) -> None:
-        """Enlarge the table if more surface is there than it can hold, and memory for it."""
+        """Enlarge the table if it is too small for the surface seen, and there is memory."""
         config, state = self.config.field, self.field.state()
-        needed = min(table_growth.needed_log2_table(surface_area(occupancy), config.finest_cell),
-                     config.log2_table + config.table_doublings)
-        if needed <= table_growth.log2_table(state) or not self._may_grow:
+        size, largest = table_growth.log2_table(state), config.log2_table + config.table_doublings
+        if size >= largest or not self._may_grow:
+            return
+        needed = min(largest, table_growth.needed_log2_table(
+            surface_area(occupancy), config.finest_cell))
+        if needed <= size:
             return
         try:
             self._make_field(needed)

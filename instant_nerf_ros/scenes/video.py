@@ -45,6 +45,7 @@ def extract(path: Path, folder: Path, on_progress: OnProgress) -> list[str]:
         if sharpness > sharpest:
             best, sharpest = frame, sharpness
         index += 1
+        # One more than there are frames, as the last picture is written after them.
         on_progress(Progress('video', min(index / (count + 1), 1.0), f'{len(names)} pictures'))
     video.release()
     if not names:

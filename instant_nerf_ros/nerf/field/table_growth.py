@@ -1,8 +1,9 @@
 """Growth of the hash table with the surface that is seen.
 
-On a long drive, ever more places share an entry of a table of fixed size, so each is learnt worse.
-A hash is reduced modulo the number of entries, so a table that holds its entries twice, one copy
-after the other, is the same function. From then on, the copies are trained apart.
+On a long drive, ever more places share an entry if the table has a fixed size, and the views of
+all of them get worse. A hash is reduced modulo the number of entries, so a table that holds its
+entries twice, one copy after the other, is the same function. From then on, the copies are trained
+apart.
 """
 import math
 from collections.abc import Mapping
@@ -25,6 +26,6 @@ def log2_table(state: Mapping[str, Tensor]) -> int:
 
 
 def with_larger_table(state: Mapping[str, Tensor], log2_entries: int) -> dict[str, Tensor]:
-    """Return the state of the same field with a table of 2**log2_entries, not fewer, per level."""
+    """Return the state of the same field with 2**log2_entries per level, not fewer than now."""
     copies = 2 ** (log2_entries - log2_table(state))
     return {**state, TABLE: state[TABLE].repeat(1, copies, 1)}
