@@ -173,9 +173,9 @@ def find_surfaces(scene):
     directions = Camera(16, 12, 12.0, 12.0, 7.5, 5.5).directions().reshape(12, 16, 3)
     distances = scene.random.uniform(1.0, 1.1, (12, 16)).astype(np.float32)
     distances[3:5, 4:7] = 0
-    ends, clear, smooth, found = scene.backend.find_surfaces(
+    ends, clear, weights, found = scene.backend.find_surfaces(
         distances, directions.astype(np.float32), np.array([9.5, 9.1, 9.8]), 0.25)
-    return [ends, clear, smooth.astype(np.uint8), found.astype(np.uint8)]
+    return [ends, clear, weights, found.astype(np.uint8)]
 
 
 def run_concurrently(scene):

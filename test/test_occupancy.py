@@ -12,7 +12,6 @@ from instant_nerf_ros.nerf.backends.reference.voxels import state
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.config import OccupancyConfig
 from instant_nerf_ros.nerf.constants import (
-    EDGE_WEIGHT,
     EMPTY,
     EMPTY_MISSES,
     FREE,
@@ -23,6 +22,7 @@ from instant_nerf_ros.nerf.constants import (
     OCCUPIED,
     SOLID,
     SURFACE_WEIGHT,
+    THIN_WEIGHT,
     UNKNOWN,
     UNVISITED,
 )
@@ -164,7 +164,7 @@ def test_a_keyframe_has_one_vote_however_often_it_is_integrated(backend, measure
     assert set(grids.cells('hits').values()) == {1} == set(grids.cells('misses').values())
 
 
-@pytest.mark.parametrize('weight', [SURFACE_WEIGHT, EDGE_WEIGHT])
+@pytest.mark.parametrize('weight', [SURFACE_WEIGHT, THIN_WEIGHT])
 def test_weights_of_hits_and_misses_decide_between_them(backend, weight):
     """Of a thin thing most rays see past, of a smooth surface fewer: see the weights."""
     grids, cell = Grids(), (4, 2, 2)
@@ -185,7 +185,7 @@ def test_a_ray_whose_end_nobody_knows_tells_of_its_reach_only(backend):
 
 
 @pytest.mark.parametrize('rays', [1, 40])
-@pytest.mark.parametrize('weight', [SURFACE_WEIGHT, EDGE_WEIGHT])
+@pytest.mark.parametrize('weight', [SURFACE_WEIGHT, THIN_WEIGHT])
 def test_an_obstacle_that_is_gone_clears_as_documented(backend, rays, weight):
     """From full memory it is free after at most 20 keyframes that see through, as docs say."""
     grids, cell = Grids(), (4, 2, 2)
@@ -223,9 +223,9 @@ def test_full_counts_are_halved_together(backend):
         assert getattr(grids, name)[cell] == 43 // 2 + added
         assert getattr(grids, other)[cell] == (MAX_VOTES - 43) // 2
     grids = Grids().integrate_often(
-        backend, 300, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], weight=EDGE_WEIGHT)
+        backend, 300, [[0.2, 1.2, 1.2]], [[1.0, 0, 0]], [2.0], weight=THIN_WEIGHT)
     assert grids.misses.max() == MAX_MISSES
-    assert MAX_VOTES // 2 <= grids.hits.max() < MAX_VOTES + EDGE_WEIGHT
+    assert MAX_VOTES // 2 <= grids.hits.max() < MAX_VOTES + THIN_WEIGHT
 
 
 def test_the_first_hit_colours_a_voxel_and_later_ones_move_it_by_a_quarter(backend):
@@ -489,7 +489,7 @@ def test_a_voxel_that_one_image_alone_has_hit_is_a_speck_unless_it_is_part_of_so
     lone, crossed_never, seen_twice = (1, 1, 1), (1, 5, 1), (1, 8, 1)
     leg, wall = (4, 7, slice(1, 9)), (7, slice(1, 6), slice(1, 6))
     for cell, votes in ((lone, 1), (crossed_never, 1), (seen_twice, 2), (leg, 2), (wall, 1)):
-        hits[cell] = votes * EDGE_WEIGHT
+        hits[cell] = votes * THIN_WEIGHT
     misses[crossed_never] = 0
     states = voxel_states(backend, hits, misses)
     assert (backend.states(hits, misses)[leg] == OCCUPIED).all()

@@ -45,7 +45,8 @@ OCCUPIED, FREE, UNKNOWN = 100, 0, -1
 # Votes of keyframes on a voxel, and what they weigh.
 MISS_WEIGHT = 2  # of a ray that crosses a voxel: 32 such votes fill MAX_VOTES
 SURFACE_WEIGHT = 3  # of a ray that ends on a smooth surface, whose place is known well
-EDGE_WEIGHT = 8  # of a ray that ends on something thin, beside which most rays of the voxel pass
+EDGE_WEIGHT = 5  # of a ray that ends at the edge of a surface, beside which other rays pass
+THIN_WEIGHT = 8  # of a ray that ends on something thin, beside which most rays of the voxel pass
 RENDERED_WEIGHT = 2  # of a rendered ray: one alone is not enough
 MIN_HITS = 3  # in an occupied voxel
 MAX_VOTES = 64  # sum of weights in a voxel; with more, the older ones fade

@@ -156,9 +156,9 @@ class Backend(Protocol):
         self, distances: NDArray[np.float32], directions: NDArray[np.float32],
         origin: NDArray[np.float64], voxel_size: float,
     ) -> tuple[
-        NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_],
+        NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_],
     ]:  # fmt: skip
-        """Return where the rays of a depth image end, what they cleared, and which vote."""
+        """Return where rays of a depth image end and were clear, with which weight, which vote."""
 
     def plane_costs(
         self, image: NDArray[np.float32], others: NDArray[np.float32],

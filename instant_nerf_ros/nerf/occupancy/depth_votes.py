@@ -21,7 +21,12 @@ from instant_nerf_ros.nerf.capture.rays import (
     ray_directions,
     surface_distances,
 )
-from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, MILLIMETRE, SURFACE_WEIGHT
+from instant_nerf_ros.nerf.constants import (
+    EDGE_WEIGHT,
+    MILLIMETRE,
+    SURFACE_WEIGHT,
+    THIN_WEIGHT,
+)
 from instant_nerf_ros.nerf.occupancy.disappearance import forget_disappeared
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.occupancy.voters import tag
@@ -37,7 +42,7 @@ class DepthRays:
 
     rays: Rays  # R rays, with the distances of their ends
     ends: Tensor  # (R,) whether a ray votes where it ends; all vote on what they cross
-    smooth: Tensor  # (R,) whether it ends on a smooth surface
+    weights: Tensor  # (R,) uint8, of these votes
     clear_distances: Tensor  # (R,) m, along which it crossed nothing
 
 
@@ -115,7 +120,7 @@ class _Surfaces:
         distances = surface_distances(depths.ravel(), directions.reshape(-1, 3))
         rotation, size = T_world_camera[:3, :3].astype(np.float32), occupancy.voxel_size
         self.distances, self.directions = distances.reshape(depths.shape), directions @ rotation.T
-        self.ends, self.clear, self.smooth, self.votes = occupancy.backend.find_surfaces(
+        self.ends, self.clear, self.weights, self.votes = occupancy.backend.find_surfaces(
             self.distances, self.directions,
             (T_world_camera[:3, 3] - occupancy.corner) / size, size)
         self.chosen = self.votes.copy()
@@ -124,20 +129,21 @@ class _Surfaces:
 
     def voting(self, rays: Rays) -> DepthRays:
         """Return the depth rays of the pixels that vote, in which rays have their depths."""
-        distances, clear, smooth, votes = (
+        distances, clear, weights, votes = (
             torch.from_numpy(each[self.chosen])
-            for each in (self.ends, self.clear, self.smooth, self.votes))
+            for each in (self.ends, self.clear, self.weights, self.votes))
         rays = dataclasses.replace(rays, surfaces=distances)
         self.occupancy.reach(rays)
-        return DepthRays(rays, votes, smooth, clear)
+        return DepthRays(rays, votes, weights, clear)
 
 
 def _integrate_hits(depth: DepthRays, occupancy: OccupancyGrid, vote_id: int) -> None:
     if len(depth.rays):
         occupancy.voters.add(vote_id, depth.rays.origins[0])
-    # Where both end in a voxel, the place of the smooth surface is known better.
-    for mask, weight in ((depth.smooth, SURFACE_WEIGHT), (~depth.smooth, EDGE_WEIGHT)):
-        rays = depth.rays.where(mask & depth.ends).to(occupancy.backend.DEVICE)
+    # Where several end in a voxel, the place of the smooth surface is known best.
+    for weight in (SURFACE_WEIGHT, THIN_WEIGHT, EDGE_WEIGHT):
+        chosen = (depth.weights == weight) & depth.ends
+        rays = depth.rays.where(chosen).to(occupancy.backend.DEVICE)
         occupancy.integrate_rays(
             rays, rays.surfaces, torch.zeros_like(rays.surfaces), True, vote_id, weight)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, THIN_WEIGHT, UNKNOWN
 from instant_nerf_ros.nerf.occupancy.lattice import Window, inside
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def voxel_states(backend: Backend, hits: Tensor, misses: Tensor) -> NDArray[np.i
     is in the way of a robot is in more voxels, or more images see it.
     """
     states = backend.states(hits, misses).cpu().numpy()
-    few, crossed = hits.cpu().numpy() <= EDGE_WEIGHT, misses.cpu().numpy() > 0
+    few, crossed = hits.cpu().numpy() <= THIN_WEIGHT, misses.cpu().numpy() > 0
     doubtful = np.argwhere((states == OCCUPIED) & few)
     padded = np.pad(states == OCCUPIED, 1)
     neighbors = np.zeros(len(doubtful), np.int64)

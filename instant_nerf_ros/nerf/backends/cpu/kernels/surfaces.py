@@ -7,31 +7,35 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.backends.cpu.kernels.jit import jit
 from instant_nerf_ros.nerf.backends.reference.surfaces import (
     MAX_SLOPE,
+    MAX_THIN,
     MIN_COSINE,
     NOISE,
     TOLERANCE,
     Image,
     Mask,
+    Weights,
     pitch,
 )
+from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, SURFACE_WEIGHT, THIN_WEIGHT
 
 
 def find_surfaces(
     distances: Image, directions: Image, origin: NDArray[np.float64], voxel_size: float,
-) -> tuple[Image, Image, Mask, Mask]:  # fmt: skip
+) -> tuple[Image, Image, Weights, Mask]:  # fmt: skip
     """See reference.surfaces.find_surfaces."""
     shape = distances.shape
     ends, clear = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    similar, smooth, votes = (np.zeros(shape, np.bool_) for _ in range(3))
+    similar, votes = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    weights = np.zeros(shape, np.uint8)
     _find(distances, directions, origin, voxel_size, MAX_SLOPE * pitch(directions), ends, clear,
-          similar, smooth)
-    _choose(ends, directions, origin, voxel_size, similar, smooth, votes)
-    return ends, clear, smooth, votes
+          similar, weights)
+    _choose(ends, directions, origin, voxel_size, similar, weights, votes)
+    return ends, clear, weights, votes
 
 
 @jit
 def _find(
-    distances, directions, origin, voxel_size, slope, ends, clear, similar, smooth,
+    distances, directions, origin, voxel_size, slope, ends, clear, similar, weights,
 ):  # fmt: skip
     height, width = distances.shape
     for v in range(height):
@@ -49,8 +53,9 @@ def _find(
                         count += 1
                         total += np.float32(1) / near
             similar[v, u] = count > 0
-            smooth[v, u] = count == 8
-            if smooth[v, u]:
+            weights[v, u] = (SURFACE_WEIGHT if count == 8
+                             else THIN_WEIGHT if count <= MAX_THIN else EDGE_WEIGHT)
+            if count == 8:
                 half = np.float32(voxel_size / 2)
                 share = deviation * deviation / (deviation * deviation + half * half)
                 single = np.float32(1) / distance
@@ -61,7 +66,7 @@ def _find(
                 clear[v, u] = max(ends[v, u] - np.float32(voxel_size) - deviation, np.float32(0))
     for v in range(1, height - 1):
         for u in range(1, width - 1):
-            if smooth[v, u]:
+            if weights[v, u] == SURFACE_WEIGHT:
                 margin = np.float32(voxel_size) * _margin(distances, directions, v, u)
                 deviation = np.float32(NOISE) * distances[v, u] * distances[v, u]
                 clear[v, u] = max(ends[v, u] - margin - deviation, np.float32(0))
@@ -95,7 +100,7 @@ def _margin(distances, directions, v, u):
 
 
 @jit
-def _choose(ends, directions, origin, voxel_size, similar, smooth, votes):
+def _choose(ends, directions, origin, voxel_size, similar, weights, votes):
     """Choose the pixels that vote."""
     height, width = ends.shape
     for v in range(height):
@@ -104,10 +109,10 @@ def _choose(ends, directions, origin, voxel_size, similar, smooth, votes):
                 continue
             x, y, z = _cell(ends, directions, origin, voxel_size, v, u)
             first = True
-            if u and similar[v, u - 1] and smooth[v, u - 1] == smooth[v, u]:
+            if u and similar[v, u - 1] and weights[v, u - 1] == weights[v, u]:
                 i, j, k = _cell(ends, directions, origin, voxel_size, v, u - 1)
                 first = i != x or j != y or k != z
-            if first and v and similar[v - 1, u] and smooth[v - 1, u] == smooth[v, u]:
+            if first and v and similar[v - 1, u] and weights[v - 1, u] == weights[v, u]:
                 i, j, k = _cell(ends, directions, origin, voxel_size, v - 1, u)
                 first = i != x or j != y or k != z
             votes[v, u] = first
