@@ -10,10 +10,12 @@ from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
 from instant_nerf_ros.nerf import adaptation as adaptation_module
 from instant_nerf_ros.nerf.adaptation import (
     FIRST_KEYFRAMES,
+    LENGTHS,
     ROOM_FAR,
     ROOM_NEAR,
     Adaptation,
 )
+from instant_nerf_ros.nerf.bounds import USUAL_DISTANCE, SceneBounds
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.config import KeyframeConfig
 from instant_nerf_ros.simulation.flat import Flat
@@ -106,25 +108,58 @@ FLAT_POSES = [Tour().T_world_camera(time) for time in np.linspace(0, 6, FIRST_KE
 FLAT_VIEWS = [Flat().render(FLAT_CAMERA, pose) for pose in FLAT_POSES]
 
 
+def flat_seen(scale, with_depth=False, **settings):
+    """Return an Adaptation that has seen a few views of the flat at a scale."""
+    adaptation, keyframes = Adaptation(replace(Config(), settings)), Keyframes(KeyframeConfig())
+    for (image, depth), pose in zip(FLAT_VIEWS, scaled(FLAT_POSES, scale)):
+        keyframes.add(image, FLAT_CAMERA, pose, scale * depth if with_depth else None)
+        adaptation.see(keyframes)
+    return adaptation
+
+
 @pytest.mark.parametrize(('scale', 'with_depth', 'voxel_size', 'is_advised'), [
     (6.0, False, 0.05, True), (6.0, True, 0.05, False), (6.0, False, 0.3, False),
     (1.0, False, 0.05, False)])
-def test_a_hall_without_depth_wants_larger_voxels(
+def test_the_map_of_a_hall_without_depth_wants_larger_voxels(
         scale, with_depth, voxel_size, is_advised, caplog):
     def advice(size):
         caplog.clear()
-        adaptation = Adaptation(replace(Config(), {'occupancy.voxel_size': size}))
-        keyframes = Keyframes(KeyframeConfig())
-        for (image, depth), pose in zip(FLAT_VIEWS, scaled(FLAT_POSES, scale)):
-            keyframes.add(image, FLAT_CAMERA, pose, scale * depth if with_depth else None)
-            adaptation.see(keyframes)
+        adaptation = flat_seen(scale, with_depth, **{'occupancy.voxel_size': size})
         assert sampling(adaptation)[1] > 3 * scale
         return [each for each in caplog.messages if "'occupancy.voxel_size'" in each]
 
     messages = advice(voxel_size)
     assert len(messages) == is_advised
     for message in messages:
-        assert not advice(float(message.split(' ')[-2]))
+        assert not advice(float(message.split(' m;')[0].split(' ')[-1]))
+
+
+def test_the_unit_is_a_metre_in_a_room_and_elsewhere_proportional_to_the_scene():
+    assert flat_seen(1.0).unit == 1
+    small, hall = (flat_seen(scale).unit / scale for scale in (TABLE, HALL))
+    assert small == pytest.approx(hall, rel=0.01) and 0.5 < hall < 2
+
+
+def test_the_unit_is_a_metre_with_depth_and_for_who_sets_lengths():
+    assert flat_seen(HALL, with_depth=True).unit == 1
+    for name in LENGTHS:
+        assert flat_seen(HALL, **{name: 0.5}).unit == 1
+    assert flat_seen(HALL, **{'sampling.near': 0.2, 'sampling.far': 90.0}).unit == 1
+
+
+@pytest.mark.parametrize(('second', 'expected'), [(12.0, 20.0), (4.0, 4.0)])
+def test_the_unit_changes_early_and_only_if_the_scene_is_quite_another_one(
+        monkeypatch, second, expected):  # fmt: skip
+    distances = {8: 20.0, 32: second, 128: 100.0}
+    monkeypatch.setattr(adaptation_module, '_bounds', lambda *_: SceneBounds(
+        0.1, 100.0, distances[len(keyframes)], 0.01, (1.0, 1.0, 1.0), False))
+    adaptation, keyframes, units = Adaptation(Config()), Keyframes(KeyframeConfig()), []
+    for pose in poses(128):
+        keyframes.add(np.zeros((6, 8, 3), np.uint8), CAMERA.scaled(8, 6), pose)
+        if adaptation.see(keyframes) is not None:
+            units.append(adaptation.unit)
+    # What was learnt from 128 keyframes is not thrown away.
+    assert units == [20 / USUAL_DISTANCE, expected / USUAL_DISTANCE, expected / USUAL_DISTANCE]
 
 
 def test_images_that_show_nothing_in_common_change_nothing():

@@ -42,6 +42,7 @@ NERF = {
         'blas', 'bounds', 'camera', 'capture', 'config', 'constants', 'motion', 'settings'},
     'cut_off': {'capture', 'config', 'occupancy'},
     'trainer': {'capture', 'config', 'cut_off', 'field', 'occupancy', 'ranks', 'schedule'},
+    'views': {'camera', 'capture', 'field', 'occupancy', 'trainer'},
     'joining': {'ranks'},
     'sharding': {'capture', 'constants', 'occupancy', 'ranks'},
     'measurements': {
@@ -49,7 +50,7 @@ NERF = {
         'local_frame', 'motion', 'occupancy'},
     'mapper': {
         'adaptation', 'arrays', 'backends', 'camera', 'capture', 'config', 'field',
-        'measurements', 'occupancy', 'products', 'trainer'},
+        'measurements', 'occupancy', 'products', 'trainer', 'views'},
     'visual_hull': {'arrays', 'camera'},
     'bounds': {
         'arrays', 'camera', 'config', 'motion', 'settings', 'visual_hull'},

@@ -192,3 +192,23 @@ def test_a_gpu_without_memory_makes_the_steps_smaller(caplog):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert 'out of memory' in caplog.text
+
+
+def test_a_large_room_is_trained_in_its_unit():
+    corners, losses = np.array([[-9.0, -9, -9], [9, 9, 9]]), []
+    for unit in (1.0, 8.0):
+        mapper = Mapper(CONFIG)
+        mapper.adaptation.restore(unit)
+        mapper.set_config(replace(
+            CONFIG, {'sampling.near': 0.2 * unit, 'sampling.far': 4 * unit}))
+        for pose in poses(2):
+            T = pose.copy()
+            T[:3, 3] *= unit
+            mapper.add(view(SMALL, pose)[0], SMALL, T)
+        if unit == 1:
+            mapper.measurements.reach(corners)
+        mapper.trainer.space.cover(unit * corners)
+        mapper.trainer.schedule.restore(rays=24, stride=8.0, age=0)
+        losses.append([mapper.step()['loss'] for _ in range(2)])
+        assert np.nanmax(mapper.render(SMALL, T).opacity) <= 1
+    np.testing.assert_allclose(*losses, rtol=0.02)

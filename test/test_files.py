@@ -385,7 +385,7 @@ def test_the_names_in_a_model_never_change(mapper, saved):
         about = json.loads(str(arrays['about']))
     assert set(about) == {
         'format', 'version', 'settings', 'steps', 'counters', 'cameras', 'keyframes', 'learnt',
-        'local_frame', 'weighted_votes'}
+        'local_frame', 'weighted_votes', 'unit'}
     assert set(about['counters']) == {'rays', 'stride', 'age'}
     assert set(about['cameras'][0]) == {
         'width', 'height', 'fx', 'fy', 'cx', 'cy', 'distortion_model', 'distortion'}

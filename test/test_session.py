@@ -54,6 +54,20 @@ def test_a_resumed_mapper_is_as_before(copy):
     assert not recording.close(after)
 
 
+def test_the_field_comes_back_in_its_unit(tmp_path):
+    mapper, recording = Mapper(CONFIG), recorder(tmp_path)
+    mapper.adaptation.restore(0.5)
+    mapper.set_config(CONFIG)
+    recording.begin(mapper)
+    drive(mapper, recording, range(12), 2)
+    assert not recording.close(mapper)
+    after, recording, _ = resumed(tmp_path)
+    assert after.trainer.space.unit == after.adaptation.unit == 0.5
+    same = after.render(CAMERA, POSES[1]).color == mapper.render(CAMERA, POSES[1]).color
+    assert same.mean() > 0.99  # the grid of the densities begins elsewhere
+    recording.close(after)
+
+
 def test_another_backend_continues_it(copy):
     before, folder = copy
     after, recording, _ = resumed(folder, replace(CONFIG, {'device': 'reference'}))

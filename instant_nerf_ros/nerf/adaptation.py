@@ -1,7 +1,8 @@
 """Adaptation: where samples begin and end follows from what is seen, unless the user says it.
 
 They are those of a room, until the first keyframes show another kind of scene: a table top, or a
-hall. They are estimated again when there are four times as many keyframes.
+hall. They are estimated again when there are four times as many keyframes. So is the unit of
+length in which a scene without depth is as large as a room; see occupancy/field_space.
 """
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.blas import one_blas_thread
-from instant_nerf_ros.nerf.bounds import FAR, SceneBounds, scene_bounds
+from instant_nerf_ros.nerf.bounds import FAR, USUAL_DISTANCE, SceneBounds, scene_bounds
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.constants import MILLIMETRE
 from instant_nerf_ros.nerf.motion.sparse_points import sparse_points
+from instant_nerf_ros.nerf.settings import flatten
 
 logger = logging.getLogger('instant_nerf_ros')
 
@@ -31,9 +33,14 @@ TABLE = 0.7  # m, of the median distance, from which on samples go as far as in 
 # Share of the median distance at which samples may begin in a room or a hall. Where they may begin
 # later, all that is seen is about as far away: it is a table or an object.
 ROOM_SHARE = 0.2
-# Voxels in the median distance of images without depth: with more, space is found empty so slowly
-# that the field stays fog. With so many, it is not.
+# Within this factor the unit stays what it is, and so a metre in a room. Another one means that a
+# new field is trained: not with more keyframes than this, as much would be lost.
+SAME, UNIT_KEYFRAMES = 2.0, 32
+# Voxels in the median distance of images without depth: with more, too few rays meet in one for it
+# to be known. With so many, they do.
 MOST_VOXELS, GOOD_VOXELS = 100, 40
+# Settings of lengths [m] that suit a room. Who sets one knows the scene: the unit stays a metre.
+LENGTHS = 'field.coarsest_cell', 'field.finest_cell', 'sampling.min_step'
 
 
 class Adaptation:
@@ -43,6 +50,7 @@ class Adaptation:
         self._bounds: SceneBounds | None = None  # of all estimates
         self._next = FIRST_KEYFRAMES  # number of keyframes at which an estimate is due
         self._advised = False
+        self.unit = 1.0  # metres, of the field
         self.set_config(config)
 
     def set_config(self, config: Config) -> None:
@@ -78,7 +86,16 @@ class Adaptation:
         self._bounds = bounds
         self.set_config(self._user)
         self._advise(bounds.distance, with_depth)
+        if not (with_depth or self._has_lengths() or len(keyframes) > UNIT_KEYFRAMES):
+            self._choose_unit(bounds.distance / USUAL_DISTANCE)
         return _box(cameras, poses, min(seen, self.config.sampling.far))
+
+    def _choose_unit(self, unit: float) -> None:
+        """Use a unit [m] in which what is seen is as large as a room, if it is quite another."""
+        if not 1 / SAME <= unit / self.unit <= SAME:
+            self.unit = unit
+            logger.info(
+                'what is seen is %.2g times as large as a room: a field for it is trained', unit)
 
     def _advise(self, distance: float, with_depth: bool) -> None:
         """Log once which voxels suit what is seen without depth at a median distance [m]."""
@@ -86,9 +103,18 @@ class Adaptation:
         if not (with_depth or self._advised) and distance > MOST_VOXELS * size:
             self._advised = True
             logger.warning(
-                'images without depth see %.0f m far: with voxels of %g m, it takes long until the'
-                " space between is known to be empty. Set 'occupancy.voxel_size' to %.1g m",
+                'images without depth see %.0f m far: few voxels of %g m become known. For a map,'
+                " set 'occupancy.voxel_size' to %.1g m; views do not need it",
                 distance, size, distance / GOOD_VOXELS)
+
+    def restore(self, unit: float) -> None:
+        """Continue with the unit [m] of a saved field."""
+        self.unit = unit
+
+    def _has_lengths(self) -> bool:
+        """Return whether the user has set a length of the field."""
+        return any(name in LENGTHS and value != field.default
+                   for name, field, value in flatten(self._user))
 
     def _wanted(self) -> tuple[float, float]:
         """Return the near and far of settings that are 0."""

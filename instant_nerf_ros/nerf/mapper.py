@@ -15,13 +15,14 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from instant_nerf_ros.nerf import views
 from instant_nerf_ros.nerf.adaptation import Adaptation
 from instant_nerf_ros.nerf.arrays import Alpha, AnyDepth, Depth, Image, Pose, Poses
 from instant_nerf_ros.nerf.backends import select
 from instant_nerf_ros.nerf.camera import Camera, check_pose
 from instant_nerf_ros.nerf.capture.rays import ALL
 from instant_nerf_ros.nerf.config import Config
-from instant_nerf_ros.nerf.field.render import View, render_view
+from instant_nerf_ros.nerf.field.render import View
 from instant_nerf_ros.nerf.measurements import Measurements
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.products import esdf, files, grids, map_projection, octree
@@ -92,8 +93,8 @@ class Mapper:
         """Use the settings of another Config that may change while mapping (change='live')."""
         self.config = config
         self.adaptation.set_config(config)
-        self.measurements.set_config(self.adaptation.config)
-        self.trainer.set_config(self.adaptation.config)
+        self.measurements.set_config(self.adaptation.config, self.adaptation.unit)
+        self.trainer.set_config(self.adaptation.config, self.adaptation.unit)
 
     def set_floor(self, height: float | None) -> None:
         """Set the height of the floor at the robot [m, world]; None: it is estimated."""
@@ -124,6 +125,8 @@ class Mapper:
         if (box := self.adaptation.see(self.keyframes)) is not None:
             self.measurements.reach(box)
             self.set_config(self.config)
+            self.trainer.space.cover(box)
+        self.trainer.space.cover(self.measurements.grid().sensor[None])
 
     def integrate_depth(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: Depth,
@@ -150,6 +153,7 @@ class Mapper:
     def correct_poses(self, corrections: Poses) -> None:
         """Move what has an id by {id: T_new_old (4, 4)}; ValueError if no voxels reach there."""
         self.measurements.correct_poses(corrections)
+        self.trainer.space.forget()
         self.trainer.data_added()
 
     def set_progress(self, share: float) -> None:
@@ -163,15 +167,12 @@ class Mapper:
     def render(self, camera: Camera, T_world_camera: Pose, rows: slice = ALL) -> View:
         """Return the View of a camera at a pose (4, 4), or of a slice of its rows."""
         pose = self.measurements.frame.localize(check_pose(T_world_camera))
-        return render_view(
-            self.trainer.field, self.measurements.grid(), camera, pose,
-            self.trainer.config.sampling, self.backend, self.trainer.schedule.stride, rows)
+        return views.render(self.trainer, self.measurements.grid(), camera, pose, rows)
 
     def psnr(self) -> float:
         """Return the PSNR [dB] of renderings of the held-out images; NaN without any."""
-        return self.measurements.held_out.psnr(lambda rays: self.backend.render_rays(
-            self.trainer.field, rays.to(self.backend.DEVICE), self.measurements.grid(),
-            self.trainer.config.sampling, self.trainer.schedule.stride)[0].cpu())
+        return self.measurements.held_out.psnr(
+            lambda rays: views.render_rays(self.trainer, self.measurements.grid(), rays)[0].cpu())
 
     def voxels(self) -> grids.VoxelGrid:
         """Return the voxels that are free, occupied or unknown by the votes of rays."""

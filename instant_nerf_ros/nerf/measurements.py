@@ -51,9 +51,10 @@ class Measurements:
         self.occupancy: OccupancyGrid | None = None  # from the first image or scan on
         self.frozen_votes: FrozenVotes | None = None  # of a session under this one
 
-    def set_config(self, config: Config) -> None:
-        """Use other thresholds for keyframes from now on."""
+    def set_config(self, config: Config, unit: float) -> None:
+        """Use other thresholds for keyframes from now on, and a unit of length for stereo [m]."""
         self.config = config
+        self.motion.set_unit(unit)
         self.keyframes.set_config(config.keyframes)
 
     def grid(self) -> OccupancyGrid:
@@ -119,8 +120,7 @@ class Measurements:
         if depth is None:
             raise ValueError('integrate_depth needs a depth image: use add for images without')
         check_posed_image(image, camera, depth)
-        T_world_camera = check_pose(T_world_camera)
-        grid = self.grow_to(T_world_camera[:3, 3])
+        grid = self.grow_to((T_world_camera := check_pose(T_world_camera))[:3, 3])
         rays = depth_votes.image_depth(
             camera.filled(image), camera, self.frame.localize(T_world_camera),
             camera.filled(depth), grid)

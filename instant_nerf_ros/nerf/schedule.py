@@ -37,13 +37,17 @@ class Schedule:
     """Number of rays, stride and learning rate of the next step."""
 
     def __init__(self) -> None:
-        self.rays = FIRST_RAYS
-        self.stride = MAX_STRIDE  # multiplies the steps along the rays
-        self.age = 0  # steps since data was added
+        self.begin()
         self._progress: float | None = None  # share of the planned training that is done
         self._share = 1.0  # of the wanted samples for which there is memory
         self._sum, self._count = 0.0, 0  # of the finite losses of this window
         self._means: list[float] = []  # of the last windows
+
+    def begin(self) -> None:
+        """Start with another field, of which nothing is known."""
+        self.rays = FIRST_RAYS
+        self.stride = MAX_STRIDE  # multiplies the steps along the rays
+        self.age = 0  # steps since data was added
 
     def data_added(self) -> None:
         """Start again at the full learning rate."""

@@ -21,6 +21,7 @@ from instant_nerf_ros.nerf.field import table_growth
 from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 from instant_nerf_ros.nerf.field.train_step import StepResult
 from instant_nerf_ros.nerf.occupancy.disappearance import without_disappeared
+from instant_nerf_ros.nerf.occupancy.field_space import FieldSpace
 from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.occupancy.surface_area import surface_area
@@ -51,15 +52,24 @@ class Trainer:
         self.random = random
         self.generator = torch.Generator(backend.DEVICE).manual_seed(config.seed)
         self._make_field(config.field.log2_table)
+        self.space = FieldSpace(backend)
         self.schedule = Schedule()
         self.steps = self.discarded = 0  # discarded steps changed nothing: loss not finite
         self.ranks = ALONE
         self._next: tuple[Rays, RaySources] | None = None  # batch of the next step, if sampled
         self._may_grow = True  # the table; False: there was no memory for a larger one
 
-    def set_config(self, config: Config) -> None:
-        """Use other settings of sampling, loss and learning rate from the next step on."""
+    def set_config(self, config: Config, unit: float) -> None:
+        """Use other settings of sampling, loss and learning rate from the next step on.
+
+        unit: of length of the field [m]; if it is another one than now, a new field is trained.
+        """
         self.config = config
+        if unit != self.space.unit:
+            self.space = FieldSpace(self.backend, unit, config.occupancy)
+            self._make_field(self.config.field.log2_table)
+            self.schedule.begin()
+            self._next = None
 
     def _make_field(self, log2_table: int) -> None:
         """Make an untrained field, with 2**log2_table entries per level, and its optimizer."""
@@ -89,7 +99,7 @@ class Trainer:
         if size >= largest or not self._may_grow:
             return
         needed = min(largest, table_growth.needed_log2_table(
-            surface_area(occupancy), config.finest_cell))
+            surface_area(occupancy), config.finest_cell * self.space.unit))
         if needed <= size:
             return
         try:
@@ -128,11 +138,13 @@ class Trainer:
         batch, sources = self._next or self._sample_batch(occupancy)
         self._next = None
         budget, count = self.schedule.budget(self.config.sampling, self.backend), len(batch)
+        space, scaled = self.space, self.space.rays(batch)
+        config = dataclasses.replace(self.config, sampling=space.sampling(self.config.sampling))
         try:
             jitter, background = self._uniform(count), self._uniform(count, 3)
             result = self.backend.train_step(
-                self.field, over_background(batch, sources, background), occupancy, self.config,
-                jitter, background, self.schedule.stride, budget)
+                self.field, over_background(scaled, sources, background), space.grid(occupancy),
+                config, jitter, background, self.schedule.stride, budget)
         except RuntimeError as error:  # tinycudann has no type for exhausted memory
             self.schedule.reduce_budget(budget, error)
             return self.step(occupancy)
@@ -153,22 +165,23 @@ class Trainer:
     ) -> None:  # fmt: skip
         """Update parameters, occupancy grid and error map with the result of a step."""
         rate = self.schedule.learning_rate(self.config.optimizer.learning_rate)
+        densities, medians = self.space.grid(occupancy), result.medians * self.space.unit
 
         def optimize() -> None:
             self.optimizer.step(rate, self.ranks)
 
         def update_and_sample() -> None:  # what needs no evaluation of the field
-            occupancy.update_density(*self.ranks.gather(result.positions, result.densities))
+            densities.update_density(*self.ranks.gather(result.positions, result.densities))
             update_error_map(
                 self.keyframes, self.backend, sources, batch, result.colors, result.opacities)
             self._next = self._sample_batch(occupancy)
 
         self.backend.run_concurrently(optimize, update_and_sample)
         if self.steps % PROBE_EVERY == 0:
-            occupancy.update_density(*self.ranks.gather(*probes(
-                self.field, batch, self._uniform(len(batch)), result.medians)))
+            densities.update_density(*self.ranks.gather(*probes(
+                self.field, self.space.rays(batch), self._uniform(len(batch)), result.medians)))
         if self.steps == CHECK_AT and sources.alphas is None and (message := cut_off_message(
-                batch, result.medians, result.opacities, occupancy, self.config.sampling)):
+                batch, medians, result.opacities, occupancy, self.config.sampling)):
             logger.warning(message)
         turn, remainder = divmod(self.steps, self.schedule.vote_every)
         if remainder:
@@ -177,7 +190,7 @@ class Trainer:
         if len(voters):
             integrate_rendered(
                 self.keyframes, int(voters[turn % len(voters)]), occupancy, self.random,
-                self.field, self.config.sampling, self.schedule.stride)
+                self.field, self.space, self.config.sampling, self.schedule.stride)
 
     def _sample_batch(self, occupancy: OccupancyGrid) -> tuple[Rays, RaySources]:
         return without_disappeared(*sample_batch(

@@ -40,10 +40,11 @@ class SavedField:
         return int(self.record.values['steps'])
 
     def density(self, frame: LocalFrame) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Return places and blocks of the density, none if it is in another frame."""
+        """Return places and blocks of the density, none if it is in another frame or unit."""
         arrays, kind = self.record.arrays, block_type(DENSITY)
-        if list(frame.voxels) != self.record.values['local_frame'] or (
-                frame.voxel_size != self.record.values['voxel_size']):
+        values = self.record.values
+        if values.get('unit', 1.0) != 1 or list(frame.voxels) != values['local_frame'] or (
+                frame.voxel_size != values['voxel_size']):
             return np.empty((0, 3), np.int64), np.empty(0, kind)
         return arrays['places'], arrays['blocks'].view(kind)
 
@@ -165,6 +166,12 @@ def read_field(history: History, mapper: Mapper) -> SavedField | None:
         try:
             if not all(np.isfinite(array).all() for array in state.values()):
                 raise ValueError('it has values that are not finite')
+            unit, arrays = float(record.values.get('unit', 1.0)), record.arrays
+            mapper.adaptation.restore(unit)
+            mapper.set_config(mapper.config)
+            blocks = arrays['blocks'].view(block_type(DENSITY))
+            mapper.trainer.space.restore(
+                arrays['places'], {name: blocks[name] for name in DENSITY})
             mapper.trainer.load(state)
         except ValueError as error:
             history.misfits.append(f'the field of {entry.path.name} is not used: {error}')

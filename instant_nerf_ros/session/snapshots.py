@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.occupancy.blocks import DENSITY, VOTES, block_type, to_blocks
+from instant_nerf_ros.nerf.occupancy.blocks import VOTES, block_type, to_blocks
 from instant_nerf_ros.nerf.occupancy.frozen_votes import block_checksums
 from instant_nerf_ros.session.history import VOTES_KIND, VOTES_ON_BASE_KIND
 from instant_nerf_ros.session.image_codecs import compress
@@ -62,13 +62,14 @@ def votes_snapshot(
 def field_snapshot(mapper: Mapper) -> Record:
     """Return a copy of the field, of where it is empty, and of the state of its training."""
     keyframes, schedule = mapper.keyframes, mapper.trainer.schedule
-    places, blocks = to_blocks(mapper.measurements.grid(), DENSITY)
+    space = mapper.trainer.space
+    places, blocks = space.blocks(mapper.measurements.grid())
     state = {f'field.{name}': np.array(tensor.cpu().numpy())
              for name, tensor in mapper.trainer.field.state().items()}
     return Record('field', {
         'steps': mapper.steps, 'rays': schedule.rays, 'stride': schedule.stride,
         'age': schedule.age, 'voxel_size': mapper.config.occupancy.voxel_size,
-        'local_frame': list(mapper.measurements.frame.voxels),
+        'local_frame': list(mapper.measurements.frame.voxels), 'unit': space.unit,
     }, {
         **state, 'places': places, 'blocks': blocks.view(np.uint8).reshape(-1),
         'ids': keyframes.ids.copy(), 'ray_counts': keyframes.ray_counts.copy(),

@@ -39,6 +39,10 @@ class Ranges:
         self.ids[places] = scan_id
         self._count += count
 
+    def clear(self) -> None:
+        """Forget all rays."""
+        self._count = 0
+
     def sample(
         self, count: int, generator: np.random.Generator, of: ArrayLike | None = None,
     ) -> Rays:  # fmt: skip

@@ -51,6 +51,7 @@ class StructureFromMotion:
         self.estimates: dict[int, DepthEstimate] = {}  # by keyframe id
         self.pseudo_depth = Ranges()  # trains the field, but never votes
         self._count = 0  # of all images
+        self._unit = 1.0  # metres
         self._lenses: dict[Camera, LensEstimate] = {}  # in use
 
     def add_keyframe(
@@ -80,6 +81,12 @@ class StructureFromMotion:
         if not stereo or self._count % STEREO_EVERY or len(self.images) <= DELAY:
             return None
         return self._estimate(keyframes, self.images[-1 - DELAY], generator)
+
+    def set_unit(self, unit: float) -> None:
+        """Match images in a unit of length [m] in which the scene is as large as a room."""
+        if unit != self._unit:
+            self._unit, self.estimates = unit, {}
+            self.pseudo_depth.clear()
 
     def corrected_camera(self, camera: Camera) -> Camera:
         """Return a camera of keyframes, in the size that is matched, with its estimated lens."""
@@ -117,7 +124,9 @@ class StructureFromMotion:
         self, keyframes: Keyframes, image: StereoImage, generator: np.random.Generator,
     ) -> DepthEstimate | None:  # fmt: skip
         """Estimate the depth of an image, and keep it."""
-        poses = dict(zip(keyframes.ids.tolist(), keyframes.T_world_camera))
+        T_world_cameras = keyframes.T_world_camera.copy()
+        T_world_cameras[:, :3, 3] /= self._unit
+        poses = dict(zip(keyframes.ids.tolist(), T_world_cameras))
         self.estimates = {key: kept for key, kept in self.estimates.items() if key in poses}
         if image.keyframe not in poses:
             return None
@@ -138,10 +147,12 @@ class StructureFromMotion:
             [(other.refined, T_other) for other, T_other in [*earlier, *later]],
             plane_sweep.enlarged(swept, *image.refined.gray.shape), self.backend)
         estimate = DepthEstimate(
-            image.keyframe, image.refined.matrix, depth, sigma).every(THINNING)
+            image.keyframe, image.refined.matrix, depth * np.float32(self._unit),
+            sigma * np.float32(self._unit)).every(THINNING)
         if not np.isfinite(estimate.depth).any():
             return None
         self.estimates[image.keyframe] = estimate
+        pose[:3, 3] *= self._unit
         origins, directions, distances, _ = estimate.rays(pose)
         some = np.s_[:: -(-len(distances) // MAX_POINTS)]
         points = origins[some] + distances[some, None] * directions[some]

@@ -5,7 +5,9 @@ The inverse sensor model: where a ray ends, and along which distance it is known
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +19,14 @@ from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.rays import Rays, keyframe_rays, pixel_rays
 from instant_nerf_ros.nerf.constants import RENDERED_WEIGHT
 from instant_nerf_ros.nerf.occupancy import depth_votes
+from instant_nerf_ros.nerf.occupancy.field_space import FieldSpace
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.config import SamplingConfig
     from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+
+Density = Callable[[Tensor], Tensor]  # positions (N, 3) [m] -> densities (N,) [1/m]
 
 RENDERED_RAYS = 2048  # of a keyframe without depth that vote at a time
 MIN_TRAINED_RAYS = 1024  # of a keyframe, before its rendered rays vote
@@ -89,7 +94,7 @@ def integrate_free(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
 
 def integrate_rendered(
     keyframes: Keyframes, k: int, occupancy: OccupancyGrid, generator: np.random.Generator,
-    field: RadianceField, config: SamplingConfig, stride: float,
+    field: RadianceField, space: FieldSpace, config: SamplingConfig, stride: float,
 ) -> None:  # fmt: skip
     """Let keyframe k vote with what the field renders of it, if it is trained and has no depth.
 
@@ -99,11 +104,11 @@ def integrate_rendered(
         return
     rays = keyframe_rays(keyframes, k, RENDERED_RAYS, generator)
     if not rays.surfaces.any():
-        backend = occupancy.backend
-        rays = rays.to(backend.DEVICE)
-        colors, medians, opacities = backend.render_rays(field, rays, occupancy, config, stride)
+        rays = rays.to(occupancy.backend.DEVICE)
+        colors, medians, opacities = space.render_rays(field, rays, occupancy, config, stride)
         distances, clear_distances = rendered_distances(
-            field, rays, colors, medians, opacities, occupancy.voxel_size)
+            functools.partial(space.density, field), rays, colors, medians, opacities,
+            occupancy.voxel_size)
         occupancy.integrate_rays(
             rays, distances, clear_distances, False, int(keyframes.ids[k]), RENDERED_WEIGHT)
 
@@ -124,7 +129,7 @@ def probes(
 
 @torch.no_grad()
 def rendered_distances(
-    field: RadianceField, rays: Rays, colors: Tensor, medians: Tensor, opacities: Tensor,
+    density: Density, rays: Rays, colors: Tensor, medians: Tensor, opacities: Tensor,
     voxel_size: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the distances (R,) at which rays end, and their clear distances (R,) [m]; 0: unknown.
@@ -139,21 +144,21 @@ def rendered_distances(
     if explained.device.type == 'cpu':
         clear = torch.zeros_like(medians)
         clear[explained] = _clear_distances(
-            field, rays.where(explained), medians[explained], voxel_size)
+            density, rays.where(explained), medians[explained], voxel_size)
     else:
-        clear = _clear_distances(field, rays, medians, voxel_size)
+        clear = _clear_distances(density, rays, medians, voxel_size)
     return torch.where(explained, medians, 0.0), torch.where(explained, clear, 0.0)
 
 
 def _clear_distances(
-    field: RadianceField, rays: Rays, medians: Tensor, voxel_size: float,
+    density: Density, rays: Rays, medians: Tensor, voxel_size: float,
 ) -> Tensor:  # fmt: skip
     """Return the clear distances (R,) [m] of rays that end at medians (R,) [m]."""
     step = PROBED / PROBES
     shares = (torch.arange(PROBES, device=medians.device) + 0.5) * step
     along = medians[:, None] * shares
     positions = rays.origins[:, None] + along[..., None] * rays.directions[:, None]
-    densities = field.density(positions.reshape(-1, 3)).reshape(along.shape)
+    densities = density(positions.reshape(-1, 3)).reshape(along.shape)
     opacities = -torch.expm1(-(densities * medians[:, None] * step).cumsum(-1))
     before, behind = (
         opacities[:, round(share / step) - 1] for share in (1 - SHARPNESS, 1 + SHARPNESS))

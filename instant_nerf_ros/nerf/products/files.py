@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -55,15 +56,15 @@ def load(
 
 def _mesh(mapper: Mapper) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.integer]]:
     """Return positions [m, world], colors and faces of the mesh of a Mapper."""
-    occupancy, voxels = mapper.measurements.grid(), mapper.voxels()
+    votes, voxels, space = mapper.measurements.grid(), mapper.voxels(), mapper.trainer.space
     origin = mapper.measurements.frame.origin
     sampling = dataclasses.replace(mapper.trainer.config.sampling, near=0.0)
 
     def render_rays(rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        return mapper.backend.render_rays(
-            mapper.trainer.field, rays.to(mapper.backend.DEVICE), occupancy, sampling, 1.0)
+        return space.render_rays(mapper.trainer.field, rays, votes, sampling, 1.0)
 
     surface = mesh(
-        mapper.trainer.field, dataclasses.replace(voxels, origin=voxels.origin - origin),
+        functools.partial(space.density, mapper.trainer.field),
+        dataclasses.replace(voxels, origin=voxels.origin - origin),
         mapper.keyframes.T_world_camera[:, :3, 3], render_rays)
     return surface.positions + origin, surface.colors, surface.faces

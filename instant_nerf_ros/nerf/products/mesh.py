@@ -10,7 +10,6 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
-from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 from instant_nerf_ros.nerf.products.grids import VoxelGrid
 
 BLOCK = 32  # voxels, edge of the blocks in which marching cubes run
@@ -26,6 +25,7 @@ Positions = NDArray[np.float32]  # (N, 3) metres
 Colors = NDArray[np.uint8]  # (N, 3) RGB
 Faces = NDArray[np.integer]  # (M, 3) indices of vertices
 RenderRays = Callable[[Rays], tuple[Tensor, Tensor, Tensor]]
+Density = Callable[[Tensor], Tensor]  # positions (N, 3) [m] -> densities (N,) [1/m]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Mesh:
 
 @torch.no_grad()
 def mesh(
-    field: RadianceField, voxels: VoxelGrid, viewpoints: NDArray[np.float64],
+    density: Density, voxels: VoxelGrid, viewpoints: NDArray[np.float64],
     render_rays: RenderRays,
 ) -> Mesh:  # fmt: skip
     """Return the Mesh of a field in and around the occupied voxels of a VoxelGrid.
@@ -58,7 +58,7 @@ def mesh(
     faces: list[Faces] = [np.empty((0, 3), np.int32)]
     count = 0
     for start in _blocks(occupied):
-        vertices, normals, triangles = _block_surface(field, voxels, occupied, start)
+        vertices, normals, triangles = _block_surface(density, voxels, occupied, start)
         positions.append(vertices)
         colors.append(_colors(
             render_rays, vertices, normals, chosen, RAY_START * voxels.voxel_size))
@@ -77,7 +77,7 @@ def _blocks(occupied: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _block_surface(
-    field: RadianceField, voxels: VoxelGrid, occupied: NDArray[np.bool_],
+    density: Density, voxels: VoxelGrid, occupied: NDArray[np.bool_],
     start: NDArray[np.int64],
 ) -> tuple[Positions, NDArray[np.float32], Faces]:  # fmt: skip
     """Return positions, normals and faces of the surface in a block from a voxel (3,) on."""
@@ -93,7 +93,7 @@ def _block_surface(
     step = voxels.voxel_size / SAMPLES_PER_VOXEL
     low = voxels.origin + start * voxels.voxel_size + step / 2
     opacity = np.zeros(near.shape, np.float32)
-    opacity[near] = 1 - np.exp(-step * _density(field, low + np.argwhere(near) * step))
+    opacity[near] = 1 - np.exp(-step * _densities(density, low + np.argwhere(near) * step))
     if not opacity.min() < SURFACE_OPACITY < opacity.max():
         return (np.empty((0, 3), np.float32), np.empty((0, 3), np.float32),
                 np.empty((0, 3), np.int32))
@@ -134,9 +134,9 @@ def _dilate(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask
 
 
-def _density(field: RadianceField, positions: NDArray[np.float64]) -> NDArray[np.float32]:
+def _densities(density: Density, positions: NDArray[np.float64]) -> NDArray[np.float32]:
     chunks = torch.from_numpy(positions.astype(np.float32)).split(CHUNK)
-    return torch.cat([field.density(chunk) for chunk in chunks]).cpu().numpy()
+    return torch.cat([density(chunk) for chunk in chunks]).cpu().numpy()
 
 
 def _colors(

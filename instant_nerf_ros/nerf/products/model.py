@@ -22,12 +22,13 @@ from instant_nerf_ros.nerf.config import Config
 from instant_nerf_ros.nerf.constants import MILLIMETRE
 from instant_nerf_ros.nerf.local_frame import LocalFrame
 from instant_nerf_ros.nerf.occupancy import grid_state
+from instant_nerf_ros.nerf.occupancy.blocks import DENSITY
 from instant_nerf_ros.nerf.settings import flatten, replace
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.mapper import Mapper
 
-FORMAT, VERSION = 'instant_nerf_ros model', 3
+FORMAT, VERSION = 'instant_nerf_ros model', 4
 OLDEST = 2  # version that is read: its voxels are one box instead of blocks
 # Settings that must be those of the file.
 FIXED = (*(f'field.{name}' for name in (
@@ -47,7 +48,7 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
     about = {
         'format': FORMAT, 'version': VERSION,
         'settings': {name: value for name, _, value in flatten(mapper.config)},
-        'steps': mapper.steps,
+        'steps': mapper.steps, 'unit': mapper.trainer.space.unit,
         'counters': {
             'rays': schedule.rays, 'stride': schedule.stride, 'age': schedule.age},
         'cameras': [dataclasses.asdict(camera) for camera in cameras],
@@ -63,6 +64,11 @@ def write(path: Path, mapper: Mapper, trained: bool = True) -> None:
             for name, array in grid_state.to_arrays(mapper.occupancy).items():
                 _put(archive, f'voxels/{FILE_NAMES.get(name, name)}', array,
                      zipfile.ZIP_DEFLATED)  # mostly zeros
+            if mapper.trainer.space.unit != 1:
+                places, blocks = mapper.trainer.space.blocks(mapper.occupancy)
+                _put(archive, 'densities/places', places)
+                for name in DENSITY:
+                    _put(archive, f'densities/{name}', blocks[name], zipfile.ZIP_DEFLATED)
         for k in range(len(keyframes)):
             camera, image, depth = keyframes.image(k)
             _put(archive, f'keyframes/{k}/camera', np.array(cameras.index(camera)))
@@ -106,6 +112,12 @@ def read(path: Path, config: Config | None, make: Callable[[Config], Mapper]) ->
             voxels.update(grid_state.weighted(voxels['hits'], voxels['misses']))
         mapper.measurements.restore(
             grid_state.from_arrays(config.occupancy, voxels, mapper.backend, frame))
+        unit = float(about.get('unit', 1.0))  # older files have none
+        mapper.adaptation.restore(unit)
+        mapper.set_config(config)
+        if unit != 1:
+            densities = _group('densities/', arrays)
+            mapper.trainer.space.restore(densities.pop('places'), densities)
         mapper.trainer.load(state)
         counters = about['counters']
         mapper.trainer.restore(
