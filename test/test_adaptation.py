@@ -162,6 +162,14 @@ def test_the_unit_changes_early_and_only_if_the_scene_is_quite_another_one(
     assert units == [20 / USUAL_DISTANCE, expected / USUAL_DISTANCE, expected / USUAL_DISTANCE]
 
 
+@pytest.mark.parametrize('unit', [0.0, -1.0, np.inf, np.nan])
+def test_a_unit_that_is_no_length_is_refused(unit):
+    adaptation = Adaptation(Config())
+    with pytest.raises(ValueError, match='unit of length'):
+        adaptation.restore(unit)
+    assert adaptation.unit == 1
+
+
 def test_images_that_show_nothing_in_common_change_nothing():
     blank, adaptation = np.zeros((48, 64, 3), np.uint8), Adaptation(Config())
     keyframes = Keyframes(KeyframeConfig())

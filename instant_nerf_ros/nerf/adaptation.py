@@ -108,7 +108,9 @@ class Adaptation:
                 distance, size, distance / GOOD_VOXELS)
 
     def restore(self, unit: float) -> None:
-        """Continue with the unit [m] of a saved field."""
+        """Continue with the unit [m] of a saved field. Raises ValueError if it is no length."""
+        if not 0 < unit < np.inf:
+            raise ValueError(f'the unit of length of the field is {unit} m')
         self.unit = unit
 
     def _has_lengths(self) -> bool:
