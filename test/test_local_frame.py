@@ -93,7 +93,8 @@ def assert_same_maps(far, near, offset=UTM):
     np.testing.assert_allclose(voxels_far.origin - offset, voxels_near.origin, atol=1e-3)
     (positions_far, colors_far), (positions_near, colors_near) = far.points(), near.points()
     np.testing.assert_allclose(positions_far - offset, positions_near, atol=1e-3)
-    np.testing.assert_array_equal(colors_far, colors_near)
+    # A ray that ends on the border of two voxels gives its color to either, as rounding decides.
+    assert (colors_far != colors_near).any(-1).mean() < 0.01
 
 
 def test_maps_and_points_differ_by_the_offset_only(far, near):
