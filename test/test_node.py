@@ -224,11 +224,13 @@ def test_time_may_jump_back(robot):
     with mapper('use_sim_time:=true', name='replayed') as process:
         process.wait_for('the engine runs on backend')
         for start in (100 * second, 50 * second):  # as when a bag is played again
+            before = len(process.text())
             end = time.monotonic() + 20.0
             while not (grids and 0 <= nanoseconds(grids[-1].header.stamp) - start < 10 * second):
                 assert time.monotonic() < end, process.text()
                 robot.drive(10, sim_time_ns=start)
-        assert 'TF too old' not in process.text()
+        # Before the jump, discovery may find images before TF.
+        assert 'TF too old' not in process.text()[before:]
 
 
 @pytest.mark.parametrize(('parameter', 'words'), [

@@ -190,5 +190,6 @@ def test_a_flipped_bit_is_named_and_the_rest_is_used(tmp_path, capsys, seed):
         np.testing.assert_array_equal(after.keyframes.ids, mapper.keyframes.ids)
         np.testing.assert_array_equal(after.voxels().states, mapper.voxels().states)
     assert any(path.name in sentence for sentence in sentences)
-    after.step()
+    if after.keyframe_count:  # else the only file of inputs was lost
+        after.step()
     recording.close(None)

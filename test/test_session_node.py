@@ -36,8 +36,9 @@ def test_a_mapper_that_is_killed_resumes_its_map_without_an_image(tmp_path):
             drive_until(robot, lambda: grids and frames and (
                 cells_from_message(grids[-1]) == 100).any(), process.text, timeout=60.0)
             count = len(frames[-1].poses)
-            wait_until(lambda: int((value_of(statuses[-1], 'session') or '0').split()[0]) > count,
-                       30.0, process.text)
+            wait_until(lambda: statuses and int(
+                (value_of(statuses[-1], 'session') or '0').split()[0]) > count,
+                30.0, process.text)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         before = (cells_from_message(grids[-1]) == 100).sum()
