@@ -44,7 +44,7 @@ class MapProjection:
 
         A cell is occupied if a voxel of its column is occupied. It is free if enough of the band
         is free, some of it in the lower half: if only the upper half is visible, there may be an
-        obstacle below. Beside free cells, a single free voxel there is enough. Otherwise it is
+        obstacle below. Amid free cells, a single free voxel there is enough. Otherwise it is
         unknown. The band follows the floor over slopes and over steps up to max_step, so that
         steps that the robot can climb are no obstacles.
         """

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
 MIN_FREE_SHARE = 0.25  # of the height band, in a free column
-MIN_FREE_NEIGHBORS = 3  # of the 8 around a column of which less than that is free
+MIN_FREE_NEIGHBORS = 6  # of the 8 around a column of which less than that is free
 MAX_FREE_HITS = 0.49  # share of hits that a free voxel counts with, also if it is a speck
 
 
@@ -38,9 +38,8 @@ def classify_columns(
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, at least one in their
     lower half; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around it that are FREE by
-    that, one free voxel in its lower half is enough: a gap between rays is no obstacle, also not
-    at a straight border of free space, which leaves three. The share of hits is the largest of its
-    known voxels, negative where the column is unknown.
+    that, one free voxel in its lower half is enough: a gap between rays is no obstacle.
+    The share of hits is the largest of its known voxels, negative where the column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
