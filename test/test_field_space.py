@@ -8,13 +8,15 @@ from scenes import CAMERA, poses, view
 from test_bounds import scaled
 from test_mapper import TINY
 
-from instant_nerf_ros.nerf import Config, Mapper, replace
+from instant_nerf_ros.nerf import Config, Mapper, adaptation, replace
 from instant_nerf_ros.nerf.adaptation import FIRST_KEYFRAMES
 from instant_nerf_ros.nerf.backends import reference
+from instant_nerf_ros.nerf.bounds import USUAL_DISTANCE, SceneBounds
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.occupancy.blocks import DENSITY
 from instant_nerf_ros.nerf.occupancy.field_space import FieldSpace
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.settings import flatten
 
 UNIT = 8.0  # metres; a power of two, so that nothing is rounded
 STEPS = 20
@@ -146,3 +148,26 @@ def test_another_unit_means_a_new_field_and_no_stereo_of_before(twins):
     trained = mapper.trainer.field
     mapper.set_config(mapper.config)  # the same unit: nothing begins anew
     assert mapper.trainer.field is trained and np.isfinite(mapper.step()['loss'])
+
+
+def test_a_saved_field_stays_in_its_unit_although_the_scene_is_as_large_as_a_hall(
+        tmp_path, monkeypatch):  # fmt: skip
+    monkeypatch.setattr(adaptation, '_bounds', lambda *_: SceneBounds(
+        0.1, 100.0, 20.0, 0.01, (1.0, 1.0, 1.0), False))
+    room = {name: field.default for name, field, _ in flatten(Config())
+            if name in adaptation.LENGTHS}
+    config = replace(COLORS_ONLY, {**room, 'sampling.near': 0.0, 'sampling.far': 0.0})
+    mapper = Mapper(replace(config, {'sampling.min_step': 2 * room['sampling.min_step']}))
+    for pose in poses(FIRST_KEYFRAMES):
+        mapper.add(view(CAMERA, pose)[0], CAMERA, pose)
+    mapper.step()
+    assert mapper.trainer.space.unit == 1  # as a length was set
+    mapper.save(tmp_path / 'saved')
+    loaded = Mapper.load(tmp_path / 'saved', config)
+    assert loaded.trainer.space.unit == 1
+    for name, values in mapper.trainer.field.state().items():
+        torch.testing.assert_close(loaded.trainer.field.state()[name], values)
+    fresh = Mapper(config)
+    for pose in poses(FIRST_KEYFRAMES):
+        fresh.add(view(CAMERA, pose)[0], CAMERA, pose)
+    assert fresh.trainer.space.unit == 20 / USUAL_DISTANCE

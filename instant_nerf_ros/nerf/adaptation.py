@@ -1,8 +1,9 @@
 """Adaptation: where samples begin and end follows from what is seen, unless the user says it.
 
 They are those of a room, until the first keyframes show another kind of scene: a table top, or a
-hall. They are estimated again when there are four times as many keyframes. So is the unit of
-length in which a scene without depth is as large as a room; see occupancy/field_space.
+hall. They are estimated again when there are four times as many keyframes. With the first of these
+estimates, a scene without depth gets the unit of length in which it is as large as a room; see
+occupancy/field_space.
 """
 from __future__ import annotations
 
@@ -33,13 +34,13 @@ TABLE = 0.7  # m, of the median distance, from which on samples go as far as in 
 # Share of the median distance at which samples may begin in a room or a hall. Where they may begin
 # later, all that is seen is about as far away: it is a table or an object.
 ROOM_SHARE = 0.2
-# Within this factor the unit stays what it is, and so a metre in a room. Another one means that a
-# new field is trained: not with more keyframes than this, as much would be lost.
-SAME, UNIT_KEYFRAMES = 2.0, 32
+# The unit changes by more than this factor only, so that it is a metre in a room. A change means
+# that a new field is trained. With more keyframes than this, too much would be lost.
+MIN_CHANGE, MAX_KEYFRAMES = 2.0, 32
 # Voxels in the median distance of images without depth: with more, too few rays meet in one for it
 # to be known. With so many, they do.
 MOST_VOXELS, GOOD_VOXELS = 100, 40
-# Settings of lengths [m] that suit a room. Who sets one knows the scene: the unit stays a metre.
+# Settings of lengths [m] that suit a room. If the user sets one, the unit stays a metre.
 LENGTHS = 'field.coarsest_cell', 'field.finest_cell', 'sampling.min_step'
 
 
@@ -51,6 +52,7 @@ class Adaptation:
         self._next = FIRST_KEYFRAMES  # number of keyframes at which an estimate is due
         self._advised = False
         self.unit = 1.0  # metres, of the field
+        self._restored = False  # whether the unit is that of a saved field
         self.set_config(config)
 
     def set_config(self, config: Config) -> None:
@@ -86,16 +88,18 @@ class Adaptation:
         self._bounds = bounds
         self.set_config(self._user)
         self._advise(bounds.distance, with_depth)
-        if not (with_depth or self._has_lengths() or len(keyframes) > UNIT_KEYFRAMES):
+        if not (with_depth or self._restored or self._has_lengths()
+                or len(keyframes) > MAX_KEYFRAMES):
             self._choose_unit(bounds.distance / USUAL_DISTANCE)
         return _box(cameras, poses, min(seen, self.config.sampling.far))
 
     def _choose_unit(self, unit: float) -> None:
-        """Use a unit [m] in which what is seen is as large as a room, if it is quite another."""
-        if not 1 / SAME <= unit / self.unit <= SAME:
+        """Use a unit [m] in which the scene is as large as a room, if it differs much from now."""
+        if not 1 / MIN_CHANGE <= unit / self.unit <= MIN_CHANGE:
             self.unit = unit
             logger.info(
-                'what is seen is %.2g times as large as a room: a field for it is trained', unit)
+                'the scene is %.2g times as large as a room: training begins again at this scale',
+                unit)
 
     def _advise(self, distance: float, with_depth: bool) -> None:
         """Log once which voxels suit what is seen without depth at a median distance [m]."""
@@ -108,10 +112,10 @@ class Adaptation:
                 distance, size, distance / GOOD_VOXELS)
 
     def restore(self, unit: float) -> None:
-        """Continue with the unit [m] of a saved field. Raises ValueError if it is no length."""
+        """Keep the unit [m] of a saved field from now on. Raises ValueError if it is no length."""
         if not 0 < unit < np.inf:
             raise ValueError(f'the unit of length of the field is {unit} m')
-        self.unit = unit
+        self.unit, self._restored = unit, True
 
     def _has_lengths(self) -> bool:
         """Return whether the user has set a length of the field."""

@@ -120,10 +120,10 @@ class Measurements:
         if depth is None:
             raise ValueError('integrate_depth needs a depth image: use add for images without')
         check_posed_image(image, camera, depth)
-        grid = self.grow_to((T_world_camera := check_pose(T_world_camera))[:3, 3])
-        rays = depth_votes.image_depth(
-            camera.filled(image), camera, self.frame.localize(T_world_camera),
-            camera.filled(depth), grid)
+        T_world_camera = check_pose(T_world_camera)
+        grid = self.grow_to(T_world_camera[:3, 3])
+        pose, image = self.frame.localize(T_world_camera), camera.filled(image)
+        rays = depth_votes.image_depth(image, camera, pose, camera.filled(depth), grid)
         depth_votes.integrate_static(rays, grid, self.keyframes.new_id())
 
     def add_ranges(

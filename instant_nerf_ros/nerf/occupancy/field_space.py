@@ -3,13 +3,14 @@
 The field has lengths of its own: the cells of its hash grid, the steps along rays, the voxels that
 are skipped, and the fog of 1/m with which training begins. They suit a room. In a hall, that fog
 hides the walls, and most of the voxels along a ray are never sampled. So lengths are divided by a
-unit, and the images of a hall train the field that those of a room would.
+unit, and the images of a hall train the field that those of a room would. Its inverse is what
+instant-ngp and nerfstudio call the scale of a scene.
 """
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
     from instant_nerf_ros.nerf.field.radiance_field import RadianceField
+
+Density = Callable[[Tensor], Tensor]  # positions (N, 3) [m] -> densities (N,) [1/m]
 
 
 class FieldSpace:
@@ -46,10 +49,8 @@ class FieldSpace:
         """Let the grid grow to points (N, 3) [m, local], if there is memory."""
         if self.unit != 1:
             low, high = points.min(0) / self.unit, points.max(0) / self.unit
-            if self._grid is None:
-                self._grid = OccupancyGrid(self._config, (low + high) / 2, self.backend)
             with contextlib.suppress(ValueError):  # the grid of the votes has said so
-                self._grid.grow_to(low, high)
+                self._grid_around((low + high) / 2).grow_to(low, high)
 
     def forget(self) -> None:
         """Forget which voxels are empty, as things were elsewhere."""
@@ -61,9 +62,12 @@ class FieldSpace:
         """Return the grid of the densities, in units, beside that of the votes."""
         if self.unit == 1:
             return votes
+        return self._grid_around(votes.sensor / self.unit)
+
+    def _grid_around(self, center: NDArray[np.float64]) -> OccupancyGrid:
         if self._grid is None:
-            self.cover(votes.sensor[None])
-        return self._grid or votes
+            self._grid = OccupancyGrid(self._config, center, self.backend)
+        return self._grid
 
     def rays(self, rays: Rays) -> Rays:
         """Return rays [m] in units."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +18,12 @@ from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.rays import Rays, keyframe_rays, pixel_rays
 from instant_nerf_ros.nerf.constants import RENDERED_WEIGHT
 from instant_nerf_ros.nerf.occupancy import depth_votes
-from instant_nerf_ros.nerf.occupancy.field_space import FieldSpace
+from instant_nerf_ros.nerf.occupancy.field_space import Density, FieldSpace
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.config import SamplingConfig
     from instant_nerf_ros.nerf.field.radiance_field import RadianceField
-
-Density = Callable[[Tensor], Tensor]  # positions (N, 3) [m] -> densities (N,) [1/m]
 
 RENDERED_RAYS = 2048  # of a keyframe without depth that vote at a time
 MIN_TRAINED_RAYS = 1024  # of a keyframe, before its rendered rays vote

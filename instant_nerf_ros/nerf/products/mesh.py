@@ -10,6 +10,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.capture.rays import Rays
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
+from instant_nerf_ros.nerf.occupancy.field_space import Density
 from instant_nerf_ros.nerf.products.grids import VoxelGrid
 
 BLOCK = 32  # voxels, edge of the blocks in which marching cubes run
@@ -25,7 +26,6 @@ Positions = NDArray[np.float32]  # (N, 3) metres
 Colors = NDArray[np.uint8]  # (N, 3) RGB
 Faces = NDArray[np.integer]  # (M, 3) indices of vertices
 RenderRays = Callable[[Rays], tuple[Tensor, Tensor, Tensor]]
-Density = Callable[[Tensor], Tensor]  # positions (N, 3) [m] -> densities (N,) [1/m]
 
 
 @dataclasses.dataclass(frozen=True)

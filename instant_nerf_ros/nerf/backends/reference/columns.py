@@ -38,8 +38,8 @@ def classify_columns(
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, at least one in their
     lower half; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around it that are FREE by
-    that, one free voxel in its lower half is enough: a gap between rays is no obstacle.
-    The share of hits is the largest of its known voxels, negative where the column is unknown.
+    that, one free voxel in its lower half is enough: a gap between rays is no obstacle. The share
+    of hits is the largest of its known voxels, negative where the column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
