@@ -29,6 +29,8 @@ from instant_nerf_ros.nerf.constants import (
 )
 from instant_nerf_ros.nerf.occupancy.disappearance import forget_disappeared
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.occupancy.transients import forget_transients
+from instant_nerf_ros.nerf.occupancy.view_voxels import view_voxels
 from instant_nerf_ros.nerf.occupancy.voters import tag
 
 NEIGHBORHOOD = np.argwhere(np.ones((3, 3, 3))) - 1  # a voxel and its neighbors
@@ -49,7 +51,7 @@ class DepthRays:
 def keyframe_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> DepthRays | None:
     """Return the depth rays of keyframe k, None if it has no depth.
 
-    What the image looks through is forgotten first.
+    What the image looks through, or misses, is forgotten first.
     """
     shape = int(keyframes.heights[k]), int(keyframes.widths[k])
     first, row = keyframes.first[k], keyframes.first_direction[k]
@@ -60,9 +62,11 @@ def keyframe_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> De
     surfaces = _Surfaces(
         depths[pixels] * np.float32(MILLIMETRE), keyframes.directions[row:][pixels],
         keyframes.T_world_camera[k], occupancy)
-    forget_disappeared(
-        surfaces.distances, surfaces.directions, keyframes.image(k)[0], _step(*shape),
-        keyframes.T_world_camera[k], occupancy)
+    camera, step = keyframes.image(k)[0], _step(*shape)
+    view = view_voxels(surfaces.distances, surfaces.directions, camera, step,
+                       keyframes.T_world_camera[k], occupancy)
+    forget_disappeared(surfaces.distances, view, camera, step, occupancy)
+    forget_transients(surfaces.distances, view, occupancy)
     return surfaces.voting(pixel_rays(keyframes, k, pixels[surfaces.chosen]))
 
 

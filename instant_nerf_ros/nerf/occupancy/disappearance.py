@@ -13,69 +13,53 @@ stood on the floor, around which the image measures the floor.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from instant_nerf_ros.nerf.arrays import Pose
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.alpha import without
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
-from instant_nerf_ros.nerf.constants import EMPTY_MISSES, EMPTY_ODDS, OCCUPIED
+from instant_nerf_ros.nerf.constants import EMPTY_MISSES, EMPTY_ODDS
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
+from instant_nerf_ros.nerf.occupancy.view_voxels import NOISE, Image, ViewVoxels, at
 
 AROUND = 1.0  # voxels around the middle of one that are looked through
 RADII = 2, 3, 4, 6, 8, 11, 16, 23, 32  # pixels, to which AROUND is rounded up; others: no evidence
 MIDDLE = 1  # pixel around the middle, of a voxel beside one that has gone
 BEHIND, BEHIND_MIDDLE = 2.0, 1.0  # voxels, from the middle to what is measured behind it
-NOISE = 0.005  # [1/m], times the distance squared, of a depth image: three standard deviations
 MIN_VOXELS = 12  # of a thing that has gone; fewer may be a thin one that the image missed
 DOUBT, FEW_VOXELS = 2, 3  # votes of hits per vote of misses; with less, so few are enough
 GROWTH = 4  # voxels, from there, in which what is crossed has gone, too
 NEIGHBORS = np.ones((3, 3, 3), bool)
 
-Image = NDArray[np.float32]
-
 
 def forget_disappeared(
-    distances: Image, directions: NDArray[np.float32], camera: Camera, step: int,
-    T_world_camera: Pose, occupancy: OccupancyGrid,
+    distances: Image, view: ViewVoxels, camera: Camera, step: int, occupancy: OccupancyGrid,
 ) -> None:  # fmt: skip
     """Forget the hits on occupied voxels that a depth image looks through.
 
-    distances (h, w) [m] along the rays of every step-th pixel of a camera, 0 where unknown, and
-    unit directions (h, w, 3) of these in the frame of the pose (4, 4), which is local.
+    distances (h, w) [m] along the rays of every step-th pixel of a camera, 0 where unknown; view:
+    what they see.
     """
-    axes = [distances * directions[..., axis] for axis in range(3)]
-    corners = np.array([[min(axis.min(), 0.0) for axis in axes],  # 0 is the camera
-                        [max(axis.max(), 0.0) for axis in axes]])
-    voxels = _occupied(T_world_camera[:3, 3] + corners, occupancy)
     size = occupancy.voxel_size
-    points = occupancy.corner + (voxels + 0.5) * size - T_world_camera[:3, 3]
-    points = points @ T_world_camera[:3, :3]
-    pixels = (camera.project(points) / step).round()
-    pixels = np.where(np.isfinite(pixels), pixels, -1).astype(np.int64)
-    lengths = np.linalg.norm(points, axis=-1)
-    farther = lengths + NOISE * lengths**2
     # Of most images nothing is left here.
-    crossed = np.flatnonzero(_at(distances, pixels, 0) > farther + BEHIND_MIDDLE * size)
-    voxels, pixels, lengths, farther = (
-        values[crossed] for values in (voxels, pixels, lengths, farther))
-    radii = AROUND * size * min(camera.fx, camera.fy) / step / lengths.clip(1e-9)
+    view = view.where(at(distances, view.pixels) > view.farther() + BEHIND_MIDDLE * size)
+    pixels, farther = view.pixels, view.farther()
+    radii = AROUND * size * min(camera.fx, camera.fy) / step / view.lengths.clip(1e-9)
     level = np.where(radii < RADII[0], len(RADII), np.searchsorted(RADII, radii))
-    gone = np.zeros(len(voxels), bool)
+    gone = np.zeros(len(radii), bool)
     least, reach = distances, 0
     for number in range(level[level < len(RADII)].max(initial=-1) + 1):
         least, reach = _eroded(least, RADII[number] - reach), RADII[number]
         chosen = level == number
-        gone[chosen] = _at(least, pixels[chosen], reach) > farther[chosen] + BEHIND * size
+        gone[chosen] = at(least, pixels[chosen], reach) > farther[chosen] + BEHIND * size
     if gone.any():
-        beside = (_at(_eroded(distances, MIDDLE), pixels, MIDDLE)
+        beside = (at(_eroded(distances, MIDDLE), pixels, MIDDLE)
                   > farther + BEHIND_MIDDLE * size)
-        place = tuple(voxels.T)
+        place = tuple(view.voxels.T)
         doubtful = (occupancy.hits[place] < DOUBT * occupancy.misses[place]).cpu().numpy()
-        occupancy.forget(_gone(voxels, gone, beside, doubtful))
+        occupancy.forget(_gone(view.voxels, gone, beside, doubtful))
 
 
 def without_disappeared(
@@ -117,20 +101,6 @@ def _surely_free(positions: Tensor, occupancy: OccupancyGrid) -> Tensor:
     return inside & (misses >= EMPTY_MISSES) & (misses > EMPTY_ODDS * hits)
 
 
-def _occupied(
-    corners: NDArray[np.float64], occupancy: OccupancyGrid,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Return the occupied voxels (N, 3) in a box with lowest and highest corners (2, 3) [m]."""
-    window = occupancy.window()
-    low, high = np.floor((corners - occupancy.corner) / occupancy.voxel_size).astype(int)
-    low = np.maximum(low, [axis.start for axis in window])
-    high = np.minimum(high + 1, [axis.stop for axis in window])
-    part = tuple(map(slice, low, np.maximum(high, low)))
-    states = occupancy.backend.states(occupancy.hits[part], occupancy.misses[part])
-    found = torch.nonzero(states == OCCUPIED).cpu().numpy()
-    return np.asarray(found + low, np.int64)
-
-
 def _eroded(image: Image, reach: int) -> Image:
     """Return the least value within so many pixels along both axes; not valid at the border."""
     for axis in (0, 1):
@@ -141,14 +111,6 @@ def _eroded(image: Image, reach: int) -> Image:
                 np.roll(image, more, axis), np.roll(image, -more, axis)))
             done += more
     return image
-
-
-def _at(eroded: Image, pixels: NDArray[np.int64], reach: int) -> Image:
-    """Return the values (N,) of an image at pixels (N, 2), 0 where it is not valid."""
-    size = np.array(eroded.shape)[::-1]
-    inside = np.all((pixels >= reach) & (pixels < size - reach), axis=-1)
-    u, v = np.where(inside[:, None], pixels, 0).T
-    return np.where(inside, eroded[v, u], np.float32(0))
 
 
 def _gone(
