@@ -5,7 +5,7 @@ from scenes import look_at
 from test_integration import CONFIG
 
 from instant_nerf_ros.nerf import Camera, Mapper, replace
-from instant_nerf_ros.nerf.constants import OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import MASKED_ALPHA, OCCUPIED, OPAQUE_ALPHA, UNKNOWN
 
 CAMERA = Camera(160, 120, 100.0, 100.0, 79.5, 59.5)
 IMAGE = np.full((120, 160, 3), 90, np.uint8)
@@ -31,11 +31,19 @@ def depth(pose, *rectangles):
     return np.where(np.isfinite(nearest), nearest, 0).astype(np.float32).reshape(IMAGE.shape[:2])
 
 
-def person(*looks):
-    """Return the states of the voxels in the middle of the person after (pose, depth) looks."""
+AWAY_POSE = look_at([0.0, 0.0, 0.03], [-1.0, 0.0, 0.03])
+AWAY = AWAY_POSE, np.full(IMAGE.shape[:2], 1.0, np.float32)
+
+
+def person(*looks, before=AWAY, alpha=None):
+    """Return the states of the voxels in the middle of the person after (pose, depth) looks.
+
+    before: another look, from elsewhere; alpha: of the last image.
+    """
     mapper = Mapper(replace(CONFIG, {'keyframes.min_translation': 0.0}))
-    for pose, measured in looks:
+    for pose, measured in (before, *looks[:-1]):
         mapper.add(IMAGE, CAMERA, pose, measured)
+    mapper.add(IMAGE, CAMERA, looks[-1][0], looks[-1][1], alpha)
     grid = mapper.voxels()
     low, high = (np.floor(([PERSON[0], *corner] - grid.origin) / grid.voxel_size).astype(int)
                  for corner in ((-0.15, -0.35), (0.15, 0.35)))
@@ -72,3 +80,18 @@ def test_it_stays_if_it_is_seen_at_a_grazing_angle():
 def test_what_is_measured_again_is_there_again():
     again = look_at([0.0, -0.1, 0.03], [2.0, 0.0, 0.03])
     assert (person(SEEN, GONE, (again, depth(again, PERSON, POST))) == OCCUPIED).all()
+
+
+def test_pixels_that_never_have_a_return_tell_nothing():
+    border = AWAY[1].copy()
+    border[:, 50:110] = 0  # where the person is seen
+    around = look_at([0.0, 0.3, 0.03], [2.0, -0.7, 0.03])  # the person is on the left from here
+    seen = around, depth(around, PERSON, POST)
+    assert (person(seen, GONE) == UNKNOWN).all()
+    assert (person(seen, GONE, before=(AWAY[0], border)) == OCCUPIED).all()
+
+
+def test_masked_pixels_tell_nothing():
+    masked = np.full(IMAGE.shape[:2], OPAQUE_ALPHA, np.uint8)
+    masked[:, 50:110] = MASKED_ALPHA
+    assert (person(SEEN, GONE, alpha=masked) == OCCUPIED).all()

@@ -66,7 +66,7 @@ def keyframe_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> De
     view = view_voxels(surfaces.distances, surfaces.directions, camera, step,
                        keyframes.T_world_camera[k], occupancy)
     forget_disappeared(surfaces.distances, view, camera, step, occupancy)
-    forget_transients(surfaces.distances, view, occupancy)
+    forget_transients(surfaces.distances, view, step, keyframes, k, occupancy)
     return surfaces.voting(pixel_rays(keyframes, k, pixels[surfaces.chosen]))
 
 

@@ -5,7 +5,8 @@ what is behind the person is beyond the range of its sensor; and each place of t
 image. But later, there is no return from that place. This alone is little evidence, as some
 surfaces never have one. It counts for a thing that one image alone has measured, that stands
 alone, and that faces the camera: what is fixed touches something that several images have
-measured, and a surface that is seen at a grazing angle need not have a return.
+measured, and a surface that is seen at a grazing angle need not have a return. Nor is it evidence
+where the sensor never has one, as at the borders of depth that is registered to a color image.
 """
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from instant_nerf_ros.nerf.constants import EDGE_WEIGHT, SURFACE_WEIGHT, THIN_WEIGHT
+from instant_nerf_ros.nerf.capture.alpha import keyframe_alpha
+from instant_nerf_ros.nerf.capture.keyframes import Keyframes
+from instant_nerf_ros.nerf.constants import (
+    EDGE_WEIGHT,
+    MASKED_ALPHA,
+    SURFACE_WEIGHT,
+    THIN_WEIGHT,
+)
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.occupancy.view_voxels import Image, ViewVoxels, at
 
@@ -27,18 +35,26 @@ BLOCK = 2  # voxels; those in blocks that touch are one thing
 MAX_CONFIRMED = 0.1  # voxels in which the image measures it, per voxel in which it does not
 MAX_OCCUPIED = 0.05  # share of the voxels beside a thing that others have measured
 MIN_FACING = 0.5  # cosine of the angle between the ray and the normal of what an image misses
+OTHERS = 32  # images of a camera that are asked whether a pixel ever has a return
 NEIGHBORS = np.ones((3, 3, 3), bool)
 
 
-def forget_transients(distances: Image, view: ViewVoxels, occupancy: OccupancyGrid) -> None:
-    """Forget the hits on what one image alone has measured and this one does not.
+def forget_transients(
+    distances: Image, view: ViewVoxels, step: int, keyframes: Keyframes, k: int,
+    occupancy: OccupancyGrid,
+) -> None:  # fmt: skip
+    """Forget the hits on what one image alone has measured and keyframe k does not.
 
-    distances (h, w) [m] along the rays of a depth image, 0 where unknown; view: what it sees.
+    distances (h, w) [m] along the rays of every step-th pixel of its camera, 0 where unknown;
+    view: what they see.
     """
     hits = occupancy.hits[tuple(view.voxels.T)].cpu().numpy()
     single = np.isin(hits, ONE_HIT)
     things, others = view.where(single), view.voxels[~single & (hits > 0)]
     missed, confirmed = _missed_and_confirmed(distances, things, occupancy.voxel_size)
+    if missed.sum() < MIN_VOXELS:
+        return
+    missed[missed] = _expects_return(keyframes, k, things.pixels[missed] * step)
     if missed.sum() < MIN_VOXELS:
         return
     low, high = (extreme(things.voxels[missed], axis=0) for extreme in (np.min, np.max))
@@ -78,6 +94,19 @@ def _missed_and_confirmed(
     noise = things.farther() - things.lengths + voxel_size
     missed = visible & ((found == 0) | (found > things.lengths + noise))
     return missed, visible & (found > 0) & (np.abs(found - things.lengths) <= noise)
+
+
+def _expects_return(
+    keyframes: Keyframes, k: int, pixels: NDArray[np.int64],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Return whether pixels (N, 2) of keyframe k are unmasked, and have depth in other images."""
+    index = pixels[:, 1] * keyframes.widths[k] + pixels[:, 0]
+    same = np.flatnonzero(keyframes.first_direction == keyframes.first_direction[k])
+    same = same[:: -(-len(same) // OTHERS)]
+    expected = (keyframes.depths[keyframes.first[same, None] + index] > 0).any(0)
+    if (alpha := keyframe_alpha(keyframes, k)) is not None:
+        expected &= alpha.ravel()[index] != MASKED_ALPHA
+    return np.asarray(expected)
 
 
 def _faces_camera(points: NDArray[np.float64]) -> bool:
