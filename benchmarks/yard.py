@@ -34,6 +34,7 @@ from instant_nerf_ros.data.metrics import UNKNOWN
 from instant_nerf_ros.nerf import Config, Mapper, replace
 from instant_nerf_ros.nerf.arrays import Pose
 
+TRAINED_STEPS = 30  # after each image, of the map that is trained
 FIGURES: dict[str, Callable] = {  # and which is the worst of several scenes
     'occupied found, within a voxel [%]': min,
     'occupied correct, within a voxel [%]': min,
@@ -64,14 +65,16 @@ def tables(scenes, with_drives, exact, folder):
         name = scene_key(scene, exact)
         results = peers(name, recorded, python)
         loaded = time.monotonic()
-        results = [our_result(recorded), our_result(recorded, base_poses(scene, exact)), *results]
+        ours = [our_result(recorded), our_result(recorded, base_poses(scene, exact)),
+                our_result(recorded, steps=TRAINED_STEPS)]
+        results = [*ours, *results]
         figures = {each.title: scene_figures(each, recorded) for each in results}
         driven = {}
         if with_drives:
             space = drives.ConfigurationSpace(recorded.truth.drivable, recorded.truth, 0.0)
             driven = {each.title: plan_drives(each, space, recorded, python)
-                      for each in results[:2]}
-            driven |= peer_drives(name, results[2:], space, recorded, python)
+                      for each in ours}
+            driven |= peer_drives(name, results[len(ours):], space, recorded, python)
             for title, on_map in driven.items():
                 figures[title] |= drive_figures(on_map, space, recorded.truth)
         if folder:
@@ -87,10 +90,13 @@ def tables(scenes, with_drives, exact, folder):
     return [*result, _summary(columns)]
 
 
-def our_result(recorded: Recorded, base: Sequence[tuple[int, Pose]] = ()) -> maps.Result:
-    """Return the map of our mapper with its defaults, without training.
+def our_result(
+    recorded: Recorded, base: Sequence[tuple[int, Pose]] = (), steps: int = 0,
+) -> maps.Result:  # fmt: skip
+    """Return the map of our mapper with its defaults.
 
-    base: stamps [ns] and poses of the robot's base, whose body then counts as well.
+    base: stamps [ns] and poses of the robot's base, whose body then counts as well; steps: of
+    training after each image.
     """
     body = {'body.radius': drives.RADIUS, 'body.height': BAND[1]} if base else {}
     mapper, begin, passed = Mapper(replace(Config(), body)), time.monotonic(), 0
@@ -99,7 +105,9 @@ def our_result(recorded: Recorded, base: Sequence[tuple[int, Pose]] = ()) -> map
         while passed < len(base) and base[passed][0] <= frame.stamp:
             mapper.add_body_pose(base[passed][1])
             passed += 1
-    title = 'ours, with the body' if base else 'ours'
+        for _ in range(steps):
+            mapper.step()
+    title = f'ours{", with the body" if base else ""}{", trained" if steps else ""}'
     return maps.mapped_result(title, mapper, recorded.truth, time.monotonic() - begin)
 
 

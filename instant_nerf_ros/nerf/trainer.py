@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from instant_nerf_ros.nerf.field.radiance_field import RadianceField
 from instant_nerf_ros.nerf.field.train_step import StepResult
 from instant_nerf_ros.nerf.occupancy.disappearance import without_disappeared
 from instant_nerf_ros.nerf.occupancy.field_space import FieldSpace
+from instant_nerf_ros.nerf.occupancy.hole_edges import HoleEdges
+from instant_nerf_ros.nerf.occupancy.hole_votes import integrate_holes
 from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.occupancy.surface_area import surface_area
@@ -37,6 +40,7 @@ CHECK_AT = 2000  # step after which much of the scene should have been found
 GROW_EVERY = 500  # steps between looks at whether the table suffices
 GROW_RATE = 0.5  # share of the full learning rate below which too little time is left to recover
 PROBE_EVERY = 4  # steps between updates of the density of skipped voxels
+HOLES_EVERY = 4  # votes of keyframes between votes of the holes of depth images
 
 
 class Trainer:
@@ -52,7 +56,7 @@ class Trainer:
         self.random = random
         self.generator = torch.Generator(backend.DEVICE).manual_seed(config.seed)
         self._make_field(config.field.log2_table)
-        self.space = FieldSpace(backend)
+        self.space, self.edges = FieldSpace(backend), HoleEdges(keyframes)
         self.schedule = Schedule()
         self.steps = self.discarded = 0  # discarded steps changed nothing: loss not finite
         self.ranks = ALONE
@@ -186,6 +190,10 @@ class Trainer:
         turn, remainder = divmod(self.steps, self.schedule.vote_every)
         if remainder:
             return
+        if turn % HOLES_EVERY == 0:
+            integrate_holes(
+                self.keyframes, self.edges, batch, sources, result, medians,
+                functools.partial(self.space.density, self.field), occupancy)
         voters = np.flatnonzero(self.keyframes.is_own(self.keyframes.ids))
         if len(voters):
             integrate_rendered(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BYTES_PER_PIXEL = 5  # three of color, two of depth
 OPAQUE = 0.95  # opacity from which the color of a ray is that of a surface
 PER_KEYFRAME = (
-    'first', 'first_direction', 'widths', 'heights', 'with_alpha', 'ray_counts', 'ids')
+    'first', 'first_direction', 'widths', 'heights', 'farthest', 'with_alpha', 'ray_counts', 'ids')
 
 State = TypeVar('State')
 
@@ -44,14 +44,14 @@ class Keyframes:
         self.alphas = np.empty(capacity, dtype=np.uint8)
         self.directions = np.empty((0, 3), dtype=np.float32)
         self.cameras: dict[Camera, int] = {}  # and its first row in directions
-        self.T_world_camera = np.empty((0, 4, 4))
+        self.T_world_camera, self.ray_counts = np.empty((0, 4, 4)), np.empty(0)  # see count_rays
         self.first, self.first_direction, self.widths, self.heights = np.empty((4, 0), np.int64)
+        self.farthest, self.ids = np.empty((2, 0), np.int64)  # the largest depth [mm], 0: none
         self.with_alpha = np.empty(0, dtype=bool)  # keyframes that are transparent somewhere
-        self.ray_counts, self.ids = np.empty(0), np.empty(0, dtype=np.int64)  # see count_rays
         self.revision = 0  # changes with every keyframe and pose
         self.next_id = self._first_own_id = 1  # so that an id is true
-        always = config.adapt_exposure == 'always'
-        self.error_map, self.exposure, self._places = ErrorMap(), Exposure(always), Places()
+        self.error_map, self._places = ErrorMap(), Places()
+        self.exposure = Exposure(config.adapt_exposure == 'always')
         self._backend_state: object = None
 
     def __len__(self) -> int:
@@ -107,8 +107,8 @@ class Keyframes:
                 camera, self.cameras, self.directions, self.first_direction)
         self.T_world_camera = np.concatenate([self.T_world_camera, T_world_camera[None]])
         self._places.add(T_world_camera)
-        row = self.cameras[camera]
-        values = first, row, camera.width, camera.height, alpha is not None, 0.0, self.new_id()
+        values = (first, self.cameras[camera], camera.width, camera.height,
+                  self.depths[first : first + count].max(), alpha is not None, 0.0, self.new_id())
         for name, value in zip(PER_KEYFRAME, values):
             setattr(self, name, np.append(getattr(self, name), value))
         self.error_map.append()

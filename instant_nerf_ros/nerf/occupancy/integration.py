@@ -97,17 +97,15 @@ def integrate_rendered(
 
     stride multiplies the steps along the rays.
     """
-    if keyframes.ray_counts[k] < MIN_TRAINED_RAYS:
+    if keyframes.ray_counts[k] < MIN_TRAINED_RAYS or keyframes.farthest[k]:
         return
-    rays = keyframe_rays(keyframes, k, RENDERED_RAYS, generator)
-    if not rays.surfaces.any():
-        rays = rays.to(occupancy.backend.DEVICE)
-        colors, medians, opacities = space.render_rays(field, rays, occupancy, config, stride)
-        distances, clear_distances = rendered_distances(
-            functools.partial(space.density, field), rays, colors, medians, opacities,
-            occupancy.voxel_size)
-        occupancy.integrate_rays(
-            rays, distances, clear_distances, False, int(keyframes.ids[k]), RENDERED_WEIGHT)
+    rays = keyframe_rays(keyframes, k, RENDERED_RAYS, generator).to(occupancy.backend.DEVICE)
+    colors, medians, opacities = space.render_rays(field, rays, occupancy, config, stride)
+    distances, clear_distances = rendered_distances(
+        functools.partial(space.density, field), rays, colors, medians, opacities,
+        occupancy.voxel_size)
+    occupancy.integrate_rays(
+        rays, distances, clear_distances, False, int(keyframes.ids[k]), RENDERED_WEIGHT)
 
 
 def probes(

@@ -1,6 +1,10 @@
 """Voters: where the images and scans were whose votes are in a grid, kept or not."""
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+Ids = TypeVar('Ids', int, NDArray[np.int64])
 
 TAGS = 255  # ids that a voxel distinguishes; tag 0 is none
 
@@ -39,6 +43,6 @@ class Voters:
         return ids
 
 
-def tag(vote_id: int) -> int:
-    """Return what voxels have of an id."""
+def tag(vote_id: Ids) -> Ids:
+    """Return what voxels have of an id, or of several (N,)."""
     return vote_id % TAGS + 1
