@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import drives
 import numpy as np
 from ground_truth import BAND, GroundTruth
 
@@ -11,6 +12,7 @@ from instant_nerf_ros.data.frames import Frame, holdout, load_folder, load_refer
 from instant_nerf_ros.data.layouts import REFERENCE_FILE
 from instant_nerf_ros.data.metrics import OCCUPIED, UNKNOWN, project
 from instant_nerf_ros.nerf import Camera, Config, Mapper, replace
+from instant_nerf_ros.nerf.arrays import Pose
 from instant_nerf_ros.simulation.flat import Flat
 from instant_nerf_ros.simulation.tour import Tour
 
@@ -20,6 +22,7 @@ from scenes import SimulatedFlat  # noqa: E402
 DATA = Path(os.environ.get(
     'INSTANT_NERF_DATA', Path(__file__).resolve().parents[2] / 'shared' / 'data'))
 FLAT_FRAMES = 160  # of one lap
+BASE_POSES = 10  # of the robot's base, from one of these frames to the next
 MIN_OVERLAP = 1e-3  # m; a robot can collide with whatever reaches into a voxel
 SCALES = {'fox': 0.3}  # metres per unit, for scenes that are not in metres
 # Every image is kept and trained on: the held-out ones are those of the scene.
@@ -30,6 +33,7 @@ SETTINGS = {
     'kitchen': ALL_IMAGES,
     'flat': ALL_IMAGES,
 }
+BODY = {'body.radius': drives.RADIUS, 'body.height': BAND[1]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +44,27 @@ class Scene:
     with_depth: bool
     train: list[Frame]
     held_out: list[Frame]
+    # Poses of the robot's base until a frame, by its stamp: the body then counts as well.
+    base: dict[int, list[Pose]] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
-        """Return the name, and whether depth is used."""
-        return f'{self.name} {"RGB-D" if self.with_depth else "RGB"}'
+        """Return the name, and whether depth and the body of the robot are used."""
+        body = ', with the body' if self.base else ''
+        return f'{self.name} {"RGB-D" if self.with_depth else "RGB"}{body}'
 
     def mapper(self, seed: int = 0, settings: dict[str, object] | None = None) -> Mapper:
         """Return a new Mapper with the settings of this scene and others, {name: value}."""
         return Mapper(replace(
-            Config(), {**SETTINGS[self.name], 'seed': seed, **(settings or {})}))
+            Config(), {**SETTINGS[self.name], **(BODY if self.base else {}), 'seed': seed,
+                       **(settings or {})}))
 
     def add(self, frame: Frame, mapper: Mapper) -> None:
-        """Add a frame to a mapper."""
+        """Add a frame to a mapper, and the poses of the base until then."""
         mapper.add(frame.image, frame.camera, frame.T_world_camera,
                    frame.depth if self.with_depth else None)
+        for pose in self.base.get(frame.stamp, ()):
+            mapper.add_body_pose(pose)
 
     def trained(self, steps: int = 3, settings: dict[str, object] | None = None) -> Mapper:
         """Return a Mapper with all frames after some steps, so that everything is compiled."""
@@ -111,10 +121,24 @@ def load_ground_truth(name: str) -> GroundTruth:
         np.array(boxes))
 
 
+def flat_base() -> dict[int, list[Pose]]:
+    """Return the poses of the robot's base until each frame of the flat, by its stamp."""
+    tour, poses = Tour(), {}
+    times = _flat_times(tour)
+    for before, time in zip([times[0], *times], times):
+        poses[int(time * 1e9)] = [
+            tour.T_world_base(between) for between in np.linspace(before, time, BASE_POSES)]
+    return poses
+
+
+def _flat_times(tour):
+    return np.linspace(0.0, tour.duration, FLAT_FRAMES, endpoint=False)
+
+
 def _flat():
     camera = Camera(320, 240, 230.0, 230.0, 159.5, 119.5)
     flat, tour = Flat(), Tour()
-    for time in np.linspace(0.0, tour.duration, FLAT_FRAMES, endpoint=False):
+    for time in _flat_times(tour):
         pose = tour.T_world_camera(time)
         image, depth = flat.render(camera, pose)
         yield Frame(int(time * 1e9), image, camera, pose, depth)

@@ -6,7 +6,7 @@ import drives
 import numpy as np
 import pictures
 from agreement import agreement, aligned, distances
-from datasets import load, load_ground_truth
+from datasets import flat_base, load, load_ground_truth
 from environments import interpreter, run_script
 from ground_truth import BAND, never_seen
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ def _measure(name, pictured):
     frames = sorted(scene.train + scene.held_out, key=lambda frame: frame.stamp)
     scenes = [dataclasses.replace(scene, with_depth=with_depth, train=frames, held_out=[])
               for with_depth in (True, False)]
+    if name == 'flat':
+        scenes.append(dataclasses.replace(scenes[-1], base=flat_base()))
     python, truth = interpreter('.maps-venv', TOOLS), load_ground_truth(name)
     unseen = never_seen(truth, frames)
     results = [result for scene in scenes for result in _online(scene, truth)]

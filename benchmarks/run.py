@@ -23,6 +23,7 @@ import throughput
 import updates
 import viewer
 import yard
+import yard_color
 
 BENCHMARKS = {
     'throughput': throughput.measure,
@@ -46,6 +47,7 @@ BENCHMARKS = {
     'maps-kitchen': maps.measure_kitchen,
     'maps-flat': maps.measure_flat,
     'yard': yard.measure,
+    'yard-color': yard_color.measure,
     'faults': faults.measure,
     'corridor': corridor.measure,
     'soak': soak.measure,

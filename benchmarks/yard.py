@@ -7,7 +7,7 @@ python benchmarks/yard.py --seeds 1 5 --no-drives --exact --pictures /tmp/yard
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import drives
@@ -16,8 +16,8 @@ import numpy as np
 import pictures
 from agreement import agreement, percentage
 from environments import interpreter
-from ground_truth import BAND
 from report import Table
+from yard_mapper import our_result
 from yard_peers import DRIVEN, MARGINS, drive_figures, peer_drives, peers, plan_drives
 from yard_scenes import (
     DEVELOPED,
@@ -31,8 +31,6 @@ from yard_scenes import (
 )
 
 from instant_nerf_ros.data.metrics import UNKNOWN
-from instant_nerf_ros.nerf import Config, Mapper, replace
-from instant_nerf_ros.nerf.arrays import Pose
 
 TRAINED_STEPS = 30  # after each image, of the map that is trained
 FIGURES: dict[str, Callable] = {  # and which is the worst of several scenes
@@ -55,33 +53,29 @@ def measure(options):
     return tables(list(REPORTED), True, False, None)
 
 
-def tables(scenes, with_drives, exact, folder):
-    """Return a table for each scene, and one with median and worst of all."""
+def tables(scenes, with_drives, exact, folder, load=load_yard, mapped=None):
+    """Return a table for each scene, and one with median and worst of all.
+
+    load: returns what is Recorded of a scene; mapped: its maps, and what was Driven on them by
+    their titles; None: ours from depth, OctoMap's and a TSDF's.
+    """
     python = interpreter('.maps-venv', maps.TOOLS)
     columns, result = {}, []
     for scene in scenes:
         begin = time.monotonic()
-        recorded = load_yard(scene, exact)
-        name = scene_key(scene, exact)
-        results = peers(name, recorded, python)
+        recorded = load(scene, exact)
         loaded = time.monotonic()
-        ours = [our_result(recorded), our_result(recorded, base_poses(scene, exact)),
-                our_result(recorded, steps=TRAINED_STEPS)]
-        results = [*ours, *results]
+        space = drives.ConfigurationSpace(
+            recorded.truth.drivable, recorded.truth, 0.0) if with_drives else None
+        results, driven = (mapped or _from_depth)(recorded, exact, space, python)
         figures = {each.title: scene_figures(each, recorded) for each in results}
-        driven = {}
-        if with_drives:
-            space = drives.ConfigurationSpace(recorded.truth.drivable, recorded.truth, 0.0)
-            driven = {each.title: plan_drives(each, space, recorded, python)
-                      for each in ours}
-            driven |= peer_drives(name, results[len(ours):], space, recorded, python)
-            for title, on_map in driven.items():
-                figures[title] |= drive_figures(on_map, space, recorded.truth)
+        for title, on_map in driven.items():
+            figures[title] |= drive_figures(on_map, space, recorded.truth)
         if folder:
             _draw(results, recorded, driven, Path(folder))
         table = Table([_title(scene, recorded), *figures], [
             [figure, *(column[figure] for column in figures.values())]
-            for figure in figures['ours']])
+            for figure in next(iter(figures.values()))])
         print(f'{table}\n{loaded - begin:.0f} s to load, {time.monotonic() - loaded:.0f} s\n',
               flush=True)
         result.append(table)
@@ -90,25 +84,16 @@ def tables(scenes, with_drives, exact, folder):
     return [*result, _summary(columns)]
 
 
-def our_result(
-    recorded: Recorded, base: Sequence[tuple[int, Pose]] = (), steps: int = 0,
-) -> maps.Result:  # fmt: skip
-    """Return the map of our mapper with its defaults.
-
-    base: stamps [ns] and poses of the robot's base, whose body then counts as well; steps: of
-    training after each image.
-    """
-    body = {'body.radius': drives.RADIUS, 'body.height': BAND[1]} if base else {}
-    mapper, begin, passed = Mapper(replace(Config(), body)), time.monotonic(), 0
-    for frame in recorded.frames:
-        mapper.add(frame.image, frame.camera, frame.T_world_camera, frame.depth)
-        while passed < len(base) and base[passed][0] <= frame.stamp:
-            mapper.add_body_pose(base[passed][1])
-            passed += 1
-        for _ in range(steps):
-            mapper.step()
-    title = f'ours{", with the body" if base else ""}{", trained" if steps else ""}'
-    return maps.mapped_result(title, mapper, recorded.truth, time.monotonic() - begin)
+def _from_depth(recorded, exact, space, python):
+    """Return our maps from depth and those of others, and what was Driven on them."""
+    scene, name = recorded.scene, scene_key(recorded.scene, exact)
+    ours = [our_result(recorded), our_result(recorded, base_poses(scene, exact)),
+            our_result(recorded, steps=TRAINED_STEPS)]
+    others = peers(name, recorded, python)
+    if space is None:
+        return ours + others, {}
+    driven = {each.title: plan_drives(each, space, recorded, python) for each in ours}
+    return ours + others, driven | peer_drives(name, others, space, recorded, python)
 
 
 def scene_figures(result: maps.Result, recorded: Recorded) -> dict[str, float | None]:
@@ -170,10 +155,10 @@ def _draw(results, recorded, driven, folder):
             (result.title, result.states) for result in results)], truth.voxel_size))
 
 
-def main():
-    """Run it; return the exit status."""
+def main(description=__doc__, **functions):
+    """Run it, with functions of `tables`; return the exit status."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', type=int, nargs='+', choices=SCENES, metavar='SEED', default=[])
     parser.add_argument('--dev', action='store_true', help='all scenes that are developed with')
     parser.add_argument('--reported', action='store_true', help='all that are only reported')
@@ -185,7 +170,8 @@ def main():
     scenes += DEVELOPED * options.dev + REPORTED * options.reported
     if not scenes:
         parser.error('choose scenes: --dev, --reported or --seeds')
-    print(tables(scenes, not options.no_drives, options.exact, options.pictures)[-1])
+    print(tables(
+        scenes, not options.no_drives, options.exact, options.pictures, **functions)[-1])
     return 0
 
 
