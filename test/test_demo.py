@@ -129,7 +129,7 @@ def test_a_deferred_signal_does_what_it_did_before(handler):
         f'signal.signal(signal.SIGTERM, signal.Handlers({int(handler)}))\n'
         'with signals_deferred():\n'
         '    os.kill(os.getpid(), signal.SIGTERM)\n'
-        "    print('inside')\n"
+        "    print('inside', flush=True)\n"
         "print('after')")
     with parent('-c', program) as process:
         output, _ = process.communicate(timeout=20)
