@@ -53,11 +53,23 @@ def measure(options):
     return tables(list(REPORTED), True, False, None)
 
 
-def tables(scenes, with_drives, exact, folder, load=load_yard, mapped=None):
+def _from_depth(recorded, exact, space, python):
+    """Return our maps from depth, OctoMap's and a TSDF's, and what was Driven on them."""
+    scene, name = recorded.scene, scene_key(recorded.scene, exact)
+    ours = [our_result(recorded), our_result(recorded, base_poses(scene, exact)),
+            our_result(recorded, steps=TRAINED_STEPS)]
+    others = peers(name, recorded, python)
+    if space is None:
+        return ours + others, {}
+    driven = {each.title: plan_drives(each, space, recorded, python) for each in ours}
+    return ours + others, driven | peer_drives(name, others, space, recorded, python)
+
+
+def tables(scenes, with_drives, exact, folder, load=load_yard, mapped=_from_depth):
     """Return a table for each scene, and one with median and worst of all.
 
-    load: returns what is Recorded of a scene; mapped: its maps, and what was Driven on them by
-    their titles; None: ours from depth, OctoMap's and a TSDF's.
+    load: returns what is Recorded of a scene; mapped: returns its maps, and what was Driven on
+    them by their titles.
     """
     python = interpreter('.maps-venv', maps.TOOLS)
     columns, result = {}, []
@@ -67,7 +79,7 @@ def tables(scenes, with_drives, exact, folder, load=load_yard, mapped=None):
         loaded = time.monotonic()
         space = drives.ConfigurationSpace(
             recorded.truth.drivable, recorded.truth, 0.0) if with_drives else None
-        results, driven = (mapped or _from_depth)(recorded, exact, space, python)
+        results, driven = mapped(recorded, exact, space, python)
         figures = {each.title: scene_figures(each, recorded) for each in results}
         for title, on_map in driven.items():
             figures[title] |= drive_figures(on_map, space, recorded.truth)
@@ -82,18 +94,6 @@ def tables(scenes, with_drives, exact, folder, load=load_yard, mapped=None):
         for title, column in figures.items():
             columns.setdefault(title, []).append(column)
     return [*result, _summary(columns)]
-
-
-def _from_depth(recorded, exact, space, python):
-    """Return our maps from depth and those of others, and what was Driven on them."""
-    scene, name = recorded.scene, scene_key(recorded.scene, exact)
-    ours = [our_result(recorded), our_result(recorded, base_poses(scene, exact)),
-            our_result(recorded, steps=TRAINED_STEPS)]
-    others = peers(name, recorded, python)
-    if space is None:
-        return ours + others, {}
-    driven = {each.title: plan_drives(each, space, recorded, python) for each in ours}
-    return ours + others, driven | peer_drives(name, others, space, recorded, python)
 
 
 def scene_figures(result: maps.Result, recorded: Recorded) -> dict[str, float | None]:
@@ -155,7 +155,7 @@ def _draw(results, recorded, driven, folder):
             (result.title, result.states) for result in results)], truth.voxel_size))
 
 
-def main(description=__doc__, **functions):
+def main(description=__doc__, load=load_yard, mapped=_from_depth):
     """Run it, with functions of `tables`; return the exit status."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -171,7 +171,7 @@ def main(description=__doc__, **functions):
     if not scenes:
         parser.error('choose scenes: --dev, --reported or --seeds')
     print(tables(
-        scenes, not options.no_drives, options.exact, options.pictures, **functions)[-1])
+        scenes, not options.no_drives, options.exact, options.pictures, load, mapped)[-1])
     return 0
 
 

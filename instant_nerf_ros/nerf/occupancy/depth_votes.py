@@ -53,11 +53,11 @@ def keyframe_depth(keyframes: Keyframes, k: int, occupancy: OccupancyGrid) -> De
 
     What the image looks through, or misses, is forgotten first.
     """
+    if not keyframes.farthest[k]:
+        return None
     shape = int(keyframes.heights[k]), int(keyframes.widths[k])
     first, row = keyframes.first[k], keyframes.first_direction[k]
     depths = keyframes.depths[first : first + shape[0] * shape[1]]
-    if not depths.any():
-        return None
     pixels = _pixels(*shape)
     surfaces = _Surfaces(
         depths[pixels] * np.float32(MILLIMETRE), keyframes.directions[row:][pixels],

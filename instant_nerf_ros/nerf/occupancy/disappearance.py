@@ -22,7 +22,7 @@ from instant_nerf_ros.nerf.capture.alpha import without
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
 from instant_nerf_ros.nerf.constants import EMPTY_MISSES, EMPTY_ODDS
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
-from instant_nerf_ros.nerf.occupancy.view_voxels import NOISE, Image, ViewVoxels, at
+from instant_nerf_ros.nerf.occupancy.view_voxels import NOISE, Distances, ViewVoxels, at, box_mask
 
 AROUND = 1.0  # voxels around the middle of one that are looked through
 RADII = 2, 3, 4, 6, 8, 11, 16, 23, 32  # pixels, to which AROUND is rounded up; others: no evidence
@@ -35,7 +35,7 @@ NEIGHBORS = np.ones((3, 3, 3), bool)
 
 
 def forget_disappeared(
-    distances: Image, view: ViewVoxels, camera: Camera, step: int, occupancy: OccupancyGrid,
+    distances: Distances, view: ViewVoxels, camera: Camera, step: int, occupancy: OccupancyGrid,
 ) -> None:  # fmt: skip
     """Forget the hits on occupied voxels that a depth image looks through.
 
@@ -44,8 +44,9 @@ def forget_disappeared(
     """
     size = occupancy.voxel_size
     # Of most images nothing is left here.
-    view = view.where(at(distances, view.pixels) > view.farther() + BEHIND_MIDDLE * size)
-    pixels, farther = view.pixels, view.farther()
+    view = view.where(
+        at(distances, view.pixels) > view.lengths + view.noise() + BEHIND_MIDDLE * size)
+    pixels, farther = view.pixels, view.lengths + view.noise()
     radii = AROUND * size * min(camera.fx, camera.fy) / step / view.lengths.clip(1e-9)
     level = np.where(radii < RADII[0], len(RADII), np.searchsorted(RADII, radii))
     gone = np.zeros(len(radii), bool)
@@ -101,16 +102,16 @@ def _surely_free(positions: Tensor, occupancy: OccupancyGrid) -> Tensor:
     return inside & (misses >= EMPTY_MISSES) & (misses > EMPTY_ODDS * hits)
 
 
-def _eroded(image: Image, reach: int) -> Image:
+def _eroded(distances: Distances, reach: int) -> Distances:
     """Return the least value within so many pixels along both axes; not valid at the border."""
     for axis in (0, 1):
         done = 0
         while done < reach:
             more = min(2 * done + 1, reach - done)
-            image = np.minimum(image, np.minimum(
-                np.roll(image, more, axis), np.roll(image, -more, axis)))
+            distances = np.minimum(distances, np.minimum(
+                np.roll(distances, more, axis), np.roll(distances, -more, axis)))
             done += more
-    return image
+    return distances
 
 
 def _gone(
@@ -122,14 +123,12 @@ def _gone(
     surely, crossed (N,): whether an image looks through voxels (N, 3), around them or not.
     """
     low, high = voxels[surely].min(0) - GROWTH, voxels[surely].max(0) + GROWTH + 1
-    near = ((voxels >= low) & (voxels < high)).all(-1)
-    masks = np.zeros((3, *(high - low)), bool)
-    for mask, chosen in zip(masks, (surely, crossed, surely & doubtful)):
-        mask[tuple((voxels[chosen & near] - low).T)] = True
-    parts, _ = ndimage.label(masks[0], NEIGHBORS)
+    gone_around, gone_middle, in_doubt = (
+        box_mask(voxels[chosen], low, high) for chosen in (surely, crossed, surely & doubtful))
+    parts, _ = ndimage.label(gone_around, NEIGHBORS)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     large, few = sizes[parts] >= MIN_VOXELS, sizes[parts] >= FEW_VOXELS
     gone = ndimage.binary_dilation(
-        large | (few & masks[2]), NEIGHBORS, iterations=GROWTH, mask=masks[0] | masks[1])
+        large | (few & in_doubt), NEIGHBORS, iterations=GROWTH, mask=gone_around | gone_middle)
     return np.argwhere(gone) + low

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.rays import Rays, RaySources
-from instant_nerf_ros.nerf.constants import MILLIMETRE, MIN_HITS, MISS_WEIGHT, OPAQUE_ALPHA
+from instant_nerf_ros.nerf.constants import MILLIMETRE, MISS_WEIGHT, OCCUPIED, OPAQUE_ALPHA
 from instant_nerf_ros.nerf.occupancy.field_space import Density
 from instant_nerf_ros.nerf.occupancy.hole_edges import HoleEdges
 from instant_nerf_ros.nerf.occupancy.integration import rendered_distances
@@ -107,8 +107,9 @@ def _unknown(
     ray, place = (along < limits[:, None]).nonzero(as_tuple=True)
     voxels = ((x * occupancy.shape[1] + y) * occupancy.shape[2] + z)[ray, place]
     hits, misses = occupancy.hits.view(-1)[voxels], occupancy.misses.view(-1)[voxels]
+    states = occupancy.backend.states(hits[:, None, None], misses[:, None, None])[:, 0, 0]
     wrong = torch.zeros(len(rays), dtype=torch.bool, device=device)
-    wrong[ray[(hits >= MIN_HITS) & (hits >= misses)]] = True
+    wrong[ray[states == OCCUPIED]] = True
     unknown = ((hits | misses) == 0) & ~wrong[ray]
     return ray[unknown], along[place[unknown]], voxels[unknown]
 
@@ -133,10 +134,9 @@ def _vote(
     freed = voxels[(baselines >= BASELINE) & ~first]
     occupancy.misses.view(-1)[freed] = MISS_WEIGHT
     if len(freed):
-        _, ny, nz = occupancy.shape
-        cells = torch.stack([freed // (ny * nz), freed // nz % ny, freed % nz])
-        low, high = cells.amin(1).cpu().numpy(), cells.amax(1).cpu().numpy()
-        occupancy.content.add_votes(occupancy.first + low, occupancy.first + high + 1)
+        cells = np.stack(np.unravel_index(freed.cpu().numpy(), occupancy.shape))
+        occupancy.content.add_votes(
+            occupancy.first + cells.min(1), occupancy.first + cells.max(1) + 1)
 
 
 def _baselines(origins: Tensor, keyframes: Keyframes, tags: Tensor) -> Tensor:

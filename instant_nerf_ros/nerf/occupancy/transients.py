@@ -23,7 +23,7 @@ from instant_nerf_ros.nerf.constants import (
     THIN_WEIGHT,
 )
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
-from instant_nerf_ros.nerf.occupancy.view_voxels import Image, ViewVoxels, at
+from instant_nerf_ros.nerf.occupancy.view_voxels import Distances, ViewVoxels, at, box_mask
 
 ONE_HIT = SURFACE_WEIGHT, EDGE_WEIGHT, THIN_WEIGHT  # hits of one image
 MAX_RANGE = 0.9  # of the largest distance of an image: up to there it measures what is there
@@ -40,7 +40,7 @@ NEIGHBORS = np.ones((3, 3, 3), bool)
 
 
 def forget_transients(
-    distances: Image, view: ViewVoxels, step: int, keyframes: Keyframes, k: int,
+    distances: Distances, view: ViewVoxels, step: int, keyframes: Keyframes, k: int,
     occupancy: OccupancyGrid,
 ) -> None:  # fmt: skip
     """Forget the hits on what one image alone has measured and keyframe k does not.
@@ -62,7 +62,7 @@ def forget_transients(
     near = ((things.voxels >= low) & (things.voxels <= high)).all(-1)
     things, missed, confirmed = things.where(near), missed[near], confirmed[near]
     blocks = (things.voxels - low) // BLOCK
-    labels, _ = ndimage.label(_mask(blocks, np.zeros(3, int), blocks.max(0) + 1), NEIGHBORS)
+    labels, _ = ndimage.label(box_mask(blocks, np.zeros(3, int), blocks.max(0) + 1), NEIGHBORS)
     label = labels[tuple(blocks.T)]
     counts, misses, confirmations = (
         np.bincount(label, weights) for weights in (None, missed, confirmed))
@@ -77,7 +77,7 @@ def forget_transients(
 
 
 def _missed_and_confirmed(
-    distances: Image, things: ViewVoxels, voxel_size: float,
+    distances: Distances, things: ViewVoxels, voxel_size: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
     """Return whether an image measures nothing at voxels (N,), and whether it measures them.
 
@@ -91,9 +91,9 @@ def _missed_and_confirmed(
         (things.points[:, 2] > 0) & (things.lengths > near) & (things.lengths < far)
         & ((things.pixels >= 0) & (things.pixels < size)).all(-1))
     found = at(distances, things.pixels)
-    noise = things.farther() - things.lengths + voxel_size
-    missed = visible & ((found == 0) | (found > things.lengths + noise))
-    return missed, visible & (found > 0) & (np.abs(found - things.lengths) <= noise)
+    tolerance = things.noise() + voxel_size
+    missed = visible & ((found == 0) | (found > things.lengths + tolerance))
+    return missed, visible & (found > 0) & (np.abs(found - things.lengths) <= tolerance)
 
 
 def _expects_return(
@@ -119,15 +119,6 @@ def _faces_camera(points: NDArray[np.float64]) -> bool:
 def _stands_alone(thing: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
     """Return whether few of the voxels around a thing (N, 3) are among others (M, 3)."""
     low, high = thing.min(0) - 1, thing.max(0) + 2
-    mask = _mask(thing, low, high)
+    mask = box_mask(thing, low, high)
     around = ndimage.binary_dilation(mask, NEIGHBORS) & ~mask
-    return bool((around & _mask(others, low, high)).sum() < MAX_OCCUPIED * around.sum())
-
-
-def _mask(
-    voxels: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Return which voxels from low to high (3,) are among voxels (N, 3)."""
-    mask = np.zeros(high - low, bool)
-    mask[tuple((voxels[((voxels >= low) & (voxels < high)).all(-1)] - low).T)] = True
-    return mask
+    return bool((around & box_mask(others, low, high)).sum() < MAX_OCCUPIED * around.sum())

@@ -14,7 +14,7 @@ from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 NOISE = 0.005  # [1/m], times the distance squared, of a depth image: three standard deviations
 
-Image = NDArray[np.float32]
+Distances = NDArray[np.float32]  # (h, w) m, along the rays of the pixels of an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +31,13 @@ class ViewVoxels:
         return ViewVoxels(*(getattr(self, field.name)[chosen]
                             for field in dataclasses.fields(self)))
 
-    def farther(self) -> NDArray[np.float64]:
-        """Return the largest distances (N,) [m] that noise may make of theirs."""
-        return self.lengths + NOISE * self.lengths**2
+    def noise(self) -> NDArray[np.float64]:
+        """Return the largest errors (N,) [m] of depth that is measured at their distances."""
+        return NOISE * self.lengths**2
 
 
 def view_voxels(
-    distances: Image, directions: NDArray[np.float32], camera: Camera, step: int,
+    distances: Distances, directions: NDArray[np.float32], camera: Camera, step: int,
     T_world_camera: Pose, occupancy: OccupancyGrid,
 ) -> ViewVoxels:  # fmt: skip
     """Return the occupied voxels in a box around the view, as far as the image measures anything.
@@ -57,12 +57,23 @@ def view_voxels(
     return ViewVoxels(voxels, points, np.linalg.norm(points, axis=-1), pixels)
 
 
-def at(image: Image, pixels: NDArray[np.int64], reach: int = 0) -> Image:
-    """Return the values (N,) of an image at pixels (N, 2), 0 where these are not so far inside."""
-    size = np.array(image.shape)[::-1]
+def at(
+    distances: Distances, pixels: NDArray[np.int64], reach: int = 0,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return the distances (N,) at pixels (N, 2), 0 where these are not so far inside."""
+    size = np.array(distances.shape)[::-1]
     inside = np.all((pixels >= reach) & (pixels < size - reach), axis=-1)
     u, v = np.where(inside[:, None], pixels, 0).T
-    return np.where(inside, image[v, u], np.float32(0))
+    return np.where(inside, distances[v, u], np.float32(0))
+
+
+def box_mask(
+    voxels: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Return which voxels from low to high (3,) are among voxels (N, 3)."""
+    mask = np.zeros(high - low, bool)
+    mask[tuple((voxels[((voxels >= low) & (voxels < high)).all(-1)] - low).T)] = True
+    return mask
 
 
 def _occupied(
