@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from test_mapper import CONFIG
 from test_motion import SETTINGS, trajectory
-from test_plane_sweep import CAMERA, render_plane
+from test_plane_sweep import CAMERA, NORMAL, POINT, render_plane
 
 from instant_nerf_ros.nerf import Camera, EstimatedDepth, Mapper, replace
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED
@@ -163,8 +163,11 @@ def mapped(estimated, **settings):
 def test_estimated_depth_of_a_mapper_votes_where_the_surface_is():
     mapper, without = mapped(lambda depth: 2 / depth + 0.5), mapped(None)
     states, before = mapper.voxels().states, without.voxels().states
-    assert mapper.measurements.depth_prior.fitter.fitted == 4
-    assert (states == OCCUPIED).sum() > (before == OCCUPIED).sum() + 50
+    assert mapper.measurements.depth_prior.fitter.fitted == 8
+    voxels = mapper.voxels()
+    occupied = voxels.origin + voxels.voxel_size * (np.argwhere(states == OCCUPIED) + 0.5)
+    reach = voxels.voxel_size * abs(NORMAL).sum() / 2  # of a voxel that the plane touches
+    assert len(occupied) > 50 and abs((occupied - POINT) @ NORMAL).max() < 1.001 * reach
     assert (states == FREE).sum() > (before == FREE).sum()
     assert not mapper.keyframes.depths[: mapper.keyframes.pixels.sum()].any()  # no measurement
 

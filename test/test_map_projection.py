@@ -30,6 +30,7 @@ def test_a_map_after_changes_is_that_of_all_votes(seed):
     occupancy, projection, maps = empty(), MapProjection(), []
     config, floor = CONFIG, None
     for number in range(30):
+        measured = bool(number % 5)
         match random.integers(7):
             case 0 | 1 | 2:  # the grid grows now and then
                 place = np.append(random.uniform(-25, 25, 2), random.uniform(0.5, 1.5))
@@ -51,8 +52,8 @@ def test_a_map_after_changes_is_that_of_all_votes(seed):
             case 6:
                 floor = random.choice([None, 0.0, 0.1, -0.2])
                 projection.set_floor(floor)
-        maps.append(projection.project(occupancy, config))
-        assert_equal(maps[-1], project(occupancy, config, floor))
+        maps.append(projection.project(occupancy, config, measured))
+        assert_equal(maps[-1], project(occupancy, config, measured, floor))
     assert len({grid.cells.tobytes() for grid in maps}) > 15
     assert (maps[-1].cells == 0).any() and (maps[-1].cells == 100).any()
 
@@ -65,12 +66,12 @@ def test_only_what_has_changed_is_computed(monkeypatch):
         method = getattr(occupancy.backend, name)
         monkeypatch.setattr(occupancy.backend, name, lambda *arguments, name=name, method=method: (
             computed.append(name), method(*arguments))[1])
-    projection.project(occupancy, CONFIG)
+    projection.project(occupancy, CONFIG, True)
     all_tiles = len(computed)
     assert all_tiles > 2 * 100 / 6.4
     computed.clear()
-    projection.project(occupancy, CONFIG)
+    projection.project(occupancy, CONFIG, True)
     assert not computed
     look_around(occupancy, np.array([50, 0.5, 1.0]), 1000, 3000)
-    assert_equal(projection.project(occupancy, CONFIG), project(occupancy, CONFIG))
+    assert_equal(projection.project(occupancy, CONFIG, True), project(occupancy, CONFIG, True))
     assert 0 < len(computed) - all_tiles <= 2 * 3 * 3  # it sees 6.5 m; a tile has 6.4 m

@@ -180,7 +180,8 @@ class Mapper:
 
     def map(self) -> grids.MapGrid:
         """Return the map of the heights in which the robot moves, with the same three states."""
-        return self._map_projection.project(self.measurements.grid(), self.config.map)
+        measured = bool(self.keyframes.farthest.any()) or len(self.measurements.ranges) > 0
+        return self._map_projection.project(self.measurements.grid(), self.config.map, measured)
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Return centers (N, 3) [m, world] and colors (N, 3) RGB of the occupied voxels."""
@@ -188,9 +189,8 @@ class Mapper:
 
     def octree(self) -> Octree:
         """Return the voxels as an OctoMap."""
-        occupancy = self.measurements.grid()
-        start = [axis.start for axis in grids.dense_window(occupancy)]
-        return octree.octree(self.voxels(), occupancy.world_first + start)
+        start = [axis.start for axis in grids.dense_window(self.measurements.grid())]
+        return octree.octree(self.voxels(), self.measurements.grid().world_first + start)
 
     def esdf(self, height: float) -> EsdfSlice:
         """Return the distances to voxels that are not free, at a height above the floor [m]."""

@@ -106,8 +106,8 @@ class Measurements:
             self.depth_prior.add(keyframe_id, estimated, pose)
         with one_blas_thread():
             self.depth_alignment.add_keyframe(self.keyframes)
-            estimate = self.motion.add_keyframe(self.keyframes, self.random, stereo=not hurry)
-            if estimate is not None and self.depth_prior.update(estimate, self.keyframes):
+            if estimate := self.motion.add_keyframe(self.keyframes, self.random, not hurry):
+                self.depth_prior.update(estimate, self.keyframes)
                 self.depth_prior.integrate(estimate.keyframe, self.keyframes, grid)
         integration.integrate_depth(self.keyframes, -1, grid)
         integration.integrate_alpha(self.keyframes, -1, grid, self.config.sampling)

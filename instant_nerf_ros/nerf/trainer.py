@@ -198,7 +198,8 @@ class Trainer:
         if len(voters):
             integrate_rendered(
                 self.keyframes, int(voters[turn % len(voters)]), occupancy, self.random,
-                self.field, self.space, self.config.sampling, self.schedule.stride)
+                self.field, self.space, self.config.sampling, self.schedule.stride,
+                len(self.pseudo_depth) > 0)
 
     def _sample_batch(self, occupancy: OccupancyGrid) -> tuple[Rays, RaySources]:
         return without_disappeared(*sample_batch(

@@ -1,4 +1,4 @@
-"""Depth prior: estimated depth of keyframes, from topics or a network, beside stereo."""
+"""Depth prior: estimated depth of keyframes, from stereo, improved by topics or a network."""
 from __future__ import annotations
 
 import logging
@@ -18,6 +18,10 @@ from instant_nerf_ros.nerf.occupancy.estimate_votes import integrate_estimate
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
 logger = logging.getLogger('instant_nerf_ros')
+
+# Standard deviations before its end that a ray does not clear. Those of stereo are too small: the
+# poses of neighboring images have errors that are alike, so that they agree better than is right.
+MARGIN, STEREO_MARGIN = 2.0, 4.0
 
 
 class DepthPrior:
@@ -42,29 +46,30 @@ class DepthPrior:
             return
         self.fitter.add(keyframe, depth.values, T_world_camera)
 
-    def update(self, estimate: DepthEstimate, keyframes: Keyframes) -> bool:
-        """Improve the depth of a keyframe, known by stereo, and return whether that worked."""
+    def update(self, estimate: DepthEstimate, keyframes: Keyframes) -> None:
+        """Improve the depth of a keyframe, known by stereo, if estimated depth fits to it."""
         keyframe, ids = estimate.keyframe, keyframes.ids.tolist()
         poses = dict(zip(ids, keyframes.T_world_camera))
         camera, image, _ = keyframes.image(ids.index(keyframe))
         if not self.fitter.expects(keyframe):
             self._run_network(keyframe, image, poses[keyframe])
         fitted = self.fitter.fit(estimate, poses, self._motion.corrected_camera(camera))
-        if fitted is None:
-            return False
-        self._motion.set_estimate(fitted)
-        self._fitted.add(keyframe)
-        return True
+        if fitted is not None:
+            self._motion.set_estimate(fitted)
+            self._fitted.add(keyframe)
 
     def integrate(self, keyframe: int, keyframes: Keyframes, occupancy: OccupancyGrid) -> None:
-        """Let the improved depth of a keyframe vote."""
-        pose = keyframes.T_world_camera[keyframes.ids.tolist().index(keyframe)]
-        integrate_estimate(self._motion.estimates[keyframe].rays(pose), occupancy, keyframe)
+        """Let the depth of a keyframe vote: where it was improved, or earlier images agree."""
+        poses = dict(zip(keyframes.ids.tolist(), keyframes.T_world_camera))
+        if keyframe in self._fitted:
+            estimate, margin = self._motion.estimates[keyframe], MARGIN
+        else:
+            estimate, margin = self._motion.confirmed(keyframe, poses), STEREO_MARGIN
+        integrate_estimate(estimate.rays(poses[keyframe]), occupancy, keyframe, margin)
 
     def integrate_all(self, keyframes: Keyframes, occupancy: OccupancyGrid) -> None:
-        """Let all improved depth vote in a new grid."""
-        known = set(keyframes.ids.tolist()) & set(self._motion.estimates)
-        for keyframe in sorted(self._fitted & known):
+        """Let all depth vote in a new grid."""
+        for keyframe in sorted(set(keyframes.ids.tolist()) & set(self._motion.estimates)):
             self.integrate(keyframe, keyframes, occupancy)
 
     def _run_network(self, keyframe: int, image: Image, T_world_camera: Pose) -> None:

@@ -19,7 +19,7 @@ FREE_POSES = 24  # the latest ones, which are corrected
 MIN_BASELINE = 0.02  # metres; with less, the epipolar constraint rejects no wrong match
 MAX_EPIPOLAR_DISTANCE = 4.0  # pixels, of a correct match, by the given poses
 MAX_RIGID_DISTANCE = 1.0  # pixels, of a correct match, by the motion that fits most matches
-MAX_TRACKS = 150  # of an image
+MAX_TRACKS = 300  # of an image
 
 
 @dataclasses.dataclass

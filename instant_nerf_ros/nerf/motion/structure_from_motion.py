@@ -17,6 +17,7 @@ from instant_nerf_ros.nerf.config import MotionConfig
 from instant_nerf_ros.nerf.motion import plane_sweep, refinement
 from instant_nerf_ros.nerf.motion.alignment import WINDOW, Alignment
 from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
+from instant_nerf_ros.nerf.motion.depth_fusion import fused
 from instant_nerf_ros.nerf.motion.lens import LensEstimate
 from instant_nerf_ros.nerf.motion.plane_sweep import UndistortedImage
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
 ALIGNMENT_WIDTH, SWEEP_WIDTH = 320, 160  # pixels, to which images are scaled
-STEREO_EVERY = 2  # one of so many images gets depth: neighbors show much the same
 DELAY = 8  # later images before an image gets depth, so that it has partners on both sides
 MAX_POINTS = 3000  # of an image, that train the field
 THINNING = 2  # one of so many columns and rows of depth is kept
@@ -50,7 +50,6 @@ class StructureFromMotion:
         self.images: list[StereoImage] = []  # the latest last
         self.estimates: dict[int, DepthEstimate] = {}  # by keyframe id
         self.pseudo_depth = Ranges()  # trains the field, but never votes
-        self._count = 0  # of all images
         self._unit = 1.0  # metres
         self._lenses: dict[Camera, LensEstimate] = {}  # in use
 
@@ -77,8 +76,7 @@ class StructureFromMotion:
         if not self.config.stereo:
             return None
         self.images = [*self.images, self._stereo_image(gray, camera, keyframe)][-WINDOW:]
-        self._count += 1
-        if not stereo or self._count % STEREO_EVERY or len(self.images) <= DELAY:
+        if not stereo or len(self.images) <= DELAY:
             return None
         return self._estimate(keyframes, self.images[-1 - DELAY], generator)
 
@@ -96,6 +94,15 @@ class StructureFromMotion:
     def set_estimate(self, estimate: DepthEstimate) -> None:
         """Replace the depth of a keyframe by one that others have improved."""
         self.estimates[estimate.keyframe] = estimate
+
+    def confirmed(self, keyframe: int, poses: Poses) -> DepthEstimate:
+        """Return the depth of a keyframe, by id, where that of earlier ones agrees with it.
+
+        poses: T_world_camera by keyframe id.
+        """
+        earlier = [estimate for key, estimate in self.estimates.items()
+                   if key < keyframe and key in poses]
+        return fused(self.estimates[keyframe], earlier, poses)
 
     def correct_poses(self, corrections: Poses) -> None:
         """Move the pseudo depth of keyframes by {id: T_new_old (4, 4)}."""

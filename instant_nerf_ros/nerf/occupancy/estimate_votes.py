@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.capture.rays import NO_COLOR, Rays
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 
-MARGIN = 2.0  # standard deviations, and a voxel, before the surface that a ray does not clear
 MAX_HIT_DEVIATION = 3.0  # voxels, of a distance that is a hit
 
 
 def integrate_estimate(
-    rays: tuple[NDArray[np.float64], ...], occupancy: OccupancyGrid, vote_id: int,
+    rays: tuple[NDArray[np.float64], ...], occupancy: OccupancyGrid, vote_id: int, margin: float,
 ) -> None:  # fmt: skip
-    """Let rays of a keyframe vote: origins, directions (N, 3), distances, deviations (N,) [m]."""
+    """Let rays of a keyframe vote: origins, directions (N, 3), distances, deviations (N,) [m].
+
+    margin: so many deviations, and a voxel, before its end, a ray does not clear.
+    """
     origins, directions, distances, deviations = (
         torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)) for values in rays)
     colorless = torch.full(origins.shape, NO_COLOR, dtype=torch.int16)
@@ -27,4 +29,4 @@ def integrate_estimate(
     voting, deviations = voting.to(device), deviations.to(device)
     occupancy.integrate_rays(
         voting, torch.where(deviations < MAX_HIT_DEVIATION * size, voting.surfaces, 0.0),
-        (voting.surfaces - size - MARGIN * deviations).clamp(min=0), False, vote_id)
+        (voting.surfaces - size - margin * deviations).clamp(min=0), False, vote_id)

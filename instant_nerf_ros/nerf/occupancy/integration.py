@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 RENDERED_RAYS = 2048  # of a keyframe without depth that vote at a time
 MIN_TRAINED_RAYS = 1024  # of a keyframe, before its rendered rays vote
 SCAN_NOISE = 0.05  # metres, of a lidar
+# Weight of a hit where stereo votes as well: a field may put what has no texture anywhere, and is
+# trained on what stereo says, so three images have to agree, and more against the rays of stereo.
+BESIDE_STEREO = 1
 MAX_COLOR_ERROR = 0.15  # of a channel
 MIN_OPACITY = 0.95
 PROBES, PROBED = 24, 1.2  # densities along a ray: so many, up to so many times its median distance
@@ -91,11 +94,11 @@ def integrate_free(rays: Rays, occupancy: OccupancyGrid, vote_id: int) -> None:
 
 def integrate_rendered(
     keyframes: Keyframes, k: int, occupancy: OccupancyGrid, generator: np.random.Generator,
-    field: RadianceField, space: FieldSpace, config: SamplingConfig, stride: float,
+    field: RadianceField, space: FieldSpace, config: SamplingConfig, stride: float, stereo: bool,
 ) -> None:  # fmt: skip
     """Let keyframe k vote with what the field renders of it, if it is trained and has no depth.
 
-    stride multiplies the steps along the rays.
+    stride multiplies the steps along the rays; stereo: whether stereo of keyframes votes as well.
     """
     if keyframes.ray_counts[k] < MIN_TRAINED_RAYS or keyframes.farthest[k]:
         return
@@ -105,7 +108,8 @@ def integrate_rendered(
         functools.partial(space.density, field), rays, colors, medians, opacities,
         occupancy.voxel_size)
     occupancy.integrate_rays(
-        rays, distances, clear_distances, False, int(keyframes.ids[k]), RENDERED_WEIGHT)
+        rays, distances, clear_distances, False, int(keyframes.ids[k]),
+        BESIDE_STEREO if stereo else RENDERED_WEIGHT)
 
 
 def probes(

@@ -11,16 +11,19 @@ from instant_nerf_ros.nerf.products.floor import step_layers
 from instant_nerf_ros.nerf.products.grids import MapGrid
 from instant_nerf_ros.nerf.products.map_tiles import MapTile, MapTiles, Place
 
+# Share of the lower half of a free column that is free, where nothing measures distances: stereo
+# misses what is thin or has no texture, such as the edge of a table, but sees what is around it.
+LOWER_SHARE = 0.75
 BLOCK = 5.0  # metres, by which maps grow: Nav2 rebuilds its costmaps at each change of size
 
 
 def project(
-    occupancy: OccupancyGrid, config: MapConfig, floor: float | None = None,
+    occupancy: OccupancyGrid, config: MapConfig, measured: bool, floor: float | None = None,
 ) -> MapGrid:  # fmt: skip
     """Return the MapGrid of a grid, computed as a whole; see MapProjection.project."""
     projection = MapProjection()
     projection.set_floor(floor)
-    return projection.project(occupancy, config)
+    return projection.project(occupancy, config, measured)
 
 
 class MapProjection:
@@ -32,30 +35,34 @@ class MapProjection:
 
     def __init__(self) -> None:
         self._tiles: dict[Place, MapTile] = {}
-        self._layers: tuple[int, ...] = ()  # that all tiles depend on
+        self._layers: tuple[float, ...] = ()  # that all tiles depend on
         self._floor: float | None = None
 
     def set_floor(self, height: float | None) -> None:
         """Set the height of the floor at the robot [m, world]; None: see floor.lowest_layer."""
         self._floor = height
 
-    def project(self, occupancy: OccupancyGrid, config: MapConfig) -> MapGrid:
+    def project(
+        self, occupancy: OccupancyGrid, config: MapConfig, measured: bool,
+    ) -> MapGrid:  # fmt: skip
         """Return the map of the voxels in a band of heights above the floor.
 
         A cell is occupied if a voxel of its column is occupied. It is free if enough of the band
         is free, some of it in the lower half: if only the upper half is visible, there may be an
-        obstacle below. Amid free cells, a single free voxel there is enough. Otherwise it is
-        unknown. The band follows the floor over slopes and over steps up to max_step, so that
-        steps that the robot can climb are no obstacles.
+        obstacle below. Unless distances were measured, that is LOWER_SHARE of the lower half. Amid
+        free cells, the lower half is enough. Otherwise it is unknown. The band follows the floor
+        over slopes and over steps up to max_step, so that steps that the robot can climb are no
+        obstacles.
         """
         size = occupancy.voxel_size
         window = occupancy.window(config.max_area / size**2)
         low, high = corners(window)
         middle = occupancy.world_corner[2] + (low[2] + 0.5) * size  # of the lowest layer
-        band = tuple(int(np.ceil(np.round(height / size, 6)))
-                     for height in (config.min_height, config.max_height))
-        climb = step_layers(config.max_step, size)
-        layers = int(occupancy.first[2] + low[2]), int(high[2] - low[2]), climb, *band
+        lowest, highest = (int(np.ceil(np.round(height / size, 6)))
+                           for height in (config.min_height, config.max_height))
+        climb, lower_share = step_layers(config.max_step, size), 0.0 if measured else LOWER_SHARE
+        layers = (int(occupancy.first[2] + low[2]), int(high[2] - low[2]), climb, lowest, highest,
+                  lower_share)
         known = self._tiles if layers == self._layers else {}
         tiles = MapTiles(occupancy, window, climb, known)
         self._tiles, self._layers = tiles.tiles, layers
@@ -63,7 +70,7 @@ class MapProjection:
         found = layer is not None
         if layer is None:
             layer = round(-middle / size)
-        tiles.classify(layer, config.max_step, *band)
+        tiles.classify(layer, config.max_step, lowest, highest, lower_share)
         # Cut the map at blocks of the world, so that it seldom changes size.
         block = max(1, round(BLOCK / size))
         begin, end = low[:2] + occupancy.world_first[:2], high[:2] + occupancy.world_first[:2]

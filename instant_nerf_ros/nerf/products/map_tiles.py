@@ -65,7 +65,9 @@ class MapTiles:
         return floor.lowest_layer(
             areas, self._assembled('lowest', self._nz, np.int64), self._occupancy.voxel_size)
 
-    def classify(self, layer: int, max_step: float, low: int, high: int) -> None:
+    def classify(
+        self, layer: int, max_step: float, low: int, high: int, lower_share: float,
+    ) -> None:  # fmt: skip
         """Classify the columns by the layers low to high (exclusive) above the floor.
 
         layer is that of the floor at the robot; max_step [m], see floor.floor_layers. Tiles of
@@ -78,7 +80,7 @@ class MapTiles:
             x, y = (np.array(place) - self._begin) * TILE
             own = bases[x : x + TILE + 2, y : y + TILE + 2]
             if tile.bases is None or not np.array_equal(own, tile.bases):
-                cells, probabilities = self._classified(place, own, low, high)
+                cells, probabilities = self._classified(place, own, low, high, lower_share)
                 self.tiles[place] = dataclasses.replace(
                     tile, cells=cells, probabilities=probabilities, bases=own.copy())
 
@@ -103,14 +105,14 @@ class MapTiles:
                        unknown, unknown)
 
     def _classified(
-        self, place: Place, bases: NDArray[np.int32], low: int, high: int,
+        self, place: Place, bases: NDArray[np.int32], low: int, high: int, lower_share: float,
     ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:  # fmt: skip
         states = self._states.get(place)
         if states is None:
             states = self._around(place, 'states', UNKNOWN)
         hits, misses = (self._around(place, name, 0) for name in ('hits', 'misses'))
         cells, shares = self._occupancy.backend.classify_columns(
-            states, hits, misses, bases.astype(np.int64), low, high)
+            states, hits, misses, bases.astype(np.int64), low, high, lower_share)
         return cells[INNER], np.interp(shares[INNER], SHARES, PROBABILITIES).astype(np.int8)
 
     def _around(self, place: Place, name: str, fill: int) -> NDArray[Any]:

@@ -31,29 +31,31 @@ def survey_columns(
 
 def classify_columns(
     states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
-    bases: NDArray[np.int64], low: int, high: int,
+    bases: NDArray[np.int64], low: int, high: int, lower_share: float,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
     """Return the state (nx, ny) and the share of hits (nx, ny) of columns (nx, ny, nz).
 
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
-    column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, at least one in their
-    lower half; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around it that are FREE by
-    that, one free voxel in its lower half is enough: a gap between rays is no obstacle. The share
-    of hits is the largest of its known voxels, negative where the column is unknown.
+    column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, and lower_share of
+    their lower half, at least one; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around
+    it that are FREE by that, its lower half is enough: a gap between rays is no obstacle. The
+    share of hits is the largest of its known voxels, negative where the column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
     counts = np.count_nonzero(band, axis=-1)
     free = band & (states == FREE)
-    lower = free & (np.cumsum(band, axis=-1) <= -(-counts // 2)[:, :, None])
+    half = -(-counts // 2)
+    lower = np.count_nonzero(free & (np.cumsum(band, axis=-1) <= half[:, :, None]), axis=-1)
+    lower = lower >= np.maximum(1, lower_share * half)
     shares = hits / np.maximum(hits.astype(np.float32) + misses, 1)
     shares[states == FREE] = shares[states == FREE].clip(max=MAX_FREE_HITS)
     cells = np.full(bases.shape, UNKNOWN, np.int8)
-    cells[lower.any(-1) & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)] = FREE
+    cells[lower & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)] = FREE
     cells[(band & (states == OCCUPIED)).any(-1)] = OCCUPIED
     around = np.lib.stride_tricks.sliding_window_view(np.pad(cells == FREE, 1), (3, 3))
     surrounded = np.count_nonzero(around, axis=(2, 3)) >= MIN_FREE_NEIGHBORS
-    cells[(cells == UNKNOWN) & lower.any(-1) & surrounded] = FREE
+    cells[(cells == UNKNOWN) & lower & surrounded] = FREE
     largest = np.where(band & (states != UNKNOWN), shares, 0).max(-1, initial=0)
     return cells, np.where(cells == UNKNOWN, -1, largest).astype(np.float32)
 

@@ -25,11 +25,11 @@ def survey_columns(
 
 def classify_columns(
     states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
-    bases: NDArray[np.int64], low: int, high: int,
+    bases: NDArray[np.int64], low: int, high: int, lower_share: float,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
     """See reference.columns.classify_columns."""
     cells, shares = np.empty(bases.shape, np.int8), np.empty(bases.shape, np.float32)
-    _classify(states, hits, misses, bases, low, high, cells, shares)
+    _classify(states, hits, misses, bases, low, high, lower_share, cells, shares)
     _settle(cells, cells == FREE, shares)
     return cells, shares
 
@@ -56,18 +56,18 @@ def _survey(states, climb, areas, tops, ground):
 
 
 @jit
-def _classify(states, hits, misses, bases, low, high, cells, shares):
+def _classify(states, hits, misses, bases, low, high, lower_share, cells, shares):
     nx, ny, nz = states.shape
     for x in range(nx):
         for y in range(ny):
             first, last = max(bases[x, y] + low, 0), min(bases[x, y] + high, nz)
             middle = first + (last - first + 1) // 2
-            free, lower, occupied, max_share = 0, False, False, np.float32(0)
+            free, lower, occupied, max_share = 0, 0, False, np.float32(0)
             for k in range(first, last):
                 state = states[x, y, k]
                 if state == FREE:
                     free += 1
-                    lower = lower or k < middle
+                    lower += k < middle
                 occupied = occupied or state == OCCUPIED
                 if hits[x, y, k] and state != UNKNOWN:
                     share = np.float32(hits[x, y, k]) / (
@@ -76,7 +76,7 @@ def _classify(states, hits, misses, bases, low, high, cells, shares):
                         share = min(share, np.float32(MAX_FREE_HITS))
                     max_share = max(max_share, share)
             cells[x, y] = UNKNOWN
-            if lower:
+            if lower >= max(1.0, lower_share * (middle - first)):
                 enough = free >= MIN_FREE_SHARE * (last - first)
                 cells[x, y] = FREE if enough else PARTLY_FREE
             if occupied:
