@@ -166,7 +166,7 @@ def test_a_mapper_uses_the_network(file):
     settings = {'depth_prior.model': red_network(file), 'depth_prior.share': 1.0}
     # Its texture is no depth, so that it is refused: it ran, and stereo voted as without it.
     mapper = mapped(None, **settings)
-    assert sum(mapper.measurements.depth_prior.fitter.refusals.values()) == 8
+    assert sum(mapper.measurements.depth_prior.fitter.refusals.values()) == 4
 
 
 @pytest.mark.parametrize('content', [b'', b'no ONNX'])
@@ -190,5 +190,5 @@ def test_it_takes_at_most_its_share_of_the_time(file, monkeypatch):
         runs.append(image), np.ones((28, 42), np.float32))[1])
     for estimate in list(mapper.measurements.motion.estimates.values()) * 10:
         prior.update(estimate, mapper.keyframes)
-    # 80 images in some 100 s, of which a tenth is 10 s: a second each, and the first one twice.
-    assert 6 <= len(runs) <= 13
+    # 40 images in some 50 s, of which a tenth is 5 s: a second each, and the first one twice.
+    assert 3 <= len(runs) <= 7

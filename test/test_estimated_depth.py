@@ -163,7 +163,7 @@ def mapped(estimated, **settings):
 def test_estimated_depth_of_a_mapper_votes_where_the_surface_is():
     mapper, without = mapped(lambda depth: 2 / depth + 0.5), mapped(None)
     states, before = mapper.voxels().states, without.voxels().states
-    assert mapper.measurements.depth_prior.fitter.fitted == 8
+    assert mapper.measurements.depth_prior.fitter.fitted == 4
     voxels = mapper.voxels()
     occupied = voxels.origin + voxels.voxel_size * (np.argwhere(states == OCCUPIED) + 0.5)
     reach = voxels.voxel_size * abs(NORMAL).sum() / 2  # of a voxel that the plane touches

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from instant_nerf_ros.nerf.arrays import Pose
 from instant_nerf_ros.nerf.camera import Camera
 
-MAX_FEATURES = 600  # of an image, those of the highest contrast
+MAX_FEATURES = 400  # of an image, those of the highest contrast
 MIN_CONTRAST = 0.01  # a fourth of OpenCV's default: many walls and floors have little texture
 MIN_COSINE = 0.1  # between the ray of a feature and the optical axis
 
