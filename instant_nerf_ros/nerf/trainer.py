@@ -28,6 +28,7 @@ from instant_nerf_ros.nerf.occupancy.hole_votes import integrate_holes
 from instant_nerf_ros.nerf.occupancy.integration import integrate_rendered, probes
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
 from instant_nerf_ros.nerf.occupancy.surface_area import surface_area
+from instant_nerf_ros.nerf.occupancy.voting_turns import VotingTurns
 from instant_nerf_ros.nerf.ranks import ALONE, Ranks
 from instant_nerf_ros.nerf.schedule import Schedule
 
@@ -57,7 +58,7 @@ class Trainer:
         self.generator = torch.Generator(backend.DEVICE).manual_seed(config.seed)
         self._make_field(config.field.log2_table)
         self.space, self.edges = FieldSpace(backend), HoleEdges(keyframes)
-        self.schedule = Schedule()
+        self.schedule, self.turns = Schedule(), VotingTurns()
         self.steps = self.discarded = 0  # discarded steps changed nothing: loss not finite
         self.ranks = ALONE
         self._next: tuple[Rays, RaySources] | None = None  # batch of the next step, if sampled
@@ -194,12 +195,11 @@ class Trainer:
             integrate_holes(
                 self.keyframes, self.edges, batch, sources, result, medians,
                 functools.partial(self.space.density, self.field), occupancy)
-        voters = np.flatnonzero(self.keyframes.is_own(self.keyframes.ids))
-        if len(voters):
+        stereo = len(self.pseudo_depth) > 0
+        if (k := self.turns.keyframe(turn, self.keyframes, stereo, occupancy)) is not None:
             integrate_rendered(
-                self.keyframes, int(voters[turn % len(voters)]), occupancy, self.random,
-                self.field, self.space, self.config.sampling, self.schedule.stride,
-                len(self.pseudo_depth) > 0)
+                self.keyframes, k, occupancy, self.random, self.field, self.space,
+                self.config.sampling, self.schedule.stride, stereo)
 
     def _sample_batch(self, occupancy: OccupancyGrid) -> tuple[Rays, RaySources]:
         return without_disappeared(*sample_batch(

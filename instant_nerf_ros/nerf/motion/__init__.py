@@ -1,6 +1,6 @@
 """Motion: poses and distances from the images of a moving camera.
 
 Without depth, poses are corrected by bundle adjustment of the latest keyframes; with depth, by
-registration of their surfaces. Pseudo depth comes from
-multi-view stereo (plane sweep); it trains the field, but has no vote in the occupancy grid.
+registration of their surfaces. Multi-view stereo (plane sweep) gives depth with standard
+deviations. It trains the field as pseudo depth, and votes where several images agree.
 """
