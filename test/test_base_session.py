@@ -220,7 +220,7 @@ def test_the_budget_holds_for_both(tmp_path):
 
 
 def test_frozen_keyframes_train_the_field_but_vote_no_more(tmp_path):
-    config = replace(CONFIG, {'keyframes.held_out_every': 0})
+    config = replace(CONFIG, {'keyframes.held_out_every': 0, 'motion.stereo': False})
     mapper, recording = Mapper(config), recorder(tmp_path)
     recording.begin(mapper)
     for k, pose in enumerate(POSES[:12]):  # without depth

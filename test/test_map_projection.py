@@ -53,7 +53,7 @@ def test_a_map_after_changes_is_that_of_all_votes(seed):
                 floor = random.choice([None, 0.0, 0.1, -0.2])
                 projection.set_floor(floor)
         maps.append(projection.project(occupancy, config, measured))
-        assert_equal(maps[-1], project(occupancy, config, measured, floor))
+        assert_equal(maps[-1], project(occupancy, config, floor, measured))
     assert len({grid.cells.tobytes() for grid in maps}) > 15
     assert (maps[-1].cells == 0).any() and (maps[-1].cells == 100).any()
 
@@ -73,5 +73,5 @@ def test_only_what_has_changed_is_computed(monkeypatch):
     projection.project(occupancy, CONFIG, True)
     assert not computed
     look_around(occupancy, np.array([50, 0.5, 1.0]), 1000, 3000)
-    assert_equal(projection.project(occupancy, CONFIG, True), project(occupancy, CONFIG, True))
+    assert_equal(projection.project(occupancy, CONFIG, True), project(occupancy, CONFIG))
     assert 0 < len(computed) - all_tiles <= 2 * 3 * 3  # it sees 6.5 m; a tile has 6.4 m

@@ -18,7 +18,8 @@ BLOCK = 5.0  # metres, by which maps grow: Nav2 rebuilds its costmaps at each ch
 
 
 def project(
-    occupancy: OccupancyGrid, config: MapConfig, measured: bool, floor: float | None = None,
+    occupancy: OccupancyGrid, config: MapConfig, floor: float | None = None,
+    measured: bool = True,
 ) -> MapGrid:  # fmt: skip
     """Return the MapGrid of a grid, computed as a whole; see MapProjection.project."""
     projection = MapProjection()
