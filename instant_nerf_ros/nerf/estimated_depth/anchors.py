@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Pose, Poses
-from instant_nerf_ros.nerf.capture.selection import pose_distances
-from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
+from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate, nearest_estimates
 
 MAX_SOURCES = 6  # images whose points are projected into another one, the nearest ones
 MAX_BASELINE, MAX_ANGLE = 1.0, 30.0  # metres and degrees between them
@@ -70,12 +69,8 @@ def anchors_of(
 
     poses: T_world_camera by keyframe id, also that of the target.
     """
-    known = [keyframe for keyframe in estimates if keyframe in poses]
-    if not known:
-        return []
     pose = poses[target.keyframe]
-    distances, angles = pose_distances(np.array([poses[each] for each in known]), pose)
-    near = np.flatnonzero((distances < MAX_BASELINE) & (angles < np.radians(MAX_ANGLE)))
-    near = near[np.argsort(distances[near] + angles[near])][:MAX_SOURCES]
-    found = [project(estimates[known[k]], poses[known[k]], target, pose) for k in near]
+    near = nearest_estimates(estimates.values(), poses, pose, MAX_BASELINE,
+                             np.radians(MAX_ANGLE), MAX_SOURCES)
+    found = [project(estimate, poses[estimate.keyframe], target, pose) for estimate in near]
     return [anchors for anchors in found if len(anchors.pixels)]

@@ -25,7 +25,7 @@ MARGIN, STEREO_MARGIN = 2.0, 4.0
 
 
 class DepthPrior:
-    """Fits what a network says about keyframes to what stereo knows, and gives it to `motion`."""
+    """Fits what a network says about keyframes to stereo, and lets the depth of keyframes vote."""
 
     def __init__(
         self, config: DepthPriorConfig, motion: StructureFromMotion,

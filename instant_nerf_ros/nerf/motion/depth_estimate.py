@@ -1,10 +1,12 @@
 """Depth estimate: distances from a keyframe by multi-view stereo, with standard deviations."""
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.arrays import Pose
+from instant_nerf_ros.nerf.arrays import Pose, Poses
+from instant_nerf_ros.nerf.capture.selection import pose_distances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,24 @@ class DepthEstimate:
         lengths = np.linalg.norm(rays, axis=-1)
         return (np.broadcast_to(T_world_camera[:3, 3], rays.shape), rays / lengths[:, None],
                 lengths * self.depth[row, column], lengths * self.sigma[row, column])
+
+
+def nearest_estimates(
+    estimates: Iterable[DepthEstimate], poses: Poses, T_world_camera: Pose, max_baseline: float,
+    max_angle: float, count: int,
+) -> list[DepthEstimate]:  # fmt: skip
+    """Return the estimates from the viewpoints that are nearest to a pose, at most so many.
+
+    poses: T_world_camera by keyframe id; estimates without one are left out. max_baseline [m] and
+    max_angle [rad]: of those that count; a radian is as far as a metre.
+    """
+    known = [estimate for estimate in estimates if estimate.keyframe in poses]
+    if not known:
+        return []
+    distances, angles = pose_distances(
+        np.array([poses[estimate.keyframe] for estimate in known]), T_world_camera)
+    near = np.flatnonzero((distances < max_baseline) & (angles < max_angle))
+    return [known[int(k)] for k in near[np.argsort(distances[near] + angles[near])][:count]]
 
 
 def robust_deviation(residuals: NDArray[np.floating]) -> float:

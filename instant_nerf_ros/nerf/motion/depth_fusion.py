@@ -5,14 +5,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Poses
-from instant_nerf_ros.nerf.capture.selection import pose_distances
-from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate, robust_deviation
+from instant_nerf_ros.nerf.motion.depth_estimate import (
+    DepthEstimate,
+    nearest_estimates,
+    robust_deviation,
+)
 
 Array = NDArray[np.float64]
 
 MAX_SOURCES = 12  # images that are compared, the nearest ones
 MAX_BASELINE, MAX_ANGLE = 1.5, 60.0  # metres and degrees between them
-TURN = 1.0  # radians that are as far apart as a metre
 TOLERANCE = 0.06  # share of the depth within which two images agree
 MIN_AGREEING = 1  # other images
 SINGLE_ERROR = 0.003  # least relative deviation of one image
@@ -33,7 +35,8 @@ def fused(
     poses: T_world_camera by keyframe id.
     """
     pose = poses[estimate.keyframe]
-    sources = _nearest(estimate, others, poses)
+    sources = nearest_estimates(
+        others, poses, pose, MAX_BASELINE, np.radians(MAX_ANGLE), MAX_SOURCES)
     row, column = np.nonzero(np.isfinite(estimate.depth))
     depth = estimate.depth[row, column].astype(np.float64)
     pixels = np.stack([column, row, np.ones_like(row)], axis=-1)
@@ -62,19 +65,6 @@ def fused(
     mean[row, column] = (depth * ratios / total)[kept]
     deviation[row, column] = (depth * (1 / np.sqrt(total)).clip(min=least))[kept]
     return DepthEstimate(estimate.keyframe, estimate.matrix, mean, deviation)
-
-
-def _nearest(
-    estimate: DepthEstimate, others: Sequence[DepthEstimate], poses: Poses,
-) -> list[DepthEstimate]:  # fmt: skip
-    """Return the others from the nearest viewpoints, at most MAX_SOURCES."""
-    if not others:
-        return []
-    distances, angles = pose_distances(
-        np.array([poses[other.keyframe] for other in others]), poses[estimate.keyframe])
-    near = np.flatnonzero((distances < MAX_BASELINE) & (angles < np.radians(MAX_ANGLE)))
-    near = near[np.argsort(distances[near] + angles[near] / TURN)][:MAX_SOURCES]
-    return [others[int(k)] for k in near]
 
 
 def _common_error(differences: Sequence[Array]) -> float:

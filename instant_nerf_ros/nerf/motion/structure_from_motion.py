@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.arrays import Pose, Poses
+from instant_nerf_ros.nerf.arrays import Poses
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.alpha import blank, keyframe_alpha
 from instant_nerf_ros.nerf.capture.keyframes import Keyframes
 from instant_nerf_ros.nerf.capture.ranges import Ranges, point_rays
-from instant_nerf_ros.nerf.capture.selection import pose_distances
-from instant_nerf_ros.nerf.config import MotionConfig
+from instant_nerf_ros.nerf.capture.selection import is_far
+from instant_nerf_ros.nerf.config import KeyframeConfig, MotionConfig
 from instant_nerf_ros.nerf.motion import plane_sweep, refinement
 from instant_nerf_ros.nerf.motion.alignment import WINDOW, Alignment
 from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
 ALIGNMENT_WIDTH, SWEEP_WIDTH = 320, 160  # pixels, to which images are scaled
-# Metres or degrees from the latest image with depth: neighbors that are nearer show much the same.
-MIN_TRANSLATION, MIN_ROTATION = 0.08, 6.0
+# From the latest image with depth: neighbors that are nearer show much the same.
+APART = KeyframeConfig(min_translation=0.08, min_rotation=6.0)
 DELAY = 8  # later images before an image gets depth, so that it has partners on both sides
 MAX_POINTS = 3000  # of an image, that train the field
 THINNING = 2  # one of so many columns and rows of depth is kept
@@ -103,8 +103,7 @@ class StructureFromMotion:
 
         poses: T_world_camera by keyframe id.
         """
-        earlier = [estimate for key, estimate in self.estimates.items()
-                   if key < keyframe and key in poses]
+        earlier = [estimate for key, estimate in self.estimates.items() if key < keyframe]
         return fused(self.estimates[keyframe], earlier, poses)
 
     def correct_poses(self, corrections: Poses) -> None:
@@ -141,7 +140,7 @@ class StructureFromMotion:
         if image.keyframe not in poses:
             return None
         pose = poses[image.keyframe]
-        if self.estimates and not _is_far(pose, poses[max(self.estimates)]):
+        if self.estimates and not is_far(pose, poses[max(self.estimates)][None], APART):
             return None
         views = [
             (other, poses[other.keyframe]) for other in self.images
@@ -171,12 +170,6 @@ class StructureFromMotion:
         self.pseudo_depth.add(
             point_rays(origins[some], points, generator), image.keyframe, generator)
         return estimate
-
-
-def _is_far(T_world_camera: Pose, T_world_other: Pose) -> bool:
-    """Return whether an image is far enough from another one to have depth as well."""
-    distances, angles = pose_distances(T_world_other[None], T_world_camera)
-    return bool(distances[0] > MIN_TRANSLATION or angles[0] > np.radians(MIN_ROTATION))
 
 
 def scaled(

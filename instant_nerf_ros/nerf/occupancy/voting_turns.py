@@ -36,8 +36,8 @@ class VotingTurns:
             return None
         k = int(voters[turn % len(voters)])
         if stereo:
-            rays, before = int(keyframes.ray_counts[k]), self._rays.get(int(keyframes.ids[k]), 0)
-            if rays < max(MIN_TRAINED_RAYS, GROWTH * before):
+            keyframe, rays = int(keyframes.ids[k]), int(keyframes.ray_counts[k])
+            if rays < max(MIN_TRAINED_RAYS, GROWTH * self._rays.get(keyframe, 0)):
                 return None
-            self._rays[int(keyframes.ids[k])] = rays
+            self._rays[keyframe] = rays
         return k
