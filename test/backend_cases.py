@@ -135,7 +135,7 @@ def survey_columns(scene):
 
 def classify_columns(scene):
     return scene.backend.classify_columns(
-        random_states(scene), *votes(scene), scene.random.integers(0, 3, (9, 8)), 1, 4, 0.5)
+        random_states(scene), *votes(scene), scene.random.integers(0, 3, (9, 8)), 1, 4, 0.4, 0.8)
 
 
 def plane_costs(scene):

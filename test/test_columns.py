@@ -31,9 +31,9 @@ def test_survey_columns_is_that_of_the_reference(climb, layers):
             np.testing.assert_array_equal(actual, expected)
 
 
-@pytest.mark.parametrize('lower_share', [0.0, 0.6, 1.0])
+@pytest.mark.parametrize('lower_shares', [(0.0, 0.0), (0.6, 0.6), (0.25, 1.0), (1.0, 1.0)])
 @pytest.mark.parametrize(('low', 'high'), [(1, 9), (0, 1), (-3, 4), (2, 40), (30, 40)])
-def test_classify_columns_is_that_of_the_reference(low, high, lower_share):
+def test_classify_columns_is_that_of_the_reference(low, high, lower_shares):
     random = generator()
     found = set()
     for _ in range(20):
@@ -41,13 +41,13 @@ def test_classify_columns_is_that_of_the_reference(low, high, lower_share):
         states, hits, misses = random_voxels(random, shape)
         bases = random.integers(-2, 8, shape[:2])
         (cells, shares), (expected_cells, expected_shares) = (
-            module.classify_columns(states, hits, misses, bases, low, high, lower_share)
+            module.classify_columns(states, hits, misses, bases, low, high, *lower_shares)
             for module in (cpu_columns, reference_columns))  # fmt: skip
         np.testing.assert_array_equal(cells, expected_cells)
         np.testing.assert_allclose(shares, expected_shares, atol=1e-6)
         found |= set(np.unique(cells))
     assert UNKNOWN in found and (low == 30 or OCCUPIED in found)
-    assert low == 30 or lower_share == 1 or FREE in found
+    assert low == 30 or lower_shares[0] == 1 or FREE in found
 
 
 def test_ground_ends_below_the_first_gap():
@@ -68,7 +68,7 @@ def test_a_gap_between_rays_is_free_amid_free_columns(columns):
     def middle(states):
         none = np.zeros(states.shape, np.uint8)
         cells, shares = columns.classify_columns(
-            states, none, none, np.zeros((5, 5), np.int64), 0, 12, 0.0)
+            states, none, none, np.zeros((5, 5), np.int64), 0, 12, 0.0, 0.0)
         assert (shares >= 0).tolist() == (cells != UNKNOWN).tolist()
         return cells[2, 2]
 
@@ -91,9 +91,27 @@ def test_a_share_of_the_lower_half_must_be_free(columns):
         states[0, 0, known:6] = UNKNOWN
         none = np.zeros(states.shape, np.uint8)
         cells, _ = columns.classify_columns(
-            states, none, none, np.zeros((1, 1), np.int64), 0, 12, lower_share)
+            states, none, none, np.zeros((1, 1), np.int64), 0, 12, lower_share, 0.0)
         return cells[0, 0] == FREE
 
     assert free(1, 0.0) and not free(0, 0.0)
     assert free(3, 0.5) and not free(2, 0.5)
     assert free(6, 1.0) and not free(5, 1.0)
+
+
+@pytest.mark.parametrize('columns', [cpu_columns, reference_columns])
+def test_beside_an_obstacle_more_of_the_lower_half_must_be_free(columns):
+    """Of twelve layers, the lower half has six."""
+    states = np.full((5, 1, 12), FREE, np.int8)
+    states[0, 0, 8] = OCCUPIED
+    states[1:4, 0, 5] = UNKNOWN
+
+    def free(beside_share):
+        none = np.zeros(states.shape, np.uint8)
+        cells, shares = columns.classify_columns(
+            states, none, none, np.zeros((5, 1), np.int64), 0, 12, 0.25, beside_share)
+        assert (shares >= 0).tolist() == (cells != UNKNOWN).tolist()
+        return (cells[1:, 0] == FREE).tolist()
+
+    assert free(1.0) == [False, True, True, True]
+    assert free(0.8) == [True, True, True, True]

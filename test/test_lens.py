@@ -10,6 +10,7 @@ from test_plane_sweep import CAMERA, pose, render_plane
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.motion.alignment import Alignment
 from instant_nerf_ros.nerf.motion.lens import Lens, LensEstimate
+from instant_nerf_ros.nerf.motion.observations import NOISE, Observations
 
 CONFIG = types.SimpleNamespace(position_error=0.002, rotation_error=0.05)
 KEYPOINTS = np.array([[0.3, -0.2, 1.0], [0.0, 0.0, 1.0], [-0.5, 0.4, 1.0]])
@@ -21,14 +22,16 @@ def adjusted(values):
     return lens
 
 
-def test_the_jacobian_is_the_numerical_derivative():
+def test_the_derivatives_of_logarithms_are_numerical_ones():
     values, small = np.array([0.02, -0.05]), 1e-6
     for k in range(2):
         step = small * np.eye(2)[k]
         numerical = (adjusted(values + step).correct(KEYPOINTS)
                      - adjusted(values - step).correct(KEYPOINTS)) / (2 * small)
+        lens = adjusted(values)
+        scale = lens.log_derivatives(KEYPOINTS)[:, k]
         np.testing.assert_allclose(
-            adjusted(values).jacobian(KEYPOINTS)[..., k], numerical, atol=1e-8)
+            scale[:, None] * lens.correct(KEYPOINTS)[:, :2], numerical[:, :2], atol=1e-8)
 
 
 def test_the_corrected_camera_has_the_corrected_rays():
@@ -86,6 +89,28 @@ def test_a_wrong_radial_term_is_found():
     assert abs(exact.lens_of(CAMERA).radial) < 0.02
     assert abs(exact.lens_of(CAMERA).focal - 1) < 0.005
     assert -0.2 < alignment.lens_of(CAMERA).radial < -0.06
+
+
+def test_noise_of_keypoints_does_not_look_like_a_longer_lens():
+    # A longer focal length makes all residuals smaller, the noise as well.
+    random, focal, count = np.random.default_rng(0), 100.0, 3000
+    points = random.uniform([-1, -1, 2], [1, 1, 4], size=(count, 3))
+    T_camera_anchor = np.eye(4)
+    T_camera_anchor[:3, 3] = 0.4, 0.2, 0.1
+    anchor_keypoints = points / points[:, 2:]
+    moved = points + T_camera_anchor[:3, 3]
+    keypoints = moved / moved[:, 2:] + np.pad(
+        random.normal(scale=1.5 / focal, size=(count, 2)), ((0, 0), (0, 1)))
+    lens = Lens(CAMERA)
+    observations = Observations(
+        np.arange(count), np.zeros(count, int), np.ones(count, int),
+        np.repeat(T_camera_anchor[None], count, axis=0), np.full((count, 1), focal),
+        anchor_keypoints, keypoints, lens.log_derivatives(anchor_keypoints),
+        lens.log_derivatives(keypoints))
+    hessian, gradient = observations.normal_equations(2, 2)  # the poses are fixed
+    steps = np.linalg.solve(hessian, gradient)
+    deviations = np.sqrt(np.linalg.inv(hessian).diagonal()) * 1.5 / NOISE
+    assert (abs(steps) < 3 * deviations).all()
 
 
 def test_the_report_says_what_was_corrected():

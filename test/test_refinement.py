@@ -59,8 +59,8 @@ def test_deviations_grow_with_the_noise_of_poses():
     assert 1.4826 * np.median(abs((depth - truth) / sigma)[known]) < 1.5
 
 
-@pytest.mark.parametrize('others, contrast', [(OTHERS[:2], 1.0), (OTHERS, 0.0)],
-                         ids=['two partners', 'no texture'])
+@pytest.mark.parametrize('others, contrast', [(OTHERS[:1], 1.0), (OTHERS, 0.0)],
+                         ids=['one partner', 'no texture'])
 def test_without_agreement_nothing_is_known(others, contrast):
     depth, sigma, _ = refine(others, contrast=contrast)
     assert np.isnan(depth).all() and np.isnan(sigma).all()

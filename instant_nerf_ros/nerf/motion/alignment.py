@@ -144,10 +144,10 @@ class Alignment:
             keypoints[anchors], keypoints[others], derivatives[anchors], derivatives[others])
 
     def _corrected(self, image: AlignedImage) -> tuple[Array, Array]:
-        """Return keypoints (N, 3) corrected by the lens, and derivatives (N, 3, 2 L) by lenses."""
+        """Return corrected keypoints (N, 3), and the derivatives (N, 2 L) of their logarithms."""
         lens, first = self.lenses[image.camera], 2 * list(self.lenses).index(image.camera)
-        derivatives = np.zeros((len(image.keypoints), 3, 2 * len(self.lenses)))
-        derivatives[:, :, first : first + 2] = lens.jacobian(image.keypoints)
+        derivatives = np.zeros((len(image.keypoints), 2 * len(self.lenses)))
+        derivatives[:, first : first + 2] = lens.log_derivatives(image.keypoints)
         return lens.correct(image.keypoints), derivatives
 
     def _optimize(self, observations: Observations) -> None:

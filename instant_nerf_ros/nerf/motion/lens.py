@@ -80,14 +80,16 @@ class Lens:
         factors = (1 + scale) * (1 + radial * square)
         return np.concatenate([keypoints[:, :2] * factors, keypoints[:, 2:]], axis=-1)
 
-    def jacobian(self, keypoints: Array) -> Array:
-        """Return the derivatives (M, 3, 2) of corrected keypoints with respect to s and k."""
+    def log_derivatives(self, keypoints: Array) -> Array:
+        """Return the derivatives (M, 2) of the logarithms of corrected keypoints by s and k.
+
+        The correction moves keypoints towards the center or away from it, so that x and y have the
+        same.
+        """
         scale, radial = self.values
-        square = (keypoints[:, :2] ** 2).sum(-1, keepdims=True)
-        result = np.zeros((len(keypoints), 3, 2))
-        result[:, :2, 0] = keypoints[:, :2] * (1 + radial * square)
-        result[:, :2, 1] = keypoints[:, :2] * (1 + scale) * square
-        return result
+        square = (keypoints[:, :2] ** 2).sum(-1)
+        return np.stack([
+            np.full(len(square), 1 / (1 + scale)), square / (1 + radial * square)], axis=-1)
 
     def update(self, change: Array, covariance: Array, windows: int) -> None:
         """Add a change (2,) to the values, whose covariance (2, 2) includes the prior."""

@@ -22,7 +22,8 @@ MIN_DEPTH = 0.1  # metres; points that are nearer come from wrong matches
 class Observations:
     """M observations of points of tracks, in other images than their anchors.
 
-    The derivatives are of keypoints with respect to S parameters of lenses.
+    The derivatives are of the logarithms of keypoints, by S parameters of lenses: see
+    Lens.log_derivatives.
     """
 
     tracks: Indices  # (M,) sorted
@@ -32,8 +33,8 @@ class Observations:
     focal: Array  # (M, 1) pixels
     anchor_keypoints: Array  # (M, 3)
     keypoints: Array  # (M, 3)
-    anchor_derivatives: Array  # (M, 3, S)
-    derivatives: Array  # (M, 3, S)
+    anchor_derivatives: Array  # (M, S)
+    derivatives: Array  # (M, S)
 
     def jumped(self, camera: int, rotation: float, position: float) -> bool:
         """Return whether the pose of an image contradicts the depths from the other images.
@@ -57,8 +58,12 @@ class Observations:
         weights = (known / NOISE / np.sqrt(loss))[:, None]
         J_anchor, J_camera, J_depth, J_keypoint = reprojection.jacobians(
             self.T_camera_anchor, self.anchor_keypoints, self.focal, inverse_depth)
-        J_lenses = (J_keypoint @ self.anchor_derivatives
-                    - self.focal[..., None] * self.derivatives[:, :2])
+        # At the predicted keypoint: at the measured one, noise would look like a longer focal
+        # length, which makes all residuals smaller.
+        predicted = self.focal * self.keypoints[:, :2] + residuals
+        moved = (J_keypoint[..., :2] @ self.anchor_keypoints[:, :2, None])[..., 0]
+        J_lenses = (moved[..., None] * self.anchor_derivatives[:, None]
+                    - predicted[..., None] * self.derivatives[:, None])
         return reprojection.schur_complement(
             weights[..., None] * J_anchor, weights[..., None] * J_camera,
             weights[..., None] * J_lenses, weights * J_depth, weights * residuals, self.anchors,

@@ -35,8 +35,8 @@ MIN_MARGIN = 0.2  # share by which the cost of any other plane must be larger
 SMOOTHING = 5  # pixels, of the enlarged depth
 BASELINES = 0.1, 0.2, 0.3, 0.4  # metres, of the partners on each side
 SWEPT = 3  # of them in the plane sweep, which needs no more
-MIN_BASELINE, MAX_BASELINE = 0.04, 1.0  # metres
-MAX_ANGLE = 40.0  # degrees between two views
+MIN_BASELINE, MAX_BASELINE = 0.04, 1.5  # metres
+MAX_ANGLE = 50.0  # degrees between two views
 
 
 @dataclasses.dataclass(frozen=True)

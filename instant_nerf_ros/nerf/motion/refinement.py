@@ -41,7 +41,7 @@ POSE_NOISE = 0.5  # pixels, expected between two images, before it is measured
 # right: in a recorded kitchen, errors are this many times what the partners say.
 POSE_INFLATION = 3.0
 GATE = 3.0  # standard deviations within which partners agree
-MIN_AGREEING = 3  # partners; with the image itself, four images
+MIN_AGREEING = 2  # partners; where a robot turns, few images see the same from two places
 MIN_SHARE = 0.6  # of the partners that know the pixel
 MAX_ERROR = 0.1  # largest standard deviation, as a share of the depth
 MAX_INVERSE_DEPTH = 3.0  # 1/m

@@ -106,7 +106,7 @@ def integrate_rendered(
     colors, medians, opacities = space.render_rays(field, rays, occupancy, config, stride)
     distances, clear_distances = rendered_distances(
         functools.partial(space.density, field), rays, colors, medians, opacities,
-        occupancy.voxel_size)
+        occupancy.voxel_size, only_sharp=stereo)
     occupancy.integrate_rays(
         rays, distances, clear_distances, False, int(keyframes.ids[k]),
         BESIDE_STEREO if stereo else RENDERED_WEIGHT)
@@ -129,30 +129,34 @@ def probes(
 @torch.no_grad()
 def rendered_distances(
     density: Density, rays: Rays, colors: Tensor, medians: Tensor, opacities: Tensor,
-    voxel_size: float,
+    voxel_size: float, only_sharp: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the distances (R,) at which rays end, and their clear distances (R,) [m]; 0: unknown.
 
     A ray ends at its median distance if the rendered color is that of the pixel and the ray is
     opaque. It is clear only in front of a sharp surface, and only up to where the opacity begins:
-    fog of an untrained field is no evidence.
+    fog of an untrained field is no evidence. only_sharp: a ray ends at sharp surfaces only.
     """
     error = (colors - rays.pixels / 255).abs().amax(-1)
     explained = (error < MAX_COLOR_ERROR) & (opacities > MIN_OPACITY) & (medians > 0)
     # On a GPU, evaluating all costs less than waiting until the host knows how many these are.
     if explained.device.type == 'cpu':
-        clear = torch.zeros_like(medians)
-        clear[explained] = _clear_distances(
+        clear, sharp = torch.zeros_like(medians), torch.zeros_like(explained)
+        clear[explained], sharp[explained] = _clear_distances(
             density, rays.where(explained), medians[explained], voxel_size)
     else:
-        clear = _clear_distances(density, rays, medians, voxel_size)
-    return torch.where(explained, medians, 0.0), torch.where(explained, clear, 0.0)
+        clear, sharp = _clear_distances(density, rays, medians, voxel_size)
+    ends = explained & sharp if only_sharp else explained
+    return torch.where(ends, medians, 0.0), torch.where(explained, clear, 0.0)
 
 
 def _clear_distances(
     density: Density, rays: Rays, medians: Tensor, voxel_size: float,
-) -> Tensor:  # fmt: skip
-    """Return the clear distances (R,) [m] of rays that end at medians (R,) [m]."""
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the clear distances (R,) [m] of rays that end at medians (R,) [m].
+
+    And whether their surfaces are sharp (R,).
+    """
     step = PROBED / PROBES
     shares = (torch.arange(PROBES, device=medians.device) + 0.5) * step
     along = medians[:, None] * shares
@@ -164,4 +168,4 @@ def _clear_distances(
     sharp = (before < SHARP[0]) & (behind > SHARP[1])
     clear = (opacities < FIRST_OPACITY).sum(-1) * step * medians
     clear = (CLEAR_SHARE * clear.minimum(medians) - voxel_size).clamp(min=0)
-    return torch.where(sharp, clear, 0.0)
+    return torch.where(sharp, clear, 0.0), sharp

@@ -66,12 +66,13 @@ class MapTiles:
             areas, self._assembled('lowest', self._nz, np.int64), self._occupancy.voxel_size)
 
     def classify(
-        self, layer: int, max_step: float, low: int, high: int, lower_share: float,
+        self, layer: int, max_step: float, low: int, high: int, shares: tuple[float, float],
     ) -> None:  # fmt: skip
         """Classify the columns by the layers low to high (exclusive) above the floor.
 
-        layer is that of the floor at the robot; max_step [m], see floor.floor_layers. Tiles of
-        which neither votes nor floor have changed stay as they are.
+        layer is that of the floor at the robot; max_step [m], see floor.floor_layers. shares: of
+        the lower half of a free column, anywhere and beside an obstacle. Tiles of which neither
+        votes nor floor have changed stay as they are.
         """
         bases = np.pad(floor.floor_layers(
             self._assembled('tops', 0, np.int64), self._assembled('ground', False, np.bool_),
@@ -80,7 +81,7 @@ class MapTiles:
             x, y = (np.array(place) - self._begin) * TILE
             own = bases[x : x + TILE + 2, y : y + TILE + 2]
             if tile.bases is None or not np.array_equal(own, tile.bases):
-                cells, probabilities = self._classified(place, own, low, high, lower_share)
+                cells, probabilities = self._classified(place, own, low, high, shares)
                 self.tiles[place] = dataclasses.replace(
                     tile, cells=cells, probabilities=probabilities, bases=own.copy())
 
@@ -105,15 +106,16 @@ class MapTiles:
                        unknown, unknown)
 
     def _classified(
-        self, place: Place, bases: NDArray[np.int32], low: int, high: int, lower_share: float,
+        self, place: Place, bases: NDArray[np.int32], low: int, high: int,
+        shares: tuple[float, float],
     ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:  # fmt: skip
         states = self._states.get(place)
         if states is None:
             states = self._around(place, 'states', UNKNOWN)
         hits, misses = (self._around(place, name, 0) for name in ('hits', 'misses'))
-        cells, shares = self._occupancy.backend.classify_columns(
-            states, hits, misses, bases.astype(np.int64), low, high, lower_share)
-        return cells[INNER], np.interp(shares[INNER], SHARES, PROBABILITIES).astype(np.int8)
+        cells, hit_shares = self._occupancy.backend.classify_columns(
+            states, hits, misses, bases.astype(np.int64), low, high, *shares)
+        return cells[INNER], np.interp(hit_shares[INNER], SHARES, PROBABILITIES).astype(np.int8)
 
     def _around(self, place: Place, name: str, fill: int) -> NDArray[Any]:
         """Return states, hits or misses of a tile with one more column on each side.

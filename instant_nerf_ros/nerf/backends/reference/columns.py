@@ -31,15 +31,16 @@ def survey_columns(
 
 def classify_columns(
     states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
-    bases: NDArray[np.int64], low: int, high: int, lower_share: float,
+    bases: NDArray[np.int64], low: int, high: int, lower_share: float, beside_share: float,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
     """Return the state (nx, ny) and the share of hits (nx, ny) of columns (nx, ny, nz).
 
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, and lower_share of
     their lower half, at least one; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around
-    it that are FREE by that, its lower half is enough: a gap between rays is no obstacle. The
-    share of hits is the largest of its known voxels, negative where the column is unknown.
+    it that fulfil this, its lower half is enough: a gap between rays is no obstacle. Beside an
+    OCCUPIED column, at least beside_share of the lower half must be FREE. The share of hits is the
+    largest of its known voxels, negative where the column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
@@ -47,17 +48,24 @@ def classify_columns(
     free = band & (states == FREE)
     half = -(-counts // 2)
     lower = np.count_nonzero(free & (np.cumsum(band, axis=-1) <= half[:, :, None]), axis=-1)
-    lower = lower >= np.maximum(1, lower_share * half)
+    enough = np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts
+    low_enough = lower >= np.maximum(1, lower_share * half)
+    occupied = (band & (states == OCCUPIED)).any(-1)
+    seen = lower >= beside_share * half
+    gap = _around(low_enough & enough & ~occupied) >= MIN_FREE_NEIGHBORS
     shares = hits / np.maximum(hits.astype(np.float32) + misses, 1)
     shares[states == FREE] = shares[states == FREE].clip(max=MAX_FREE_HITS)
     cells = np.full(bases.shape, UNKNOWN, np.int8)
-    cells[lower & (np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts)] = FREE
-    cells[(band & (states == OCCUPIED)).any(-1)] = OCCUPIED
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(cells == FREE, 1), (3, 3))
-    surrounded = np.count_nonzero(around, axis=(2, 3)) >= MIN_FREE_NEIGHBORS
-    cells[(cells == UNKNOWN) & lower & surrounded] = FREE
+    cells[low_enough & (enough | gap) & (seen | (_around(occupied) == 0))] = FREE
+    cells[occupied] = OCCUPIED
     largest = np.where(band & (states != UNKNOWN), shares, 0).max(-1, initial=0)
     return cells, np.where(cells == UNKNOWN, -1, largest).astype(np.float32)
+
+
+def _around(cells: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many of each cell (nx, ny) and the 8 around it are true."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(cells, 1), (3, 3))
+    return np.count_nonzero(windows, axis=(2, 3))
 
 
 def _at(grid: NDArray[np.bool_], layers: NDArray[np.int64]) -> NDArray[np.bool_]:

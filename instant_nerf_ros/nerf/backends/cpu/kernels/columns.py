@@ -10,7 +10,9 @@ from instant_nerf_ros.nerf.backends.reference.columns import (
 )
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 
-PARTLY_FREE = 1  # a column that its neighbors decide on
+# Columns that their neighbors decide on: those of which enough is free, and those of which only
+# the lower half is.
+ENOUGH, LOWER = 1, 2
 
 
 def survey_columns(
@@ -25,12 +27,14 @@ def survey_columns(
 
 def classify_columns(
     states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
-    bases: NDArray[np.int64], low: int, high: int, lower_share: float,
+    bases: NDArray[np.int64], low: int, high: int, lower_share: float, beside_share: float,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
     """See reference.columns.classify_columns."""
     cells, shares = np.empty(bases.shape, np.int8), np.empty(bases.shape, np.float32)
-    _classify(states, hits, misses, bases, low, high, lower_share, cells, shares)
-    _settle(cells, cells == FREE, shares)
+    seen = np.empty(bases.shape, np.bool_)  # enough of it to be free beside an obstacle
+    _classify(
+        states, hits, misses, bases, low, high, lower_share, beside_share, cells, shares, seen)
+    _settle(cells.copy(), seen, cells, shares)
     return cells, shares
 
 
@@ -56,7 +60,9 @@ def _survey(states, climb, areas, tops, ground):
 
 
 @jit
-def _classify(states, hits, misses, bases, low, high, lower_share, cells, shares):
+def _classify(
+    states, hits, misses, bases, low, high, lower_share, beside_share, cells, shares, seen,
+):  # fmt: skip
     nx, ny, nz = states.shape
     for x in range(nx):
         for y in range(ny):
@@ -78,23 +84,25 @@ def _classify(states, hits, misses, bases, low, high, lower_share, cells, shares
             cells[x, y] = UNKNOWN
             if lower >= max(1.0, lower_share * (middle - first)):
                 enough = free >= MIN_FREE_SHARE * (last - first)
-                cells[x, y] = FREE if enough else PARTLY_FREE
+                cells[x, y] = ENOUGH if enough else LOWER
             if occupied:
                 cells[x, y] = OCCUPIED
-            shares[x, y] = max_share if cells[x, y] != UNKNOWN else -1
+            shares[x, y] = max_share
+            seen[x, y] = lower >= beside_share * (middle - first)
 
 
 @jit
-def _settle(cells, free, shares):
+def _settle(classified, seen, cells, shares):
     nx, ny = cells.shape
     for x in range(nx):
         for y in range(ny):
-            if cells[x, y] == PARTLY_FREE:
-                around = 0
+            if classified[x, y] in (ENOUGH, LOWER):
+                around, beside = 0, False
                 for i in range(max(x - 1, 0), min(x + 2, nx)):
                     for j in range(max(y - 1, 0), min(y + 2, ny)):
-                        around += free[i, j]
-                if around >= MIN_FREE_NEIGHBORS:
-                    cells[x, y] = FREE
-                else:
-                    cells[x, y], shares[x, y] = UNKNOWN, -1
+                        around += classified[i, j] == ENOUGH
+                        beside = beside or classified[i, j] == OCCUPIED
+                free = classified[x, y] == ENOUGH or around >= MIN_FREE_NEIGHBORS
+                cells[x, y] = FREE if free and (seen[x, y] or not beside) else UNKNOWN
+            if cells[x, y] == UNKNOWN:
+                shares[x, y] = -1
