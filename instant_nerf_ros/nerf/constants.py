@@ -42,6 +42,9 @@ UNVISITED, EMPTY, SOLID = 0, 1, 2
 # Occupancy state of a voxel, as in nav_msgs/OccupancyGrid.
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1
 
+# Columns of a map.
+BESIDE = 2  # columns, within which something occupied decides on one
+
 # Votes of keyframes on a voxel, and what they weigh.
 MISS_WEIGHT = 2  # of a ray that crosses a voxel: 32 such votes fill MAX_VOTES
 SURFACE_WEIGHT = 3  # of a ray that ends on a smooth surface, whose place is known well

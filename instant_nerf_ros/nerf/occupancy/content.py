@@ -14,7 +14,7 @@ from instant_nerf_ros.nerf.occupancy.lattice import Window
 
 TILE = 64  # voxels, along an edge of a square of columns
 WHOLE_VOXELS = 2**26  # of a window, up to which it is visited as a whole
-MARGIN = 2  # voxels: votes that are farther from a tile change neither its states nor its cells
+MARGIN = 3  # voxels: votes that are farther from a tile change neither its states nor its cells
 
 DENSITIES_ONLY = 1  # the revision of a tile without votes; 0: nothing was written to it
 _revisions = itertools.count(DENSITIES_ONLY + 1)  # of the votes in tiles of all grids

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.constants import OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import BESIDE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.occupancy.content import TILE
 from instant_nerf_ros.nerf.occupancy.lattice import Window, corners, inside, slices
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
@@ -18,7 +18,8 @@ from instant_nerf_ros.nerf.products import floor
 # probability is that of the thresholds of map_server.
 SHARES = -1.0, -1e-6, 0.0, 0.5 - 1e-6, 0.5, 1.0
 PROBABILITIES = -1.0, -1.0, 0.0, 19.6, 65.0, 100.0
-INNER = np.s_[1:-1, 1:-1]  # of a tile with one more column on each side
+BORDER = BESIDE  # columns on each side of a tile that decide on its cells
+INNER = np.s_[BORDER:-BORDER, BORDER:-BORDER]  # of a tile with them
 
 Place = tuple[int, int]  # of a tile on the lattice, in tiles
 
@@ -76,10 +77,10 @@ class MapTiles:
         """
         bases = np.pad(floor.floor_layers(
             self._assembled('tops', 0, np.int64), self._assembled('ground', False, np.bool_),
-            layer, max_step, self._occupancy.voxel_size), 1, 'edge').astype(np.int32)
+            layer, max_step, self._occupancy.voxel_size), BORDER, 'edge').astype(np.int32)
         for place, tile in list(self.tiles.items()):
             x, y = (np.array(place) - self._begin) * TILE
-            own = bases[x : x + TILE + 2, y : y + TILE + 2]
+            own = bases[x : x + TILE + 2 * BORDER, y : y + TILE + 2 * BORDER]
             if tile.bases is None or not np.array_equal(own, tile.bases):
                 cells, probabilities = self._classified(place, own, low, high, shares)
                 self.tiles[place] = dataclasses.replace(
@@ -118,13 +119,13 @@ class MapTiles:
         return cells[INNER], np.interp(hit_shares[INNER], SHARES, PROBABILITIES).astype(np.int8)
 
     def _around(self, place: Place, name: str, fill: int) -> NDArray[Any]:
-        """Return states, hits or misses of a tile with one more column on each side.
+        """Return states, hits or misses of a tile with a BORDER.
 
         Outside of the grid they are `fill`.
         """
         first = np.array([*place, 0]) * TILE - self._occupancy.first
-        box = slices(np.array([*first[:2] - 1, self._z.start]),
-                     np.array([*first[:2] + TILE + 1, self._z.stop]))
+        box = slices(np.array([*first[:2] - BORDER, self._z.start]),
+                     np.array([*first[:2] + TILE + BORDER, self._z.stop]))
         low, high = corners(box)
         part = slices(low.clip(min=0), np.minimum(high, self._occupancy.shape))
         content = (self._occupancy.states(part) if name == 'states'

@@ -2,7 +2,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import BESIDE, FREE, OCCUPIED, UNKNOWN
 
 MIN_FREE_SHARE = 0.25  # of the height band, in a free column
 MIN_FREE_NEIGHBORS = 6  # of the 8 around a column of which less than that is free
@@ -38,9 +38,9 @@ def classify_columns(
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, and lower_share of
     their lower half, at least one; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around
-    it that fulfil this, its lower half is enough: a gap between rays is no obstacle. Beside an
-    OCCUPIED column, at least beside_share of the lower half must be FREE. The share of hits is the
-    largest of its known voxels, negative where the column is unknown.
+    it that fulfil this, its lower half is enough: a gap between rays is no obstacle. If one within
+    BESIDE columns is OCCUPIED, at least beside_share of the lower half must be FREE. The share of
+    hits is the largest of its known voxels, negative where the column is unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
@@ -52,19 +52,20 @@ def classify_columns(
     low_enough = lower >= np.maximum(1, lower_share * half)
     occupied = (band & (states == OCCUPIED)).any(-1)
     seen = lower >= beside_share * half
-    gap = _around(low_enough & enough & ~occupied) >= MIN_FREE_NEIGHBORS
+    gap = _around(low_enough & enough & ~occupied, 1) >= MIN_FREE_NEIGHBORS
     shares = hits / np.maximum(hits.astype(np.float32) + misses, 1)
     shares[states == FREE] = shares[states == FREE].clip(max=MAX_FREE_HITS)
     cells = np.full(bases.shape, UNKNOWN, np.int8)
-    cells[low_enough & (enough | gap) & (seen | (_around(occupied) == 0))] = FREE
+    cells[low_enough & (enough | gap) & (seen | (_around(occupied, BESIDE) == 0))] = FREE
     cells[occupied] = OCCUPIED
     largest = np.where(band & (states != UNKNOWN), shares, 0).max(-1, initial=0)
     return cells, np.where(cells == UNKNOWN, -1, largest).astype(np.float32)
 
 
-def _around(cells: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return how many of each cell (nx, ny) and the 8 around it are true."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(cells, 1), (3, 3))
+def _around(cells: NDArray[np.bool_], radius: int) -> NDArray[np.int64]:
+    """Return how many of each cell (nx, ny) and those around it, in a square, are true."""
+    width = 2 * radius + 1
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(cells, radius), (width, width))
     return np.count_nonzero(windows, axis=(2, 3))
 
 

@@ -8,7 +8,7 @@ from instant_nerf_ros.nerf.backends.reference.columns import (
     MIN_FREE_NEIGHBORS,
     MIN_FREE_SHARE,
 )
-from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import BESIDE, FREE, OCCUPIED, UNKNOWN
 
 # Columns that their neighbors decide on: those of which enough is free, and those of which only
 # the lower half is.
@@ -101,6 +101,8 @@ def _settle(classified, seen, cells, shares):
                 for i in range(max(x - 1, 0), min(x + 2, nx)):
                     for j in range(max(y - 1, 0), min(y + 2, ny)):
                         around += classified[i, j] == ENOUGH
+                for i in range(max(x - BESIDE, 0), min(x + BESIDE + 1, nx)):
+                    for j in range(max(y - BESIDE, 0), min(y + BESIDE + 1, ny)):
                         beside = beside or classified[i, j] == OCCUPIED
                 free = classified[x, y] == ENOUGH or around >= MIN_FREE_NEIGHBORS
                 cells[x, y] = FREE if free and (seen[x, y] or not beside) else UNKNOWN
