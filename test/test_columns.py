@@ -106,10 +106,10 @@ def test_beside_an_obstacle_more_of_the_lower_half_must_be_free(columns):
     states[0, 0, 8] = OCCUPIED
     states[1:, 0, 5] = UNKNOWN
 
-    def free(beside_share):
+    def free(obstacle_share):
         none = np.zeros(states.shape, np.uint8)
         cells, shares = columns.classify_columns(
-            states, none, none, np.zeros((5, 1), np.int64), 0, 12, 0.25, beside_share)
+            states, none, none, np.zeros((5, 1), np.int64), 0, 12, 0.25, obstacle_share)
         assert (shares >= 0).tolist() == (cells != UNKNOWN).tolist()
         return (cells[1:, 0] == FREE).tolist()
 

@@ -43,7 +43,7 @@ UNVISITED, EMPTY, SOLID = 0, 1, 2
 OCCUPIED, FREE, UNKNOWN = 100, 0, -1
 
 # Columns of a map.
-BESIDE = 2  # columns, within which something occupied decides on one
+OBSTACLE_RADIUS = 2  # columns around an occupied one that have a stricter rule to be free
 
 # Votes of keyframes on a voxel, and what they weigh.
 MISS_WEIGHT = 2  # of a ray that crosses a voxel: 32 such votes fill MAX_VOTES

@@ -148,7 +148,7 @@ class Backend(Protocol):
 
     def classify_columns(
         self, states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
-        bases: NDArray[np.int64], low: int, high: int, lower_share: float, beside_share: float,
+        bases: NDArray[np.int64], low: int, high: int, lower_share: float, obstacle_share: float,
     ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
         """Return the state (nx, ny) and the share of hits (nx, ny) of columns."""
 

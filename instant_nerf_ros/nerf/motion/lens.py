@@ -83,8 +83,7 @@ class Lens:
     def log_derivatives(self, keypoints: Array) -> Array:
         """Return the derivatives (M, 2) of the logarithms of corrected keypoints by s and k.
 
-        The correction moves keypoints towards the center or away from it, so that x and y have the
-        same.
+        The correction scales x and y alike, so that both have the same derivatives.
         """
         scale, radial = self.values
         square = (keypoints[:, :2] ** 2).sum(-1)

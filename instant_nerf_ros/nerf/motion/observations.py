@@ -61,8 +61,8 @@ class Observations:
         # At the predicted keypoint: at the measured one, noise would look like a longer focal
         # length, which makes all residuals smaller.
         predicted = self.focal * self.keypoints[:, :2] + residuals
-        moved = (J_keypoint[..., :2] @ self.anchor_keypoints[:, :2, None])[..., 0]
-        J_lenses = (moved[..., None] * self.anchor_derivatives[:, None]
+        J_scale = (J_keypoint[..., :2] @ self.anchor_keypoints[:, :2, None])[..., 0]
+        J_lenses = (J_scale[..., None] * self.anchor_derivatives[:, None]
                     - predicted[..., None] * self.derivatives[:, None])
         return reprojection.schur_complement(
             weights[..., None] * J_anchor, weights[..., None] * J_camera,

@@ -9,12 +9,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from instant_nerf_ros.nerf.constants import OBSTACLE_RADIUS
 from instant_nerf_ros.nerf.occupancy import lattice
 from instant_nerf_ros.nerf.occupancy.lattice import Window
 
 TILE = 64  # voxels, along an edge of a square of columns
 WHOLE_VOXELS = 2**26  # of a window, up to which it is visited as a whole
-MARGIN = 3  # voxels: votes that are farther from a tile change neither its states nor its cells
+# Voxels: votes that are farther from a tile change neither its states, which depend on the voxels
+# next to them, nor its cells.
+MARGIN = OBSTACLE_RADIUS + 1
 
 DENSITIES_ONLY = 1  # the revision of a tile without votes; 0: nothing was written to it
 _revisions = itertools.count(DENSITIES_ONLY + 1)  # of the votes in tiles of all grids

@@ -146,16 +146,17 @@ def rendered_distances(
             density, rays.where(explained), medians[explained], voxel_size)
     else:
         clear, sharp = _clear_distances(density, rays, medians, voxel_size)
-    ends = explained & sharp if only_sharp else explained
-    return torch.where(ends, medians, 0.0), torch.where(explained, clear, 0.0)
+    sharp &= explained
+    ends = sharp if only_sharp else explained
+    return torch.where(ends, medians, 0.0), torch.where(sharp, clear, 0.0)
 
 
 def _clear_distances(
     density: Density, rays: Rays, medians: Tensor, voxel_size: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Return the clear distances (R,) [m] of rays that end at medians (R,) [m].
+    """Return the clear distances (R,) [m] of rays to surfaces at medians (R,) [m].
 
-    And whether their surfaces are sharp (R,).
+    And whether the surfaces are sharp (R,).
     """
     step = PROBED / PROBES
     shares = (torch.arange(PROBES, device=medians.device) + 0.5) * step
@@ -167,5 +168,4 @@ def _clear_distances(
         opacities[:, round(share / step) - 1] for share in (1 - SHARPNESS, 1 + SHARPNESS))
     sharp = (before < SHARP[0]) & (behind > SHARP[1])
     clear = (opacities < FIRST_OPACITY).sum(-1) * step * medians
-    clear = (CLEAR_SHARE * clear.minimum(medians) - voxel_size).clamp(min=0)
-    return torch.where(sharp, clear, 0.0), sharp
+    return (CLEAR_SHARE * clear.minimum(medians) - voxel_size).clamp(min=0), sharp

@@ -11,9 +11,9 @@ from instant_nerf_ros.nerf.products.floor import step_layers
 from instant_nerf_ros.nerf.products.grids import MapGrid
 from instant_nerf_ros.nerf.products.map_tiles import MapTile, MapTiles, Place
 
-# Shares of the lower half of a free column that are free: anywhere, and beside an obstacle. Where
-# nothing measures distances, stereo finds an obstacle, but not its thin parts, such as the edge of
-# a table, and sees what is around them.
+# Least shares of the lower half of a column that must be free: anywhere, and near an obstacle.
+# Stereo finds obstacles, but misses their thin parts, such as the edge of a table, and sees what
+# is behind them. So more must be free where nothing measures distances.
 MEASURED, ESTIMATED = (0.0, 0.0), (0.25, 1.0)
 BLOCK = 5.0  # metres, by which maps grow: Nav2 rebuilds its costmaps at each change of size
 
@@ -51,10 +51,9 @@ class MapProjection:
 
         A cell is occupied if a voxel of its column is occupied. It is free if enough of the band
         is free, some of it in the lower half: if only the upper half is visible, there may be an
-        obstacle below. How much, says MEASURED or ESTIMATED. Amid free cells, the lower half is
-        enough. Otherwise it is unknown. The band follows the floor
-        over slopes and over steps up to max_step, so that steps that the robot can climb are no
-        obstacles.
+        obstacle below. MEASURED and ESTIMATED say how much of it. Amid free cells, the lower half
+        is enough. Otherwise it is unknown. The band follows the floor over slopes and over steps
+        up to max_step, so that steps that the robot can climb are no obstacles.
         """
         size = occupancy.voxel_size
         window = occupancy.window(config.max_area / size**2)
@@ -62,9 +61,10 @@ class MapProjection:
         middle = occupancy.world_corner[2] + (low[2] + 0.5) * size  # of the lowest layer
         lowest, highest = (int(np.ceil(np.round(height / size, 6)))
                            for height in (config.min_height, config.max_height))
-        climb, shares = step_layers(config.max_step, size), MEASURED if measured else ESTIMATED
+        climb = step_layers(config.max_step, size)
+        lower_shares = MEASURED if measured else ESTIMATED
         layers = (int(occupancy.first[2] + low[2]), int(high[2] - low[2]), climb, lowest, highest,
-                  *shares)
+                  *lower_shares)
         known = self._tiles if layers == self._layers else {}
         tiles = MapTiles(occupancy, window, climb, known)
         self._tiles, self._layers = tiles.tiles, layers
@@ -72,7 +72,7 @@ class MapProjection:
         found = layer is not None
         if layer is None:
             layer = round(-middle / size)
-        tiles.classify(layer, config.max_step, lowest, highest, shares)
+        tiles.classify(layer, config.max_step, lowest, highest, lower_shares)
         # Cut the map at blocks of the world, so that it seldom changes size.
         block = max(1, round(BLOCK / size))
         begin, end = low[:2] + occupancy.world_first[:2], high[:2] + occupancy.world_first[:2]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.constants import BESIDE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import OBSTACLE_RADIUS, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.occupancy.content import TILE
 from instant_nerf_ros.nerf.occupancy.lattice import Window, corners, inside, slices
 from instant_nerf_ros.nerf.occupancy.occupancy_grid import OccupancyGrid
@@ -18,8 +18,8 @@ from instant_nerf_ros.nerf.products import floor
 # probability is that of the thresholds of map_server.
 SHARES = -1.0, -1e-6, 0.0, 0.5 - 1e-6, 0.5, 1.0
 PROBABILITIES = -1.0, -1.0, 0.0, 19.6, 65.0, 100.0
-BORDER = BESIDE  # columns on each side of a tile that decide on its cells
-INNER = np.s_[BORDER:-BORDER, BORDER:-BORDER]  # of a tile with them
+BORDER = OBSTACLE_RADIUS  # more columns on each side of a tile, which its cells depend on
+INNER = np.s_[BORDER:-BORDER, BORDER:-BORDER]  # of a tile with its border
 
 Place = tuple[int, int]  # of a tile on the lattice, in tiles
 
@@ -67,13 +67,14 @@ class MapTiles:
             areas, self._assembled('lowest', self._nz, np.int64), self._occupancy.voxel_size)
 
     def classify(
-        self, layer: int, max_step: float, low: int, high: int, shares: tuple[float, float],
+        self, layer: int, max_step: float, low: int, high: int,
+        lower_shares: tuple[float, float],
     ) -> None:  # fmt: skip
         """Classify the columns by the layers low to high (exclusive) above the floor.
 
-        layer is that of the floor at the robot; max_step [m], see floor.floor_layers. shares: of
-        the lower half of a free column, anywhere and beside an obstacle. Tiles of which neither
-        votes nor floor have changed stay as they are.
+        layer is that of the floor at the robot; max_step [m], see floor.floor_layers.
+        lower_shares: see map_projection. Tiles of which neither votes nor floor have changed stay
+        as they are.
         """
         bases = np.pad(floor.floor_layers(
             self._assembled('tops', 0, np.int64), self._assembled('ground', False, np.bool_),
@@ -82,7 +83,7 @@ class MapTiles:
             x, y = (np.array(place) - self._begin) * TILE
             own = bases[x : x + TILE + 2 * BORDER, y : y + TILE + 2 * BORDER]
             if tile.bases is None or not np.array_equal(own, tile.bases):
-                cells, probabilities = self._classified(place, own, low, high, shares)
+                cells, probabilities = self._classified(place, own, low, high, lower_shares)
                 self.tiles[place] = dataclasses.replace(
                     tile, cells=cells, probabilities=probabilities, bases=own.copy())
 
@@ -108,18 +109,18 @@ class MapTiles:
 
     def _classified(
         self, place: Place, bases: NDArray[np.int32], low: int, high: int,
-        shares: tuple[float, float],
+        lower_shares: tuple[float, float],
     ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:  # fmt: skip
         states = self._states.get(place)
         if states is None:
             states = self._around(place, 'states', UNKNOWN)
         hits, misses = (self._around(place, name, 0) for name in ('hits', 'misses'))
-        cells, hit_shares = self._occupancy.backend.classify_columns(
-            states, hits, misses, bases.astype(np.int64), low, high, *shares)
-        return cells[INNER], np.interp(hit_shares[INNER], SHARES, PROBABILITIES).astype(np.int8)
+        cells, shares = self._occupancy.backend.classify_columns(
+            states, hits, misses, bases.astype(np.int64), low, high, *lower_shares)
+        return cells[INNER], np.interp(shares[INNER], SHARES, PROBABILITIES).astype(np.int8)
 
     def _around(self, place: Place, name: str, fill: int) -> NDArray[Any]:
-        """Return states, hits or misses of a tile with a BORDER.
+        """Return states, hits or misses of a tile with its border.
 
         Outside of the grid they are `fill`.
         """

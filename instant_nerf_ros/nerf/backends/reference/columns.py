@@ -2,7 +2,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instant_nerf_ros.nerf.constants import BESIDE, FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OBSTACLE_RADIUS, OCCUPIED, UNKNOWN
 
 MIN_FREE_SHARE = 0.25  # of the height band, in a free column
 MIN_FREE_NEIGHBORS = 6  # of the 8 around a column of which less than that is free
@@ -31,16 +31,17 @@ def survey_columns(
 
 def classify_columns(
     states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
-    bases: NDArray[np.int64], low: int, high: int, lower_share: float, beside_share: float,
+    bases: NDArray[np.int64], low: int, high: int, lower_share: float, obstacle_share: float,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
     """Return the state (nx, ny) and the share of hits (nx, ny) of columns (nx, ny, nz).
 
     The layers bases + low to bases + high (exclusive) of each column count; bases (nx, ny). The
     column is OCCUPIED if one of them is; FREE if MIN_FREE_SHARE of them are, and lower_share of
     their lower half, at least one; else UNKNOWN. With at least MIN_FREE_NEIGHBORS columns around
-    it that fulfil this, its lower half is enough: a gap between rays is no obstacle. If one within
-    BESIDE columns is OCCUPIED, at least beside_share of the lower half must be FREE. The share of
-    hits is the largest of its known voxels, negative where the column is unknown.
+    it that fulfil this, its lower half is enough: a gap between rays is no obstacle. Within
+    OBSTACLE_RADIUS columns of an OCCUPIED one, at least obstacle_share of the lower half must be
+    FREE. The share of hits is the largest of its known voxels, negative where the column is
+    unknown.
     """
     layers = np.arange(states.shape[2]) - bases[:, :, None]
     band = (low <= layers) & (layers < high)
@@ -48,15 +49,15 @@ def classify_columns(
     free = band & (states == FREE)
     half = -(-counts // 2)
     lower = np.count_nonzero(free & (np.cumsum(band, axis=-1) <= half[:, :, None]), axis=-1)
-    enough = np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts
-    low_enough = lower >= np.maximum(1, lower_share * half)
+    band_free = np.count_nonzero(free, axis=-1) >= MIN_FREE_SHARE * counts
+    lower_free = lower >= np.maximum(1, lower_share * half)
     occupied = (band & (states == OCCUPIED)).any(-1)
-    seen = lower >= beside_share * half
-    gap = _around(low_enough & enough & ~occupied, 1) >= MIN_FREE_NEIGHBORS
+    gap = _around(lower_free & band_free & ~occupied, 1) >= MIN_FREE_NEIGHBORS
+    apart = (lower >= obstacle_share * half) | (_around(occupied, OBSTACLE_RADIUS) == 0)
     shares = hits / np.maximum(hits.astype(np.float32) + misses, 1)
     shares[states == FREE] = shares[states == FREE].clip(max=MAX_FREE_HITS)
     cells = np.full(bases.shape, UNKNOWN, np.int8)
-    cells[low_enough & (enough | gap) & (seen | (_around(occupied, BESIDE) == 0))] = FREE
+    cells[lower_free & (band_free | gap) & apart] = FREE
     cells[occupied] = OCCUPIED
     largest = np.where(band & (states != UNKNOWN), shares, 0).max(-1, initial=0)
     return cells, np.where(cells == UNKNOWN, -1, largest).astype(np.float32)

@@ -8,11 +8,10 @@ from instant_nerf_ros.nerf.backends.reference.columns import (
     MIN_FREE_NEIGHBORS,
     MIN_FREE_SHARE,
 )
-from instant_nerf_ros.nerf.constants import BESIDE, FREE, OCCUPIED, UNKNOWN
+from instant_nerf_ros.nerf.constants import FREE, OBSTACLE_RADIUS, OCCUPIED, UNKNOWN
 
-# Columns that their neighbors decide on: those of which enough is free, and those of which only
-# the lower half is.
-ENOUGH, LOWER = 1, 2
+# Columns that others around them decide on: enough of the band is free, or of its lower half only.
+BAND_FREE, LOWER_FREE = 1, 2
 
 
 def survey_columns(
@@ -27,14 +26,14 @@ def survey_columns(
 
 def classify_columns(
     states: NDArray[np.int8], hits: NDArray[np.uint8], misses: NDArray[np.uint8],
-    bases: NDArray[np.int64], low: int, high: int, lower_share: float, beside_share: float,
+    bases: NDArray[np.int64], low: int, high: int, lower_share: float, obstacle_share: float,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:  # fmt: skip
     """See reference.columns.classify_columns."""
     cells, shares = np.empty(bases.shape, np.int8), np.empty(bases.shape, np.float32)
-    seen = np.empty(bases.shape, np.bool_)  # enough of it to be free beside an obstacle
-    _classify(
-        states, hits, misses, bases, low, high, lower_share, beside_share, cells, shares, seen)
-    _settle(cells.copy(), seen, cells, shares)
+    certain = np.empty(bases.shape, np.bool_)  # enough is free, even near an obstacle
+    _classify(states, hits, misses, bases, low, high, lower_share, obstacle_share, cells, shares,
+              certain)
+    _settle(cells.copy(), certain, cells, shares)
     return cells, shares
 
 
@@ -61,7 +60,7 @@ def _survey(states, climb, areas, tops, ground):
 
 @jit
 def _classify(
-    states, hits, misses, bases, low, high, lower_share, beside_share, cells, shares, seen,
+    states, hits, misses, bases, low, high, lower_share, obstacle_share, cells, shares, certain,
 ):  # fmt: skip
     nx, ny, nz = states.shape
     for x in range(nx):
@@ -84,27 +83,34 @@ def _classify(
             cells[x, y] = UNKNOWN
             if lower >= max(1.0, lower_share * (middle - first)):
                 enough = free >= MIN_FREE_SHARE * (last - first)
-                cells[x, y] = ENOUGH if enough else LOWER
+                cells[x, y] = BAND_FREE if enough else LOWER_FREE
             if occupied:
                 cells[x, y] = OCCUPIED
             shares[x, y] = max_share
-            seen[x, y] = lower >= beside_share * (middle - first)
+            certain[x, y] = lower >= obstacle_share * (middle - first)
 
 
 @jit
-def _settle(classified, seen, cells, shares):
+def _settle(classified, certain, cells, shares):
     nx, ny = cells.shape
     for x in range(nx):
         for y in range(ny):
-            if classified[x, y] in (ENOUGH, LOWER):
-                around, beside = 0, False
-                for i in range(max(x - 1, 0), min(x + 2, nx)):
-                    for j in range(max(y - 1, 0), min(y + 2, ny)):
-                        around += classified[i, j] == ENOUGH
-                for i in range(max(x - BESIDE, 0), min(x + BESIDE + 1, nx)):
-                    for j in range(max(y - BESIDE, 0), min(y + BESIDE + 1, ny)):
-                        beside = beside or classified[i, j] == OCCUPIED
-                free = classified[x, y] == ENOUGH or around >= MIN_FREE_NEIGHBORS
-                cells[x, y] = FREE if free and (seen[x, y] or not beside) else UNKNOWN
+            column = classified[x, y]
+            if column in (BAND_FREE, LOWER_FREE):
+                is_free = column == BAND_FREE or (
+                    _around(classified, x, y, 1, BAND_FREE) >= MIN_FREE_NEIGHBORS)
+                is_free = is_free and (
+                    certain[x, y] or not _around(classified, x, y, OBSTACLE_RADIUS, OCCUPIED))
+                cells[x, y] = FREE if is_free else UNKNOWN
             if cells[x, y] == UNKNOWN:
                 shares[x, y] = -1
+
+
+@jit
+def _around(classified, x, y, radius, value):
+    nx, ny = classified.shape
+    count = 0
+    for i in range(max(x - radius, 0), min(x + radius + 1, nx)):
+        for j in range(max(y - radius, 0), min(y + radius + 1, ny)):
+            count += classified[i, j] == value
+    return count
