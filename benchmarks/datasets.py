@@ -62,7 +62,8 @@ class Scene:
     def add(self, frame: Frame, mapper: Mapper) -> None:
         """Add a frame to a mapper, and the poses of the base until then."""
         mapper.add(frame.image, frame.camera, frame.T_world_camera,
-                   frame.depth if self.with_depth else None)
+                   frame.depth if self.with_depth else None,
+                   angular_velocity=frame.angular_velocity)
         for pose in self.base.get(frame.stamp, ()):
             mapper.add_body_pose(pose)
 

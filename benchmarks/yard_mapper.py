@@ -34,7 +34,8 @@ def add_frames(
     """
     begin, passed = time.monotonic(), 0
     for frame in frames:
-        mapper.add(frame.image, frame.camera, frame.T_world_camera, frame.depth)
+        mapper.add(frame.image, frame.camera, frame.T_world_camera, frame.depth,
+                   angular_velocity=frame.angular_velocity)
         while passed < len(base) and base[passed][0] <= frame.stamp:
             mapper.add_body_pose(base[passed][1])
             passed += 1

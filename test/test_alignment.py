@@ -136,8 +136,10 @@ def test_a_jump_of_the_given_poses_is_not_corrected(jump):
     given = true.copy()
     given[12:] = move(np.eye(4), *jump) @ true[12:]
     motions = motions_between(given, align(given, true))
-    assert np.degrees(abs(motions[:, :3])).max() < CONFIG.rotation_error / 4
-    assert abs(motions[:, 3:]).max() < CONFIG.position_error / 4
+    alone = [motions_between(poses, align(poses, seen)) for poses, seen in (
+        (given[:12], true[:12]), (given[12:], true[12:]))]
+    np.testing.assert_allclose(motions, np.concatenate(alone), atol=1e-4)
+    assert abs(motions[:, 3:]).max() < CONFIG.position_error / 2
 
 
 def test_the_window_starts_again_after_a_jump():

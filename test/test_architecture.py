@@ -25,6 +25,7 @@ NERF = {
     'settings': set(),
     'distortion': set(),
     'fisheye': set(),
+    'angular_velocity': {'arrays'},
     'camera': {'arrays', 'distortion', 'fisheye'},
     'config': {'settings'},
     'capture': {'arrays', 'camera', 'config', 'constants'},
@@ -108,15 +109,15 @@ LIBRARY_NAMES = {
     'settings.setting', 'warm_up.warm_up',
 }  # fmt: skip
 USE_OPENCV = re.compile(
-    r'nerf/(camera|distortion|estimated_depth/depth_network|motion/(depth_surface|epipolar|plane_sweep|sparse_points|structure_from_motion))\.py')
+    r'nerf/(camera|distortion|estimated_depth/depth_network|motion/(depth_surface|epipolar|plane_sweep|sparse_points|stereo_image|structure_from_motion))\.py')
 USE_NUMBA = re.compile(r'nerf/backends/cpu/(threads|kernels/\w+)\.py')
 USE_TRITON = re.compile(r'nerf/backends/(cuda|tinycudann)/.*\.py')
 USE_DATA = {'ros/playback/sim_robot.py', 'ros/playback/replay.py', 'viewer/comparison.py'}
 USE_SCENES = {'fit.py', 'viewer/saved_scene.py'}  # fit is a command of scenes
 USE_SESSION = re.compile(r'(ros|session)/.*|scenes/sessions\.py')
 OF_CAMERAS = {  # what readers and simulations of images may import of the library
-    'camera.Camera', 'camera.MAX_COORDINATE', 'camera.T_BODY_OPTICAL', 'constants.MASKED_ALPHA',
-    'constants.OPAQUE_ALPHA'}
+    'angular_velocity.angular_velocity', 'camera.Camera', 'camera.MAX_COORDINATE',
+    'camera.T_BODY_OPTICAL', 'constants.MASKED_ALPHA', 'constants.OPAQUE_ALPHA'}
 MOST_LINES = 210
 
 

@@ -300,3 +300,13 @@ def test_depth_of_the_kitchen_ends_where_its_reference_is_occupied(kitchen):
 def test_a_folder_without_reference_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match='no reference occupancy'):
         load_reference(tmp_path)
+
+
+def test_the_angular_velocity_is_that_between_the_frames_around(folder):
+    for frame in load_folder(folder, rate=10.0):
+        # In the frame of the camera, which turns about its optical axis, from 0 to 0.6 rad.
+        np.testing.assert_allclose(frame.angular_velocity, [0, 0, 3.0], atol=1e-9)
+
+
+def test_frames_that_are_far_apart_say_nothing_of_the_angular_velocity(folder):
+    assert all(frame.angular_velocity is None for frame in load_folder(folder, rate=2.0))

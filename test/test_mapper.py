@@ -194,6 +194,8 @@ MALFORMED = {
     'pose mirrored': {'T_world_camera': ROUND[1] @ np.diag([1, 1, -1, 1])},
     'pose of another bottom row': {'T_world_camera': LOOSE},
     'pose of words': {'T_world_camera': 'map'},
+    'angular velocity of one axis': {'angular_velocity': 0.5},
+    'angular velocity not finite': {'angular_velocity': [0.0, np.inf, 0.0]},
 }
 
 

@@ -9,7 +9,7 @@ from instant_nerf_ros.nerf import backends
 from instant_nerf_ros.nerf.backends.cpu.kernels import stereo as cpu_stereo
 from instant_nerf_ros.nerf.backends.reference import stereo as reference_stereo
 from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.motion import plane_sweep
+from instant_nerf_ros.nerf.motion import plane_sweep, stereo_image
 
 CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
 NORMAL = np.array([0.3, -0.2, -1.0]) / np.linalg.norm([0.3, -0.2, -1.0])  # of the plane
@@ -41,7 +41,7 @@ def render_plane(T_world_camera, camera=CAMERA, contrast=1.0, detail=1):
 
 
 def undistorted(T_world_camera, camera=CAMERA, contrast=1.0):
-    return plane_sweep.undistort(render_plane(T_world_camera, camera, contrast)[0], camera)
+    return stereo_image.undistort(render_plane(T_world_camera, camera, contrast)[0], camera)
 
 
 def partners(own, poses, camera=CAMERA, contrast=1.0):
@@ -137,7 +137,7 @@ def test_one_side_is_enough_where_the_other_is_occluded():
     own = pose()
     later = [pose(x=0.12), pose(x=0.18), pose(x=0.25)]
     noise = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
-    occluded = [(plane_sweep.undistort(noise, CAMERA), pose(x=-x)) for x in (0.12, 0.18)]
+    occluded = [(stereo_image.undistort(noise, CAMERA), pose(x=-x)) for x in (0.12, 0.18)]
     depth = estimate(undistorted(own), own, occluded, partners(own, later))
     known = np.isfinite(depth)
     assert known.mean() > 0.4
@@ -253,7 +253,7 @@ def test_the_best_plane_is_the_minimum_of_a_parabola():
     (-0.05, 0.0, 0.0, 0.0, 0.0), (0.1, -0.05, 0.001, -0.001, 0.0), (-0.3, 0.1, 0.0, 0.0, 0.0)])
 def test_the_sources_of_a_lens_that_only_grows_are_those_of_the_camera(distortion):
     camera = Camera(160, 120, 130.0, 130.0, 79.5, 59.5, 'plumb_bob', distortion)
-    columns, rows = plane_sweep._sources(camera)
+    columns, rows = stereo_image._sources(camera)
     row, column = np.mgrid[:120, :160]
     pixels = np.stack([column, row, np.ones_like(row)], axis=-1).reshape(-1, 3)
     expected = camera.project(pixels @ np.linalg.inv(camera.matrix()).T).reshape(120, 160, 2)

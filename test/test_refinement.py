@@ -5,7 +5,7 @@ from test_alignment import move
 from test_plane_sweep import CAMERA, NORMAL, POINT, pose, render_plane, undistorted
 
 from instant_nerf_ros.nerf import backends
-from instant_nerf_ros.nerf.motion import plane_sweep, refinement
+from instant_nerf_ros.nerf.motion import refinement, stereo_image
 from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
 
 LARGE = CAMERA.scaled(320, 240)
@@ -21,7 +21,8 @@ def refine(others, given=None, start=1.0, contrast=1.0, noise=0.0):
     def view(T):
         image, _ = render_plane(T, LARGE, contrast, detail=3)
         noisy = image + random.normal(scale=noise, size=image.shape)
-        return plane_sweep.undistort(noisy.clip(0, 255).astype(np.uint8), LARGE, refinement.WINDOW)
+        return stereo_image.undistort(
+            noisy.clip(0, 255).astype(np.uint8), LARGE, stereo_image.REFINED_WINDOW)
 
     _, truth = render_plane(OWN, LARGE)
     partners = [(view(T), T_given) for T, T_given in zip(others, given or others)]

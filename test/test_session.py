@@ -327,3 +327,18 @@ def test_votes_of_images_that_made_room_move_after_a_resume_as_before(tmp_path):
         assert (each.voxels().states >= 0).sum() > 0.97 * before
     assert votes(again) == votes(mapper)
     recording.close(again)
+
+
+def test_angular_velocities_are_kept(tmp_path):
+    mapper, recording = Mapper(CONFIG), recorder(tmp_path)
+    recording.begin(mapper)
+    velocities = [[0.1, 0.2, 0.3], None, [0.4, 0.5, 0.6]]
+    for pose, (image, _), velocity in zip(POSES[::4], VIEWS[::4], velocities):
+        image_id = mapper.add(image, CAMERA, pose, angular_velocity=velocity)
+        recording.add_image(image_id, 1, image, CAMERA, pose, angular_velocity=velocity)
+    recording.close(None)
+    after, recording, _ = resumed(tmp_path)
+    given, kept = ([image.angular_velocity.tolist() for image in each.images] for each in (
+        mapper.measurements.motion.alignment, after.measurements.motion.alignment))
+    assert kept == given == [velocities[0], [0, 0, 0], velocities[2]]
+    recording.close(after)

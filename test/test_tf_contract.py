@@ -17,6 +17,8 @@ from geometry_msgs.msg import TransformStamped  # noqa: E402
 from rclpy.duration import Duration  # noqa: E402
 from rclpy.time import Time  # noqa: E402
 
+from instant_nerf_ros.ros.inputs.tf_lookup import lookup_angular_velocity  # noqa: E402
+
 HALF = math.sqrt(0.5)
 QUARTER_TURN = (0.0, 0.0, HALF, HALF)  # about z, by 90 degrees, as x, y, z, w
 NO_TURN = (0.0, 0.0, 0.0, 1.0)
@@ -299,3 +301,15 @@ def test_quaternions_and_matrices_agree_for_any_axis():
         assert np.linalg.det(R) == pytest.approx(1.0)
         back = np.asarray(tf_transformations.quaternion_from_matrix(R))
         np.testing.assert_allclose(back * np.sign(back @ unit), unit, atol=1e-9)
+
+
+def test_the_angular_velocity_is_that_of_the_frame_around_a_stamp(buffer):
+    # The base turns by 45 degrees a second about z; the arm with it.
+    rate = math.radians(45.0)
+    for seconds in (10.0, 10.5, 11.0, 12.0):  # also where TF begins and ends
+        found = lookup_angular_velocity(buffer, 'odom', 'base', round(seconds * 1e9))
+        if seconds == 10.0:
+            assert found is None  # nothing is known before
+        else:
+            np.testing.assert_allclose(found, [0, 0, rate], atol=1e-6)
+    assert lookup_angular_velocity(buffer, 'odom', 'nowhere', round(11e9)) is None

@@ -36,7 +36,7 @@ class Calls:
     def __init__(self):
         self.made = []
 
-    def add(self, image, camera, T_world_camera, depth):
+    def add(self, image, camera, T_world_camera, depth, angular_velocity):
         """Note whether there is depth."""
         self.made.append('color' if depth is None else 'depth')
 

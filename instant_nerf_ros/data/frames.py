@@ -14,9 +14,11 @@ from instant_nerf_ros.data.layouts import REFERENCE_FILE, Entry, read_pose_files
 from instant_nerf_ros.data.masks import masked_alpha, read_mask
 from instant_nerf_ros.data.parsing import enumeration, parse_pose
 from instant_nerf_ros.data.transforms import read_transforms
+from instant_nerf_ros.nerf.angular_velocity import angular_velocity
 from instant_nerf_ros.nerf.camera import Camera
 
 HOLD_OUT_EVERY = 8
+MAX_SECONDS = 0.5  # between two frames whose poses say how fast the camera turned
 MASK_WARNING = (  # without the name of a file, so that it is given once for a folder
     'there are masks: only depth is masked, masked colors are trained like the others')
 
@@ -37,6 +39,7 @@ class Frame:
     depth: NDArray[np.float32] | None = None  # (H, W) m along the optical axis, 0: not measured
     # (H, W), MASKED_ALPHA where a mask covers it; None: opaque, or not wanted
     alpha: NDArray[np.uint8] | None = None
+    angular_velocity: NDArray[np.float64] | None = None  # (3,) rad/s in the frame of the camera
 
 
 class FrameFolder:
@@ -77,7 +80,17 @@ class FrameFolder:
             alpha = masked_alpha(alpha, masked)
         elif masked is not None and masked.any():
             warnings.warn(f'{entry.image_path.parent}: {MASK_WARNING}', stacklevel=2)
-        return Frame(entry.stamp, image, entry.camera, entry.T_world_camera, depth, alpha)
+        return Frame(entry.stamp, image, entry.camera, entry.T_world_camera, depth, alpha,
+                     self._angular_velocity(index))
+
+    def _angular_velocity(self, index: int) -> NDArray[np.float64] | None:
+        """Return that of a camera between the frames before and after, if they are near."""
+        around = self.entries[max(index - 1, 0) : index + 2]
+        before, after = around[0], around[-1]
+        seconds = (after.stamp - before.stamp) * 1e-9
+        if not 0 < seconds < MAX_SECONDS:
+            return None
+        return angular_velocity(before.T_world_camera, after.T_world_camera, seconds)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames that can be read; see `readable`."""

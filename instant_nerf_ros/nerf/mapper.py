@@ -106,16 +106,16 @@ class Mapper:
 
     def add(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: AnyDepth | None = None,
-        alpha: Alpha | None = None, hurry: bool = False,
+        alpha: Alpha | None = None, angular_velocity: ArrayLike | None = None, hurry: bool = False,
     ) -> int | None:  # fmt: skip
-        """Add a posed image if its viewpoint is new, and return its id, else None.
+        """Add a posed image as a keyframe, or hold it out; return its id, None if nothing new.
 
-        It becomes a keyframe, or is held out. Args: image (H, W, 3) uint8 RGB; T_world_camera
-        (4, 4); depth (H, W), metres along the optical axis, not finite or <= 0 where unknown, or
-        EstimatedDepth; alpha (H, W), 255 opaque, 1 masked; hurry: no stereo. Raises ValueError.
+        image (H, W, 3) uint8 RGB; T_world_camera (4, 4); depth (H, W) [m] along the optical axis,
+        not finite or <= 0 where unknown, or EstimatedDepth; alpha (H, W), 255 opaque, 1 masked;
+        angular_velocity (3,) [rad/s] of the camera; hurry: no stereo. Raises ValueError.
         """
-        image_id = self.measurements.add(image, camera, T_world_camera, depth, alpha, hurry)
-        if image_id is not None:
+        if (image_id := self.measurements.add(
+                image, camera, T_world_camera, depth, alpha, angular_velocity, hurry)) is not None:
             self.trainer.data_added()
         self.adapt()
         return image_id

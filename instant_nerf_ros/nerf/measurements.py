@@ -76,12 +76,11 @@ class Measurements:
 
     def add(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: AnyDepth | None,
-        alpha: Alpha | None = None, hurry: bool = False,
+        alpha: Alpha | None = None, angular_velocity: ArrayLike | None = None, hurry: bool = False,
     ) -> int | None:  # fmt: skip
         """Keep an image from a new viewpoint as a keyframe, or hold it out; return its id."""
-        check_posed_image(image, camera, depth, alpha)
-        T_world_camera = check_pose(T_world_camera)
-        if not self.is_new_viewpoint(T_world_camera):
+        check_posed_image(image, camera, depth, alpha, angular_velocity)
+        if not self.is_new_viewpoint(T_world_camera := check_pose(T_world_camera)):
             return None
         self.keyframes.check(camera)
         image, alpha = camera.filled(image), None if alpha is None else camera.filled(alpha)
@@ -91,22 +90,23 @@ class Measurements:
             image_id = self.keyframes.new_id()
             self.held_out.add(image, camera, self.frame.localize(T_world_camera), image_id, alpha)
             return image_id
-        return self.add_keyframe(image, camera, T_world_camera, depth, alpha, hurry)
+        return self.add_keyframe(
+            image, camera, T_world_camera, depth, alpha, angular_velocity, hurry)
 
     def add_keyframe(
         self, image: Image, camera: Camera, T_world_camera: Pose, depth: AnyDepth | None,
-        alpha: Alpha | None = None, hurry: bool = False,
+        alpha: Alpha | None = None, angular_velocity: ArrayLike | None = None, hurry: bool = False,
     ) -> int:  # fmt: skip
         """Keep a valid image as a keyframe, whatever its viewpoint; return its id."""
-        grid = self.grow_to(T_world_camera[:3, 3])
-        pose = self.frame.localize(T_world_camera)
+        grid, pose = self.grow_to(T_world_camera[:3, 3]), self.frame.localize(T_world_camera)
         measured, estimated = (None, depth) if isinstance(depth, EstimatedDepth) else (depth, None)
         keyframe_id = self.keyframes.add(image, camera, pose, measured, alpha)
         if estimated is not None:
             self.depth_prior.add(keyframe_id, estimated, pose)
         with one_blas_thread():
             self.depth_alignment.add_keyframe(self.keyframes)
-            if estimate := self.motion.add_keyframe(self.keyframes, self.random, not hurry):
+            if estimate := self.motion.add_keyframe(
+                    self.keyframes, self.random, not hurry, angular_velocity):
                 self.depth_prior.update(estimate, self.keyframes)
                 self.depth_prior.integrate(estimate.keyframe, self.keyframes, grid)
         integration.integrate_depth(self.keyframes, -1, grid)

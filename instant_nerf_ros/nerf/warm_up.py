@@ -10,7 +10,7 @@ import numpy as np
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import Config, FieldConfig
 from instant_nerf_ros.nerf.mapper import Mapper
-from instant_nerf_ros.nerf.motion import plane_sweep, refinement
+from instant_nerf_ros.nerf.motion import plane_sweep, refinement, stereo_image
 
 
 @functools.lru_cache  # once in a process
@@ -29,7 +29,7 @@ def warm_up(device: str, field: FieldConfig) -> None:
     pose = pose.copy()
     pose[0, 3] = 1.0
     mapper.add(image, camera, pose)
-    gray = plane_sweep.undistort(np.zeros((12, 16), dtype=np.uint8), camera)
+    gray = stereo_image.undistort(np.zeros((12, 16), dtype=np.uint8), camera)
     plane_sweep.depth(gray, pose, [(gray, np.eye(4))], [], mapper.backend)
     refinement.refine(
         gray, pose, [(gray, np.eye(4))] * refinement.MIN_AGREEING,

@@ -89,6 +89,7 @@ class Recorder:
         self, image_id: int, stamp_ns: int, image: Image, camera: Camera, T_world_camera: Pose,
         depth: NDArray[np.floating] | None = None, held_out: bool = False,
         alpha: NDArray[np.uint8] | None = None,
+        angular_velocity: NDArray[np.floating] | None = None,
     ) -> None:  # fmt: skip
         """Keep an image that a Mapper has added under an id; see Mapper.add."""
         if self._writer is None:
@@ -96,6 +97,8 @@ class Recorder:
         values = {'id': image_id, 'stamp_ns': stamp_ns, 'held_out': held_out,
                   'camera': dataclasses.asdict(camera),
                   'T_world_camera': np.asarray(T_world_camera).tolist()}
+        if angular_velocity is not None:
+            values['angular_velocity'] = np.asarray(angular_velocity).tolist()
         given = [each for each in (image, depth, alpha) if each is not None]
         self._writer.add(Input(
             functools.partial(image_record, values, image, depth, alpha, self._config.images),

@@ -137,7 +137,8 @@ def _apply_image(mapper: Mapper, record: Record) -> None:
         measurements.held_out.add(
             image, camera, measurements.frame.localize(pose), image_id, alpha)
     else:
-        measurements.add_keyframe(image, camera, pose, depth, alpha)
+        measurements.add_keyframe(
+            image, camera, pose, depth, alpha, record.values.get('angular_velocity'))
         mapper.adapt()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.data.frames import Frame
+from instant_nerf_ros.nerf.angular_velocity import angular_velocity
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.simulation.building import Building
 from instant_nerf_ros.simulation.imperfections import (
@@ -70,6 +71,14 @@ class Recording:
         """Return the true pose (4, 4) of the optical frame at a time [s]."""
         return self.route.T_world_base(time) @ T_base_camera(self.height, self.pitch)
 
+    def _angular_velocity(self, time: float) -> NDArray[np.float64]:
+        """Return what the poses of the images before and after say, which have noise as well."""
+        random = np.random.default_rng((self.seed, round(time * 1e9)))
+        times = np.clip([time - 1 / self.rate, time + 1 / self.rate], 0, self.route.duration)
+        before, after = (with_pose_noise(self.T_world_camera(each), self.imperfections, random)
+                         for each in times)
+        return angular_velocity(before, after, float(np.diff(times)[0]))
+
     def _capture(self, time: float, drift: Drift, random: np.random.Generator) -> Capture:
         errors, camera = self.imperfections, lens(self.camera, self.imperfections)
         pose = self.T_world_camera(time)
@@ -84,7 +93,8 @@ class Recording:
         depth = errors.depth.measure(rendering.depth, reflects[rendering.boxes], random)
         frame = Frame(
             round(time * 1e9), recorded(image, errors, random), self.camera,
-            with_pose_noise(drift.displaced(pose, time), errors, random), depth)
+            with_pose_noise(drift.displaced(pose, time), errors, random), depth,
+            angular_velocity=self._angular_velocity(time))
         return Capture(frame, camera, pose, rendering.depth, still)
 
 

@@ -1,6 +1,6 @@
 """Validation of the images that are added to a mapper, and the format of stored depths."""
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from instant_nerf_ros.nerf.arrays import Alpha, AnyDepth, Depth, EstimatedDepth, Image
 from instant_nerf_ros.nerf.camera import Camera
@@ -9,6 +9,7 @@ from instant_nerf_ros.nerf.constants import MASKED_ALPHA, MILLIMETRE
 
 def check_posed_image(
     image: Image, camera: Camera, depth: AnyDepth | None, alpha: Alpha | None = None,
+    angular_velocity: ArrayLike | None = None,
 ) -> None:  # fmt: skip
     """Raise ValueError for a malformed argument of Mapper.add, with what it must be."""
     if not isinstance(camera, Camera):
@@ -23,6 +24,10 @@ def check_posed_image(
                          f'is {np.shape(alpha)} {np.asarray(alpha).dtype}')
     if alpha is not None and (np.asarray(alpha) == MASKED_ALPHA).all():
         raise ValueError('all pixels of the image are masked: leave it out')
+    if angular_velocity is not None and (
+            np.shape(angular_velocity) != (3,) or not np.isfinite(angular_velocity).all()):
+        raise ValueError('the angular velocity must be three finite numbers in rad/s, '
+                         f'is {angular_velocity}')
     if depth is not None:
         depth = np.asarray(depth.values if isinstance(depth, EstimatedDepth) else depth)
         if depth.shape != size or depth.dtype.kind != 'f':  # integers would be millimetres

@@ -1,13 +1,13 @@
-"""Alignment: bundle adjustment of the poses of the latest images, and of their lenses."""
+"""Alignment: bundle adjustment of the latest images: poses, rolling shutters and lenses."""
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from instant_nerf_ros.nerf.arrays import Pose, Poses
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.config import MotionConfig
-from instant_nerf_ros.nerf.motion import epipolar
+from instant_nerf_ros.nerf.motion import epipolar, rolling_shutter
 from instant_nerf_ros.nerf.motion.lens import Lens, LensEstimate
 from instant_nerf_ros.nerf.motion.observations import MIN_MATCHES, Observations
 from instant_nerf_ros.nerf.motion.reprojection import Array
@@ -31,15 +31,20 @@ class AlignedImage:
     pose: Pose  # T_world_camera, corrected
     camera: Camera
     keypoints: Array  # (N, 3) homogeneous normalized image coordinates
+    times: Array  # (N,) when their rows were exposed, see rolling_shutter
     descriptors: NDArray[np.float32]  # (N, 128)
+    angular_velocity: Array  # (3,) rad/s of the camera, in its own frame
+    turn: Array  # (3,) rad, of the camera during the readout, beyond that of its velocity
 
-    def move(self, motion: Array) -> None:
-        """Apply a motion (6,) in the frame of the camera to the pose."""
-        self.pose = epipolar.apply_motion(self.pose, motion)
+    def move(self, change: Array) -> None:
+        """Apply a motion (6,) in the frame of the camera to the pose, and add to the turn (3,)."""
+        self.pose = epipolar.apply_motion(self.pose, change[:6])
+        self.turn = self.turn + change[6:]
 
     def correction(self) -> Array:
-        """Return the motion (6,) from the given pose."""
-        return epipolar.motion_of(np.linalg.inv(self.given_pose) @ self.pose)
+        """Return the motion from the given pose, and the turn, (9,)."""
+        return np.concatenate([
+            epipolar.motion_of(np.linalg.inv(self.given_pose) @ self.pose), self.turn])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,9 @@ class Alignment:
     """
 
     def __init__(self, config: MotionConfig) -> None:
-        self.sigmas = np.repeat([np.radians(config.rotation_error), config.position_error], 3)
+        self.sigmas = np.repeat([
+            np.radians(config.rotation_error), config.position_error,
+            rolling_shutter.TURN_ERROR], 3)
         self.images: list[AlignedImage] = []  # the latest last
         self.tracks = Tracks()  # of their features
         self.lenses: dict[Camera, Lens] = {}
@@ -70,10 +77,17 @@ class Alignment:
 
     def add(
         self, gray: NDArray[np.uint8], camera: Camera, T_world_camera: Pose, keyframe: int,
+        angular_velocity: ArrayLike | None = None,
     ) -> Poses:  # fmt: skip
-        """Add an image (H, W) of a keyframe, by id, and return corrected T_world_camera by id."""
-        image = AlignedImage(keyframe, T_world_camera.copy(), T_world_camera.copy(), camera,
-                             *epipolar.features(gray, camera))
+        """Add an image (H, W) of a keyframe, by id, and return corrected T_world_camera by id.
+
+        angular_velocity (3,) [rad/s]: of the camera, in its own frame; None: unknown.
+        """
+        keypoints, descriptors = epipolar.features(gray, camera)
+        image = AlignedImage(
+            keyframe, T_world_camera.copy(), T_world_camera.copy(), camera, keypoints,
+            rolling_shutter.row_times(camera, keypoints), descriptors,
+            np.zeros(3) if angular_velocity is None else np.array(angular_velocity), np.zeros(3))
         if camera not in self.lenses:
             self.lenses[camera] = Lens(camera)
         self._append(image)
@@ -89,11 +103,19 @@ class Alignment:
         """Return what is known about the lens of a camera whose images were added."""
         return self.lenses[camera].estimate() if camera in self.lenses else LensEstimate()
 
+    def turn_of(self, keyframe: int) -> Array | None:
+        """Return the turn (3,) of an image of the window, by id, else None."""
+        return next(
+            (self._turn(image) for image in self.images if image.keyframe == keyframe), None)
+
+    def _turn(self, image: AlignedImage) -> Array:
+        return self.lenses[image.camera].readout * image.angular_velocity + image.turn
+
     def report(self) -> AlignmentReport | None:
         """Return what was corrected; None without images."""
         if not self.images:
             return None
-        motions = np.array([image.correction() for image in self.images])
+        motions = np.array([image.correction()[:6] for image in self.images])
         rotation, position = np.median(
             np.linalg.norm(motions.reshape(-1, 2, 3), axis=-1), axis=0).tolist()
         return AlignmentReport(
@@ -130,8 +152,11 @@ class Alignment:
         tracks, images = np.nonzero(table >= 0)
         first = np.cumsum([0, *(len(image.keypoints) for image in self.images)])
         places = first[images] + table[tracks, images]
-        keypoints, derivatives = (np.concatenate(parts)[places] for parts in zip(
+        keypoints, times, derivatives = (np.concatenate(parts)[places] for parts in zip(
             *(self._corrected(image) for image in self.images)))
+        velocities = np.zeros((len(self.images), 3, len(self.lenses)))
+        for velocity, image in zip(velocities, self.images):
+            velocity[:, self._number(image)] = image.angular_velocity
         anchors = np.searchsorted(tracks, tracks)
         others = anchors < np.arange(len(tracks))
         anchors, cameras = anchors[others], images[others]
@@ -141,14 +166,23 @@ class Alignment:
         return Observations(
             tracks[others], images[anchors], cameras,
             np.linalg.inv(poses)[cameras] @ poses[images[anchors]], focal[cameras, None],
-            keypoints[anchors], keypoints[others], derivatives[anchors], derivatives[others])
+            keypoints[anchors], keypoints[others], times[anchors], times[others],
+            velocities[images[anchors]], velocities[cameras],
+            derivatives[anchors], derivatives[others])
 
-    def _corrected(self, image: AlignedImage) -> tuple[Array, Array]:
-        """Return corrected keypoints (N, 3), and the derivatives (N, 2 L) of their logarithms."""
-        lens, first = self.lenses[image.camera], 2 * list(self.lenses).index(image.camera)
-        derivatives = np.zeros((len(image.keypoints), 2 * len(self.lenses)))
-        derivatives[:, first : first + 2] = lens.log_derivatives(image.keypoints)
-        return lens.correct(image.keypoints), derivatives
+    def _corrected(self, image: AlignedImage) -> tuple[Array, Array, Array]:
+        """Return corrected keypoints (N, 3), their times (N,), and the derivatives (N, 2 L).
+
+        The derivatives are of their logarithms by the parameters of L lenses.
+        """
+        lens, first = self.lenses[image.camera], 2 * self._number(image)
+        keypoints = rolling_shutter.at_once(image.keypoints, image.times, self._turn(image))
+        derivatives = np.zeros((len(keypoints), 2 * len(self.lenses)))
+        derivatives[:, first : first + 2] = lens.log_derivatives(keypoints)
+        return lens.correct(keypoints), image.times, derivatives
+
+    def _number(self, image: AlignedImage) -> int:
+        return list(self.lenses).index(image.camera)
 
     def _optimize(self, observations: Observations) -> None:
         """Take one Gauss-Newton step; the next image brings the next step."""
@@ -159,13 +193,14 @@ class Alignment:
         count = len(precision)
         hessian[:count, :count] += np.diag(precision)
         gradient[:count] += precision * np.concatenate([image.correction() for image in free])
-        places = [slice(first, first + 2) for first in range(count, len(gradient), 2)]
+        lenses = len(self.lenses)
+        places = [count + np.array([2 * k, 2 * k + 1, 2 * lenses + k]) for k in range(lenses)]
         for place, lens in zip(places, self.lenses.values()):
-            hessian[place, place] += lens.precision
+            hessian[np.ix_(place, place)] += lens.precision
             gradient[place] += lens.precision @ lens.values - lens.information
         covariance = np.asarray(np.linalg.inv(hessian), np.float64)
         changes = -covariance @ gradient
-        for image, motion in zip(free, changes[:count].reshape(-1, 6)):
-            image.move(motion)
+        for image, change in zip(free, changes[:count].reshape(len(free), -1)):
+            image.move(change)
         for place, lens in zip(places, self.lenses.values()):
-            lens.update(changes[place], covariance[place, place], FREE_POSES)
+            lens.update(changes[place], covariance[np.ix_(place, place)], FREE_POSES)

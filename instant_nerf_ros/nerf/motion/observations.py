@@ -9,9 +9,8 @@ from instant_nerf_ros.nerf.motion.reprojection import Array, Indices
 
 MIN_MATCHES = 15  # of two images
 # Standard deviation of residuals [pixels]. The noise of single features is far smaller, but the
-# residuals of an image are correlated: lenses differ from their models, and most cameras have a
-# rolling shutter.
-NOISE = 3.0
+# residuals of an image are correlated: lenses differ from their models.
+NOISE = 1.5
 CAUCHY_SCALE = 2.0  # pixels, of the Cauchy loss
 MIN_PARALLAX = 2.0  # pixels; with less, the depth of a point is unknown
 JUMP_RATIO = 4.0  # of residuals to their standard deviation, beyond which the given poses jumped
@@ -22,7 +21,7 @@ MIN_DEPTH = 0.1  # metres; points that are nearer come from wrong matches
 class Observations:
     """M observations of points of tracks, in other images than their anchors.
 
-    The derivatives are of the logarithms of keypoints, by S parameters of lenses: see
+    The derivatives are of the logarithms of keypoints, by 2 L parameters of L lenses: see
     Lens.log_derivatives.
     """
 
@@ -33,8 +32,12 @@ class Observations:
     focal: Array  # (M, 1) pixels
     anchor_keypoints: Array  # (M, 3)
     keypoints: Array  # (M, 3)
-    anchor_derivatives: Array  # (M, S)
-    derivatives: Array  # (M, S)
+    anchor_times: Array  # (M,) when the rows were exposed, see rolling_shutter
+    times: Array  # (M,)
+    anchor_velocities: Array  # (M, 3, L) angular [rad/s], in the columns of the lenses
+    velocities: Array  # (M, 3, L)
+    anchor_derivatives: Array  # (M, 2 L)
+    derivatives: Array  # (M, 2 L)
 
     def jumped(self, camera: int, rotation: float, position: float) -> bool:
         """Return whether the pose of an image contradicts the depths from the other images.
@@ -49,9 +52,11 @@ class Observations:
         return len(ratios) >= MIN_MATCHES and bool(np.median(ratios) > JUMP_RATIO)
 
     def normal_equations(self, poses: int, first_free: int) -> tuple[Array, Array]:
-        """Return the matrix (N, N) and gradient (N,) of poses from first_free on, and of lenses.
+        """Return the matrix (N, N) and gradient (N,) of images from first_free on, and of lenses.
 
-        See reprojection.schur_complement.
+        An image has a motion (6,) of its pose, and a turn (3,) during its readout, which rotates a
+        row as a motion of the pose would. Lenses have their 2 L parameters, then their readouts
+        (L,). See reprojection.schur_complement.
         """
         inverse_depth, known, residuals = self._triangulate(np.ones(len(self.tracks), bool))
         loss = 1 + (residuals**2).sum(-1) / CAUCHY_SCALE**2
@@ -64,6 +69,12 @@ class Observations:
         J_scale = (J_keypoint[..., :2] @ self.anchor_keypoints[:, :2, None])[..., 0]
         J_lenses = (J_scale[..., None] * self.anchor_derivatives[:, None]
                     - predicted[..., None] * self.derivatives[:, None])
+        J_anchor, J_camera = (
+            np.concatenate([J, times[:, None, None] * J[..., :3]], axis=-1)
+            for J, times in ((J_anchor, self.anchor_times), (J_camera, self.times)))
+        J_readouts = (J_anchor[..., 6:] @ self.anchor_velocities
+                      + J_camera[..., 6:] @ self.velocities)
+        J_lenses = np.concatenate([J_lenses, J_readouts], axis=-1)
         return reprojection.schur_complement(
             weights[..., None] * J_anchor, weights[..., None] * J_camera,
             weights[..., None] * J_lenses, weights * J_depth, weights * residuals, self.anchors,

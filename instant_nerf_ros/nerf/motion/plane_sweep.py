@@ -7,8 +7,6 @@ Semi-global matching (Hirschmueller 2008) smooths the result where images have l
 """
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,18 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Pose
-from instant_nerf_ros.nerf.camera import Camera
-from instant_nerf_ros.nerf.distortion import distort
+from instant_nerf_ros.nerf.motion.stereo_image import UPSAMPLING, PosedView, UndistortedImage
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
 MIN_DEPTH, MAX_DEPTH = 0.5, 6.0  # metres, of the planes
 PLANES = 64  # evenly spaced in inverse depth
-WINDOW = 7  # pixels, in which brightness and contrast are normalized
-NOISE = 4.0  # gray levels, a contrast that is not amplified
-GAIN = 40.0  # standard deviation of normalized images, the scale of the costs of planes
-UPSAMPLING = 2  # of the other images, whose nearest pixel is compared
 STEP, JUMP, EDGE = 8.0, 100.0, 10.0  # penalties, see backends.reference.stereo.smooth_costs
 MIN_PARALLAX = 6.0  # pixels, between a point and infinity; an error of 0.3 pixels is then 5 %
 MIN_MARGIN = 0.2  # share by which the cost of any other plane must be larger
@@ -39,73 +32,7 @@ MIN_BASELINE, MAX_BASELINE = 0.04, 1.5  # metres
 MAX_ANGLE = 50.0  # degrees between two views
 
 
-@dataclasses.dataclass(frozen=True)
-class UndistortedImage:
-    """An image without lens distortion, prepared for matching."""
-
-    gray: NDArray[np.uint8]  # (H, W)
-    normalized: NDArray[np.float32]  # (H, W) with the same brightness and contrast everywhere
-    upsampled: NDArray[np.float32]  # the same with UPSAMPLING times as many rows and columns
-    matrix: NDArray[np.float64]  # (3, 3) intrinsics
-
-    def pixels(self) -> NDArray[np.int64]:
-        """Return the homogeneous pixels (H, W, 3)."""
-        row, column = np.mgrid[: self.gray.shape[0], : self.gray.shape[1]]
-        return np.stack([column, row, np.ones_like(row)], axis=-1)
-
-
-PosedView = tuple[UndistortedImage, Pose]  # with T_world_camera
 View = TypeVar('View')
-
-
-def undistort(
-    gray: NDArray[np.uint8], camera: Camera, window: int = WINDOW,
-) -> UndistortedImage:  # fmt: skip
-    """Return an image (H, W) of a camera without its distortion, normalized in a window."""
-    if camera.distortion:
-        # Where the model does not hold, the corner pixel is taken, which matches nothing. A black
-        # border would be an edge that is not in the scene.
-        gray = np.asarray(cv2.remap(
-            gray, *_sources(camera), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-            dtype=np.uint8)
-    image = gray.astype(np.float32)
-    mean = cv2.blur(image, (window, window))
-    variance = (cv2.blur(image * image, (window, window)) - mean * mean).clip(min=0)
-    normalized = np.asarray(GAIN * (image - mean) / (np.sqrt(variance) + NOISE), np.float32)
-    upsampled = cv2.resize(normalized, None, fx=UPSAMPLING, fy=UPSAMPLING)
-    return UndistortedImage(
-        gray, normalized, np.asarray(upsampled, np.float32), camera.matrix())
-
-
-@functools.lru_cache(maxsize=8)
-def _sources(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return columns and rows (H, W) in the image of a camera of pixels without distortion."""
-    if _only_grows(camera):
-        columns, rows = cv2.initUndistortRectifyMap(
-            camera.matrix(), np.array(camera.distortion), None, camera.matrix(),
-            (camera.width, camera.height), cv2.CV_32FC1)
-        return np.asarray(columns, np.float32), np.asarray(rows, np.float32)
-    row, column = np.mgrid[: camera.height, : camera.width]
-    pixels = np.stack([column.ravel(), row.ravel(), np.ones(row.size)], axis=-1)
-    sources = camera.project(pixels @ np.linalg.inv(camera.matrix()).T)
-    columns, rows = np.nan_to_num(sources, nan=-1.0).astype(np.float32).T.reshape(
-        2, camera.height, camera.width)
-    return columns, rows
-
-
-def _only_grows(camera: Camera) -> bool:
-    """Return whether the polynomials of a lens do not turn back within the image.
-
-    Where they do, only the slower Camera.project finds what is outside the field of view.
-    """
-    if camera.distortion_model not in ('plumb_bob', 'rational_polynomial'):
-        return False
-    corners = np.array([[u, v] for u in (0, camera.width - 1) for v in (0, camera.height - 1)])
-    rays = (corners - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
-    along = np.linspace(0, 1.05, 32)[:, None, None] * rays
-    pixels = distort(along.reshape(-1, 2), camera.matrix(), camera.distortion)
-    radii = np.linalg.norm(pixels - (camera.cx, camera.cy), axis=-1).reshape(along.shape[:2])
-    return bool((np.diff(radii, axis=0) > 0).all())
 
 
 def stereo_partners(

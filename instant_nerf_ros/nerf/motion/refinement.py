@@ -15,19 +15,14 @@ from numpy.typing import NDArray
 
 from instant_nerf_ros.nerf.arrays import Pose
 from instant_nerf_ros.nerf.motion.depth_estimate import robust_deviation
-from instant_nerf_ros.nerf.motion.plane_sweep import (
-    PosedView,
-    UndistortedImage,
-    box_sums,
-    projections,
-)
+from instant_nerf_ros.nerf.motion.plane_sweep import box_sums, projections
+from instant_nerf_ros.nerf.motion.stereo_image import PosedView, UndistortedImage
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
 Array = NDArray[np.float32]
 
-WINDOW = 15  # pixels, in which brightness and contrast are normalized
 MATCHED = 9  # pixels, of the windows that are matched
 MAX_STEP = 1.5  # pixels, from the plane sweep
 ERROR_SCALE = 20.0  # gray levels of normalized images, of the Cauchy loss

@@ -78,38 +78,40 @@ def schur_complement(
 ) -> tuple[Array, Array]:  # fmt: skip
     """Return the normal equations of poses and shared parameters, reduced by the inverse depths.
 
-    Returns the matrix (N, N) and the gradient (N,) of the F poses from first_free on, six each,
-    and of the S shared parameters: N = 6 F + S. J_anchor, J_camera (M, 2, 6), J_shared (M, 2, S),
-    J_depth (M, 2) and residuals (M, 2) are weighted; anchors and cameras (M,) are indices of
-    poses; tracks (M,) is sorted, has one anchor for each track, and each camera at most once. The
-    Schur complement of a diagonal matrix (Triggs et al. 2000, "Bundle adjustment - a modern
-    synthesis", 6.1).
+    Returns the matrix (N, N) and the gradient (N,) of the F poses from first_free on, with P
+    parameters each, and of the S shared ones: N = P F + S. J_anchor, J_camera (M, 2, P), J_shared
+    (M, 2, S), J_depth (M, 2) and residuals (M, 2) are weighted; anchors and cameras (M,) are
+    indices of poses; tracks (M,) is sorted, has one anchor for each track, and each camera at
+    most once. The Schur complement of a diagonal matrix (Triggs et al. 2000, "Bundle adjustment -
+    a modern synthesis", 6.1).
     """
+    size = J_anchor.shape[-1]
     J = np.concatenate([J_anchor, J_camera, J_shared], axis=-1)
-    hessian, gradient = _equations(J, residuals, anchors, cameras, poses)
+    hessian, gradient = _equations(J, residuals, anchors, cameras, poses, size)
     starts = np.flatnonzero(np.diff(tracks, prepend=-1))
     products = (J_depth[:, None] @ J)[:, 0]
-    of_poses = np.zeros((len(starts), poses, 6))
-    of_poses[tracks, cameras] = products[:, 6:12]
-    of_poses[tracks[starts], anchors[starts]] = np.add.reduceat(products[:, :6], starts)
+    of_poses = np.zeros((len(starts), poses, size))
+    of_poses[tracks, cameras] = products[:, size : 2 * size]
+    of_poses[tracks[starts], anchors[starts]] = np.add.reduceat(products[:, :size], starts)
     coupling = np.concatenate([
-        of_poses.reshape(len(starts), 6 * poses), np.add.reduceat(products[:, 12:], starts),
-    ], axis=-1)
+        of_poses.reshape(len(starts), size * poses),
+        np.add.reduceat(products[:, 2 * size :], starts)], axis=-1)
     depth_hessian = np.add.reduceat((J_depth**2).sum(-1), starts).clip(min=EPSILON)
     depth_gradient = np.add.reduceat((J_depth * residuals).sum(-1), starts)
-    first = 6 * first_free
+    first = size * first_free
     rows = coupling[:, first:]
     scaled = rows / depth_hessian[:, None]
     return hessian[first:, first:] - rows.T @ scaled, gradient[first:] - depth_gradient @ scaled
 
 
 def _equations(
-    J: Array, residuals: Array, anchors: Indices, cameras: Indices, poses: int,
+    J: Array, residuals: Array, anchors: Indices, cameras: Indices, poses: int, size: int,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Return the normal matrix (N, N) and the gradient (N,) of all poses and shared parameters.
 
-    J (M, 2, 12 + S) is of anchor, camera and shared parameters. The products are summed by pairs
-    of poses, as a matrix of all observations would be mostly zeros.
+    size: P, the parameters of a pose. J (M, 2, 2 P + S) is of anchor, camera and shared
+    parameters. The products are summed by pairs of poses, as a matrix of all observations would
+    be mostly zeros.
     """
     columns = J.shape[-1]
     products = np.zeros((poses, poses, columns, columns))
@@ -117,18 +119,19 @@ def _equations(
     for group in _groups(anchors * poses + cameras):
         rows, pair = J[group].reshape(-1, columns), (anchors[group[0]], cameras[group[0]])
         products[pair], gradients[pair] = rows.T @ rows, residuals[group].ravel() @ rows
-    between = products[:, :, :6, 6:12].swapaxes(1, 2)
+    own, other, shared = slice(size), slice(size, 2 * size), slice(2 * size, None)
+    between = products[:, :, own, other].swapaxes(1, 2)
     between = between + between.transpose(2, 3, 0, 1)
     diagonal = np.arange(poses)
     between[diagonal, :, diagonal] += (
-        products[:, :, :6, :6].sum(1) + products[:, :, 6:12, 6:12].sum(0))
-    with_shared = (products[:, :, :6, 12:].sum(1) + products[:, :, 6:12, 12:].sum(0)).reshape(
-        6 * poses, columns - 12)
+        products[:, :, own, own].sum(1) + products[:, :, other, other].sum(0))
+    with_shared = (products[:, :, own, shared].sum(1) + products[:, :, other, shared].sum(0)
+                   ).reshape(size * poses, columns - 2 * size)
     hessian = np.block([
-        [between.reshape(6 * poses, 6 * poses), with_shared],
-        [with_shared.T, products[:, :, 12:, 12:].sum((0, 1))]])
-    of_poses = gradients[:, :, :6].sum(1) + gradients[:, :, 6:12].sum(0)
-    return hessian, np.concatenate([of_poses.ravel(), gradients[:, :, 12:].sum((0, 1))])
+        [between.reshape(size * poses, size * poses), with_shared],
+        [with_shared.T, products[:, :, shared, shared].sum((0, 1))]])
+    of_poses = gradients[:, :, own].sum(1) + gradients[:, :, other].sum(0)
+    return hessian, np.concatenate([of_poses.ravel(), gradients[:, :, shared].sum((0, 1))])
 
 
 def _groups(values: Indices) -> list[Indices]:

@@ -9,7 +9,8 @@ from instant_nerf_ros.nerf.arrays import Image, Pose
 from instant_nerf_ros.nerf.camera import Camera
 from instant_nerf_ros.nerf.capture.selection import pose_distances
 from instant_nerf_ros.nerf.motion import epipolar, reprojection
-from instant_nerf_ros.nerf.motion.structure_from_motion import ALIGNMENT_WIDTH, scaled
+from instant_nerf_ros.nerf.motion.stereo_image import scaled
+from instant_nerf_ros.nerf.motion.structure_from_motion import ALIGNMENT_WIDTH
 
 MAX_IMAGES = 48  # that are matched, spread over all
 PARTNERS = 1, 3, 6  # ranks of the neighbors that an image is matched with

@@ -1,12 +1,11 @@
 """Structure from motion: poses and distances from the images of a moving camera without depth."""
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from instant_nerf_ros.nerf.arrays import Poses
 from instant_nerf_ros.nerf.camera import Camera
@@ -20,12 +19,17 @@ from instant_nerf_ros.nerf.motion.alignment import WINDOW, Alignment
 from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
 from instant_nerf_ros.nerf.motion.depth_fusion import fused
 from instant_nerf_ros.nerf.motion.lens import LensEstimate
-from instant_nerf_ros.nerf.motion.plane_sweep import UndistortedImage
+from instant_nerf_ros.nerf.motion.stereo_image import (
+    StereoImage,
+    scaled,
+    scaled_camera,
+    stereo_image,
+)
 
 if TYPE_CHECKING:
     from instant_nerf_ros.nerf.backends.protocol import Backend
 
-ALIGNMENT_WIDTH, SWEEP_WIDTH = 320, 160  # pixels, to which images are scaled
+ALIGNMENT_WIDTH = 320  # pixels, to which images are scaled
 # From the latest image with depth: neighbors that are nearer show much the same.
 APART = KeyframeConfig(min_translation=0.08, min_rotation=6.0)
 DELAY = 8  # later images before an image gets depth, so that it has partners on both sides
@@ -33,15 +37,7 @@ MAX_POINTS = 3000  # of an image, that train the field
 THINNING = 2  # one of so many columns and rows of depth is kept
 # Changes of a lens [share of the focal length, k1] that are too small to be worth new tables.
 LENS_TOLERANCE = 0.001, 0.003
-
-
-@dataclasses.dataclass(frozen=True)
-class StereoImage:
-    """The image of a keyframe that is matched with others, in two sizes."""
-
-    keyframe: int  # id
-    swept: UndistortedImage
-    refined: UndistortedImage
+TURN_TOLERANCE = 0.3  # pixels, from the first row to the last
 
 
 class StructureFromMotion:
@@ -58,6 +54,7 @@ class StructureFromMotion:
 
     def add_keyframe(
         self, keyframes: Keyframes, generator: np.random.Generator, stereo: bool = True,
+        angular_velocity: ArrayLike | None = None,
     ) -> DepthEstimate | None:  # fmt: skip
         """Process the latest keyframe, if it has no depth: correct poses, and estimate depth.
 
@@ -75,12 +72,14 @@ class StructureFromMotion:
             np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8), camera,
             ALIGNMENT_WIDTH)
         if self.config.align:
-            keyframes.set_poses(self.alignment.add(gray, camera, pose, keyframe))
+            keyframes.set_poses(self.alignment.add(
+                gray, camera, pose, keyframe, angular_velocity))
         if not self.config.stereo:
             return None
         self.images = [*self.images, self._stereo_image(gray, camera, keyframe)][-WINDOW:]
         if not stereo or len(self.images) <= DELAY:
             return None
+        self._update_turns()
         return self._estimate(keyframes, self.images[-1 - DELAY], generator)
 
     def set_unit(self, unit: float) -> None:
@@ -91,7 +90,7 @@ class StructureFromMotion:
 
     def corrected_camera(self, camera: Camera) -> Camera:
         """Return a camera of keyframes, in the size that is matched, with its estimated lens."""
-        camera = _scaled_camera(camera, ALIGNMENT_WIDTH)
+        camera = scaled_camera(camera, ALIGNMENT_WIDTH)
         return self._lenses.get(camera, LensEstimate()).camera(camera)
 
     def set_estimate(self, estimate: DepthEstimate) -> None:
@@ -124,10 +123,17 @@ class StructureFromMotion:
         if (abs(lens.focal - used.focal) > LENS_TOLERANCE[0]
                 or abs(lens.radial - used.radial) > LENS_TOLERANCE[1]):
             used = self._lenses[camera] = lens
-        corrected = used.camera(camera)
-        return StereoImage(
-            keyframe, plane_sweep.undistort(*scaled(gray, corrected, SWEEP_WIDTH)),
-            plane_sweep.undistort(gray, corrected, refinement.WINDOW))
+        turn = self.alignment.turn_of(keyframe)
+        return stereo_image(
+            keyframe, gray, used.camera(camera), np.zeros(3) if turn is None else turn)
+
+    def _update_turns(self) -> None:
+        """Use the latest turns of the images, which become better with each later image."""
+        for k, image in enumerate(self.images):
+            turn = self.alignment.turn_of(image.keyframe)
+            if turn is not None and (
+                    np.linalg.norm(turn - image.turn) * image.camera.fx > TURN_TOLERANCE):
+                self.images[k] = stereo_image(image.keyframe, image.gray, image.camera, turn)
 
     def _estimate(
         self, keyframes: Keyframes, image: StereoImage, generator: np.random.Generator,
@@ -170,20 +176,3 @@ class StructureFromMotion:
         self.pseudo_depth.add(
             point_rays(origins[some], points, generator), image.keyframe, generator)
         return estimate
-
-
-def scaled(
-    gray: NDArray[np.uint8], camera: Camera, width: int,
-) -> tuple[NDArray[np.uint8], Camera]:  # fmt: skip
-    """Return an image scaled down to at most a width [pixels], and its camera."""
-    if camera.width <= width:
-        return gray, camera
-    camera = _scaled_camera(camera, width)
-    scaled = cv2.resize(gray, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    return np.asarray(scaled, dtype=np.uint8), camera
-
-
-def _scaled_camera(camera: Camera, width: int) -> Camera:
-    if camera.width <= width:
-        return camera
-    return camera.scaled(width, max(round(camera.height * width / camera.width), 1))

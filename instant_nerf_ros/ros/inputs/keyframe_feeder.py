@@ -163,13 +163,15 @@ class KeyframeFeeder:
     ) -> None:  # fmt: skip
         T_map_camera = self._corrected_pose(posed)
         hurry = len(self._queue) > MAX_WAITING
-        image_id = mapper.add(image, posed.camera, T_map_camera, depth, hurry=hurry)
+        image_id = mapper.add(image, posed.camera, T_map_camera, depth,
+                              angular_velocity=posed.angular_velocity, hurry=hurry)
         if image_id is None:
             return
         self._loop_closures.note(image_id, posed.stamp_ns)
         self._recorder.add_image(
             image_id, posed.stamp_ns, image, posed.camera, T_map_camera,
-            depth if isinstance(depth, np.ndarray) else None, mapper.is_held_out(image_id))
+            depth if isinstance(depth, np.ndarray) else None, mapper.is_held_out(image_id),
+            angular_velocity=posed.angular_velocity)
         if mapper.is_held_out(image_id):
             return
         self._path.add(T_map_camera, posed.stamp_ns)

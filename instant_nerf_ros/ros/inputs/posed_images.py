@@ -32,6 +32,7 @@ from instant_nerf_ros.ros.inputs.tf_lookup import (
     NotYetError,
     UnusableError,
     frame_name,
+    lookup_angular_velocity,
     lookup_pose,
 )
 from instant_nerf_ros.ros.params.node_config import NodeConfig
@@ -50,6 +51,7 @@ class PosedImage:
     frame_id: str  # of the camera
     camera: Camera
     T_map_camera: NDArray[np.float64]  # (4, 4)
+    angular_velocity: NDArray[np.float64] | None  # (3,) rad/s of the camera, in its own frame
     message: ImageMessage
     depth: PosedDepth | None
     source: 'PosedImages'  # of its camera
@@ -179,7 +181,10 @@ class PosedImages:
         if not settled:
             raise NotYetError('no camera_info', 'the one with its stamp has not arrived')
         depth = self._depths.find(message, camera, frame_id, T_map_camera, expired)
-        return PosedImage(stamp_ns, frame_id, camera, T_map_camera, message, depth, self)
+        velocity = lookup_angular_velocity(
+            self._buffer, self.config.map_frame, frame_id, stamp_ns)
+        return PosedImage(
+            stamp_ns, frame_id, camera, T_map_camera, velocity, message, depth, self)
 
     def _drop(self, message: ImageMessage, why: str, sentence: str) -> None:
         self._dropped.add(why, f"{label(message, 'image')}: {sentence}")

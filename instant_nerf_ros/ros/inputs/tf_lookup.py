@@ -4,8 +4,10 @@ from numpy.typing import NDArray
 from rclpy.time import Time
 from tf2_ros import Buffer, ExtrapolationException, TransformException
 
+from instant_nerf_ros.nerf.angular_velocity import angular_velocity
 from instant_nerf_ros.ros.conversions import matrix_from_transform, nanoseconds
 
+HALF_NS = 50_000_000  # before and after an image, of the poses that say how fast a camera turns
 NO_STAMP = 'its stamp is zero, which TF takes for the latest time: set the stamp in the driver'
 
 
@@ -52,6 +54,24 @@ def lookup_pose(buffer: Buffer, target: str, source: str, stamp_ns: int) -> NDAr
             f'broadcasts it (localization, odometry), or set map_frame ({error})') from error
     except ValueError as error:
         raise _invalid(target, source, error) from error
+
+
+def lookup_angular_velocity(
+    buffer: Buffer, target: str, source: str, stamp_ns: int,
+) -> NDArray[np.float64] | None:  # fmt: skip
+    """Return that of the source (3,) [rad/s], in its own frame, around a stamp; None if unknown.
+
+    Where TF ends at the stamp, it is that of the time before.
+    """
+    try:
+        before = lookup_pose(buffer, target, source, stamp_ns - HALF_NS)
+        try:
+            after, end_ns = lookup_pose(buffer, target, source, stamp_ns + HALF_NS), HALF_NS
+        except UnusableError:
+            after, end_ns = lookup_pose(buffer, target, source, stamp_ns), 0
+    except UnusableError:
+        return None
+    return angular_velocity(before, after, (HALF_NS + end_ns) * 1e-9)
 
 
 def newest_pose(buffer: Buffer, target: str, source: str) -> tuple[NDArray[np.float64], int]:
