@@ -176,7 +176,9 @@ class Alignment:
         The derivatives are of their logarithms by the parameters of L lenses.
         """
         lens, first = self.lenses[image.camera], 2 * self._number(image)
-        keypoints = rolling_shutter.at_once(image.keypoints, image.times, self._turn(image))
+        x, y, one = image.keypoints.T
+        keypoints = np.stack([
+            *rolling_shutter.at_once(x, y, image.times, self._turn(image)), one], axis=-1)
         derivatives = np.zeros((len(keypoints), 2 * len(self.lenses)))
         derivatives[:, first : first + 2] = lens.log_derivatives(keypoints)
         return lens.correct(keypoints), image.times, derivatives

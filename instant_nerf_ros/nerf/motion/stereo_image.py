@@ -91,14 +91,13 @@ def _turned(sources: Maps, camera: Camera, turn: Turn) -> Maps:
     """Return the sources of pixels in an image that was exposed row by row."""
     if not turn.any():
         return sources
-    row, column = np.mgrid[: camera.height, : camera.width]
-    rays = np.stack([(column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy,
-                     np.ones(row.shape)], axis=-1)
-    times = (row - (camera.height - 1) / 2) / camera.height
-    shift = rolling_shutter.at_once(rays, times, -turn) - rays
+    row, column = np.ogrid[: camera.height, : camera.width]
+    x = ((column - camera.cx) / camera.fx).astype(np.float32)
+    y = ((row - camera.cy) / camera.fy).astype(np.float32)
+    times = ((row - (camera.height - 1) / 2) / camera.height).astype(np.float32)
+    turned_x, turned_y = rolling_shutter.at_once(x, y, times, -turn)
     columns, rows = sources
-    return (columns + (camera.fx * shift[..., 0]).astype(np.float32),
-            rows + (camera.fy * shift[..., 1]).astype(np.float32))
+    return columns + camera.fx * (turned_x - x), rows + camera.fy * (turned_y - y)
 
 
 @functools.lru_cache(maxsize=8)

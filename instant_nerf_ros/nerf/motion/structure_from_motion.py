@@ -37,7 +37,7 @@ MAX_POINTS = 3000  # of an image, that train the field
 THINNING = 2  # one of so many columns and rows of depth is kept
 # Changes of a lens [share of the focal length, k1] that are too small to be worth new tables.
 LENS_TOLERANCE = 0.001, 0.003
-TURN_TOLERANCE = 0.3  # pixels, from the first row to the last
+TURN_TOLERANCE = 0.5  # pixels, from the first row to the last
 
 
 class StructureFromMotion:
@@ -79,7 +79,6 @@ class StructureFromMotion:
         self.images = [*self.images, self._stereo_image(gray, camera, keyframe)][-WINDOW:]
         if not stereo or len(self.images) <= DELAY:
             return None
-        self._update_turns()
         return self._estimate(keyframes, self.images[-1 - DELAY], generator)
 
     def set_unit(self, unit: float) -> None:
@@ -127,13 +126,15 @@ class StructureFromMotion:
         return stereo_image(
             keyframe, gray, used.camera(camera), np.zeros(3) if turn is None else turn)
 
-    def _update_turns(self) -> None:
-        """Use the latest turns of the images, which become better with each later image."""
-        for k, image in enumerate(self.images):
-            turn = self.alignment.turn_of(image.keyframe)
-            if turn is not None and (
-                    np.linalg.norm(turn - image.turn) * image.camera.fx > TURN_TOLERANCE):
-                self.images[k] = stereo_image(image.keyframe, image.gray, image.camera, turn)
+    def _updated(self, image: StereoImage) -> StereoImage:
+        """Return an image with its latest turn, which becomes better with each later image."""
+        turn = self.alignment.turn_of(image.keyframe)
+        if turn is None or (
+                np.linalg.norm(turn - image.turn) * image.camera.fx <= TURN_TOLERANCE):
+            return image
+        place = self.images.index(image)
+        self.images[place] = stereo_image(image.keyframe, image.gray, image.camera, turn)
+        return self.images[place]
 
     def _estimate(
         self, keyframes: Keyframes, image: StereoImage, generator: np.random.Generator,
@@ -153,9 +154,10 @@ class StructureFromMotion:
             if other is not image and other.keyframe in poses
             and other.refined.gray.shape == image.refined.gray.shape]
         earlier, later = (
-            plane_sweep.stereo_partners(
-                pose, [view for view in views if (view[0].keyframe > image.keyframe) == is_later])
+            [(self._updated(other), T_other) for other, T_other in plane_sweep.stereo_partners(
+                pose, [view for view in views if (view[0].keyframe > image.keyframe) == is_later])]
             for is_later in (False, True))
+        image = self._updated(image)
         swept = plane_sweep.depth(
             image.swept, pose, [(other.swept, T_other) for other, T_other in earlier],
             [(other.swept, T_other) for other, T_other in later], self.backend)
