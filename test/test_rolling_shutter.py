@@ -11,6 +11,8 @@ from test_plane_sweep import CAMERA, pose, render_plane
 from instant_nerf_ros.nerf.angular_velocity import angular_velocity
 from instant_nerf_ros.nerf.motion import rolling_shutter, stereo_image
 from instant_nerf_ros.nerf.motion.alignment import Alignment
+from instant_nerf_ros.nerf.motion.lens import Lens
+from instant_nerf_ros.nerf.motion.observations import Observations
 
 CONFIG = types.SimpleNamespace(position_error=0.005, rotation_error=0.15)
 READOUT = 0.03  # s
@@ -118,3 +120,33 @@ def test_the_turn_of_a_known_velocity_is_that_of_the_readout():
         image.turn = np.array([0.001, 0.002, 0.003])
         np.testing.assert_allclose(
             alignment.turn_of(image.keyframe), READOUT * velocity + image.turn)
+
+
+def test_a_step_finds_a_turn_and_a_readout():
+    # Without noise, and with poses that are known, one step is right but for squares of the turn.
+    random, count, images = np.random.default_rng(0), 200, 4
+    points = random.uniform([-1, -1, 2], [1, 1, 4], size=(count, 3))
+    tracks, cameras = np.repeat(np.arange(count), images), np.tile(np.arange(1, images + 1), count)
+    T_camera_anchor = np.repeat(np.eye(4)[None], len(tracks), axis=0)
+    T_camera_anchor[:, :3, 3] = random.uniform(-0.3, 0.3, size=(images + 1, 3))[cameras]
+    still = normalize(points[tracks] + T_camera_anchor[:, :3, 3])
+    times = still[:, 1]
+    turns = random.normal(scale=1e-3, size=(images + 1, 3))
+    velocities = random.normal(scale=0.1, size=(images + 1, 3))
+    readout = 0.01
+    exposed = turns[cameras] + readout * velocities[cameras]
+    seen = normalize(still - times[:, None] * np.cross(exposed, still))
+    lens, anchors = Lens(CAMERA), normalize(points)[tracks]
+    observations = Observations(
+        tracks, np.zeros(len(tracks), int), cameras, T_camera_anchor,
+        np.full((len(tracks), 1), 100.0), anchors, seen, np.zeros(len(tracks)), times,
+        np.zeros((len(tracks), 3, 1)), velocities[cameras][..., None],
+        lens.log_derivatives(anchors), lens.log_derivatives(seen))
+    hessian, gradient = observations.normal_equations(images + 1, 1)
+    free = np.concatenate([np.tile(np.arange(9) >= 6, images), [False, False, True]])
+    # A readout explains a part of random turns, so that only the sum of both is compared closely.
+    prior = np.where(np.arange(free.sum()) < 3 * images, 1e-2, 1e-6)
+    step = np.linalg.solve(hessian[np.ix_(free, free)] + np.diag(prior), -gradient[free])
+    found = step[:-1].reshape(images, 3) + step[-1] * velocities[1:]
+    np.testing.assert_allclose(found, turns[1:] + readout * velocities[1:], atol=2e-5)
+    assert abs(step[-1] - readout) < 0.01
