@@ -41,6 +41,7 @@ class Posed:
     camera: Camera = CAMERA
     source: object = None
     depth: object = None
+    angular_velocity: object = None
 
     @property
     def T_map_camera(self):  # noqa: N802
@@ -89,7 +90,7 @@ class FakeMapper:
         """Return whether the camera is a metre from all added positions."""
         return all(abs(T_map_camera[0, 3] - x) >= 1.0 for x in self.added)
 
-    def add(self, image, camera, T_map_camera, depth, hurry=False):
+    def add(self, image, camera, T_map_camera, depth, angular_velocity=None, hurry=False):
         """Keep the position; return the id."""
         if T_map_camera[0, 3] < 0:
             raise ValueError('negative x')
