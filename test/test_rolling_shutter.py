@@ -72,15 +72,15 @@ def test_keypoints_at_once_are_those_of_a_camera_that_stands():
     points = random.uniform([-1, -1, 2], [1, 1, 4], size=(50, 3))
     times, turn = random.uniform(-0.5, 0.5, 50), np.array([0.01, -0.02, 0.03])
     seen = np.array([point @ cv2.Rodrigues(time * turn)[0] for point, time in zip(points, times)])
-    at_once = rolling_shutter.at_once(*normalize(seen)[:, :2].T, times, turn)
-    left = abs(np.transpose(at_once) - normalize(points)[:, :2]).max()
+    global_shutter = rolling_shutter.global_shutter(*normalize(seen)[:, :2].T, times, turn)
+    left = abs(np.transpose(global_shutter) - normalize(points)[:, :2]).max()
     assert left < abs(turn).max() ** 2 / 2 < abs(normalize(seen) - normalize(points)).max() / 10
 
 
 @pytest.mark.parametrize('turn', [[0, 0.04, 0], [0.04, 0, 0], [0.01, -0.02, 0.05]])
 def test_a_rolling_image_becomes_that_of_a_camera_that_stands(turn):
     T = pose()
-    still, image = (stereo_image.undistort(each, CAMERA, turn=given).gray.astype(float)
+    still, image = (stereo_image.undistort(each, CAMERA, rotation=given).gray.astype(float)
                     for each, given in ((render_plane(T)[0], np.zeros(3)),
                                         (rolling(T, turn), np.array(turn))))
     inside = np.s_[8:-8, 8:-8]
@@ -95,19 +95,19 @@ def test_the_readout_is_found(readout):
     lens = alignment.lens_of(CAMERA)
     assert abs(lens.readout - readout) < lens.readout_error < READOUT / 3
     # What the readout does not explain yet, the turns of single images do.
-    turns = np.array([alignment.turn_of(k) for k in range(20, 40)])
+    turns = np.array([alignment.readout_rotation(k) for k in range(20, 40)])
     assert abs(turns - readout * velocities[20:])[:, 1].mean() < 0.15 * READOUT * 0.8
 
 
 def test_without_velocities_the_turns_of_images_are_found():
     poses, velocities = drive(20)
     alignment = align(poses, velocities, READOUT, known=False)
-    found = np.array([alignment.turn_of(k) for k in range(20)])[4:, 1]
+    found = np.array([alignment.readout_rotation(k) for k in range(20)])[4:, 1]
     true = READOUT * velocities[4:, 1]
     assert np.std((found - true) - np.mean(found - true)) < np.std(true) / 2
     still = align(poses, velocities, 0.0, known=False)
-    assert np.std([still.turn_of(k)[1] for k in range(4, 20)]) < np.std(true) / 6
-    assert alignment.turn_of(20) is None
+    assert np.std([still.readout_rotation(k)[1] for k in range(4, 20)]) < np.std(true) / 6
+    assert alignment.readout_rotation(20) is None
 
 
 def test_the_turn_of_a_known_velocity_is_that_of_the_readout():
@@ -117,9 +117,9 @@ def test_the_turn_of_a_known_velocity_is_that_of_the_readout():
         alignment.add(rolling(T, 0 * velocity), CAMERA, T, keyframe, velocity)
     alignment.lenses[CAMERA].values[2] = READOUT
     for image, velocity in zip(alignment.images, velocities):
-        image.turn = np.array([0.001, 0.002, 0.003])
+        image.extra_rotation = np.array([0.001, 0.002, 0.003])
         np.testing.assert_allclose(
-            alignment.turn_of(image.keyframe), READOUT * velocity + image.turn)
+            alignment.readout_rotation(image.keyframe), READOUT * velocity + image.extra_rotation)
 
 
 def test_a_step_finds_a_turn_and_a_readout():

@@ -307,9 +307,10 @@ def test_the_angular_velocity_is_that_of_the_frame_around_a_stamp(buffer):
     # The base turns by 45 degrees a second about z; the arm with it.
     rate = math.radians(45.0)
     for seconds in (10.0, 10.5, 11.0, 12.0):  # also where TF begins and ends
-        found = lookup_angular_velocity(buffer, 'odom', 'base', round(seconds * 1e9))
+        pose = matrix(buffer.lookup_transform('odom', 'base', at(seconds)))
+        found = lookup_angular_velocity(buffer, 'odom', 'base', round(seconds * 1e9), pose)
         if seconds == 10.0:
             assert found is None  # nothing is known before
         else:
             np.testing.assert_allclose(found, [0, 0, rate], atol=1e-6)
-    assert lookup_angular_velocity(buffer, 'odom', 'nowhere', round(11e9)) is None
+    assert lookup_angular_velocity(buffer, 'odom', 'nowhere', round(11e9), np.eye(4)) is None

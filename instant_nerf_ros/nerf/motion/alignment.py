@@ -34,17 +34,17 @@ class AlignedImage:
     times: Array  # (N,) when their rows were exposed, see rolling_shutter
     descriptors: NDArray[np.float32]  # (N, 128)
     angular_velocity: Array  # (3,) rad/s of the camera, in its own frame
-    turn: Array  # (3,) rad, of the camera during the readout, beyond that of its velocity
+    extra_rotation: Array  # (3,) rad, during the readout, beyond that of the angular velocity
 
     def move(self, change: Array) -> None:
-        """Apply a motion (6,) in the frame of the camera to the pose, and add to the turn (3,)."""
+        """Move the pose by a motion (6,) in the frame of the camera; add to the rotation (3,)."""
         self.pose = epipolar.apply_motion(self.pose, change[:6])
-        self.turn = self.turn + change[6:]
+        self.extra_rotation = self.extra_rotation + change[6:]
 
     def correction(self) -> Array:
-        """Return the motion from the given pose, and the turn, (9,)."""
+        """Return the motion from the given pose and the extra rotation, (9,)."""
         return np.concatenate([
-            epipolar.motion_of(np.linalg.inv(self.given_pose) @ self.pose), self.turn])
+            epipolar.motion_of(np.linalg.inv(self.given_pose) @ self.pose), self.extra_rotation])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Alignment:
     def __init__(self, config: MotionConfig) -> None:
         self.sigmas = np.repeat([
             np.radians(config.rotation_error), config.position_error,
-            rolling_shutter.TURN_ERROR], 3)
+            rolling_shutter.ROTATION_ERROR], 3)
         self.images: list[AlignedImage] = []  # the latest last
         self.tracks = Tracks()  # of their features
         self.lenses: dict[Camera, Lens] = {}
@@ -103,13 +103,13 @@ class Alignment:
         """Return what is known about the lens of a camera whose images were added."""
         return self.lenses[camera].estimate() if camera in self.lenses else LensEstimate()
 
-    def turn_of(self, keyframe: int) -> Array | None:
-        """Return the turn (3,) of an image of the window, by id, else None."""
-        return next(
-            (self._turn(image) for image in self.images if image.keyframe == keyframe), None)
+    def readout_rotation(self, keyframe: int) -> Array | None:
+        """Return the rotation (3,) [rad] during the readout of an image, None if it has left."""
+        return next((self._readout_rotation(image) for image in self.images
+                     if image.keyframe == keyframe), None)
 
-    def _turn(self, image: AlignedImage) -> Array:
-        return self.lenses[image.camera].readout * image.angular_velocity + image.turn
+    def _readout_rotation(self, image: AlignedImage) -> Array:
+        return self.lenses[image.camera].readout * image.angular_velocity + image.extra_rotation
 
     def report(self) -> AlignmentReport | None:
         """Return what was corrected; None without images."""
@@ -152,8 +152,9 @@ class Alignment:
         tracks, images = np.nonzero(table >= 0)
         first = np.cumsum([0, *(len(image.keypoints) for image in self.images)])
         places = first[images] + table[tracks, images]
-        keypoints, times, derivatives = (np.concatenate(parts)[places] for parts in zip(
+        keypoints, derivatives = (np.concatenate(parts)[places] for parts in zip(
             *(self._corrected(image) for image in self.images)))
+        times = np.concatenate([image.times for image in self.images])[places]
         velocities = np.zeros((len(self.images), 3, len(self.lenses)))
         for velocity, image in zip(velocities, self.images):
             velocity[:, self._number(image)] = image.angular_velocity
@@ -170,18 +171,16 @@ class Alignment:
             velocities[images[anchors]], velocities[cameras],
             derivatives[anchors], derivatives[others])
 
-    def _corrected(self, image: AlignedImage) -> tuple[Array, Array, Array]:
-        """Return corrected keypoints (N, 3), their times (N,), and the derivatives (N, 2 L).
-
-        The derivatives are of their logarithms by the parameters of L lenses.
-        """
+    def _corrected(self, image: AlignedImage) -> tuple[Array, Array]:
+        """Return corrected keypoints (N, 3), and the derivatives (N, 2 L) of their logarithms."""
         lens, first = self.lenses[image.camera], 2 * self._number(image)
         x, y, one = image.keypoints.T
         keypoints = np.stack([
-            *rolling_shutter.at_once(x, y, image.times, self._turn(image)), one], axis=-1)
+            *rolling_shutter.global_shutter(
+                x, y, image.times, self._readout_rotation(image)), one], axis=-1)
         derivatives = np.zeros((len(keypoints), 2 * len(self.lenses)))
         derivatives[:, first : first + 2] = lens.log_derivatives(keypoints)
-        return lens.correct(keypoints), image.times, derivatives
+        return lens.correct(keypoints), derivatives
 
     def _number(self, image: AlignedImage) -> int:
         return list(self.lenses).index(image.camera)

@@ -15,7 +15,7 @@ READOUT_ERROR = 0.02  # s, of the readout of a rolling shutter, which no CameraI
 # Bundle adjustment takes its residuals for independent. They are not, within an image, so that its
 # standard deviations of a lens are this much too small.
 INFLATION = 6.0
-# Errors of the estimates that more images do not reduce: shutters, and other terms of the lens.
+# Errors of the estimates that more images do not reduce: other terms of the lens.
 SYSTEMATIC_ERROR = np.array([0.003, 0.01, 0.001])
 WRONG_FOCAL = 0.005  # share by which a focal length must differ to be called wrong
 WRONG_RADIUS = 0.01  # share of the distance of a corner from the center, that k1 must move it

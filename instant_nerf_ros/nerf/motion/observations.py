@@ -54,9 +54,9 @@ class Observations:
     def normal_equations(self, poses: int, first_free: int) -> tuple[Array, Array]:
         """Return the matrix (N, N) and gradient (N,) of images from first_free on, and of lenses.
 
-        An image has a motion (6,) of its pose, and a turn (3,) during its readout, which rotates a
-        row as a motion of the pose would. Lenses have their 2 L parameters, then their readouts
-        (L,). See reprojection.schur_complement.
+        An image has a motion (6,) of its pose, and a rotation (3,) during its readout, which moves
+        a row as a rotation of the pose would. Lenses have their 2 L parameters, then their L
+        readouts. See reprojection.schur_complement.
         """
         inverse_depth, known, residuals = self._triangulate(np.ones(len(self.tracks), bool))
         loss = 1 + (residuals**2).sum(-1) / CAUCHY_SCALE**2

@@ -1,7 +1,7 @@
 """Stereo image: the image of a keyframe as it is matched with others.
 
-It is without the distortion of its lens and the turn of its rolling shutter, and has the same
-brightness and contrast everywhere.
+It is without the distortion of its lens and its rolling shutter, and has the same brightness and
+contrast everywhere.
 """
 import dataclasses
 import functools
@@ -22,8 +22,8 @@ GAIN = 40.0  # standard deviation of normalized images, the scale of the costs o
 UPSAMPLING = 2  # of the other images, whose nearest pixel is compared
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]  # columns and rows (H, W) in an image
-Turn = NDArray[np.float64]  # (3,) rad
-NO_TURN = np.zeros(3)
+Rotation = NDArray[np.float64]  # (3,) rad
+NO_ROTATION = np.zeros(3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,32 +51,34 @@ class StereoImage:
     keyframe: int  # id
     gray: NDArray[np.uint8]  # (H, W) as it was taken, by a camera
     camera: Camera
-    turn: Turn  # of the camera during the readout, see rolling_shutter
+    rotation: Rotation  # of the camera during the readout, see rolling_shutter
     swept: UndistortedImage
     refined: UndistortedImage
 
 
 def stereo_image(
-    keyframe: int, gray: NDArray[np.uint8], camera: Camera, turn: Turn,
+    keyframe: int, gray: NDArray[np.uint8], camera: Camera, rotation: Rotation,
 ) -> StereoImage:  # fmt: skip
     """Return the StereoImage of a keyframe, by id, from an image (H, W) of a camera."""
     return StereoImage(
-        keyframe, gray, camera, turn, undistort(*scaled(gray, camera, SWEPT_WIDTH), turn=turn),
-        undistort(gray, camera, REFINED_WINDOW, turn))
+        keyframe, gray, camera, rotation,
+        undistort(*scaled(gray, camera, SWEPT_WIDTH), rotation=rotation),
+        undistort(gray, camera, REFINED_WINDOW, rotation))
 
 
 def undistort(
-    gray: NDArray[np.uint8], camera: Camera, window: int = SWEPT_WINDOW, turn: Turn = NO_TURN,
+    gray: NDArray[np.uint8], camera: Camera, window: int = SWEPT_WINDOW,
+    rotation: Rotation = NO_ROTATION,
 ) -> UndistortedImage:  # fmt: skip
     """Return an image (H, W) of a camera without its distortion, normalized in a window.
 
-    turn (3,) [rad]: of the camera during the readout, see rolling_shutter.
+    rotation (3,) [rad]: of the camera during the readout, see rolling_shutter.
     """
-    if camera.distortion or turn.any():
+    if camera.distortion or rotation.any():
         # Where the model does not hold, the corner pixel is taken, which matches nothing. A black
         # border would be an edge that is not in the scene.
         gray = np.asarray(cv2.remap(
-            gray, *_turned(_sources(camera), camera, turn), cv2.INTER_LINEAR,
+            gray, *_rolling(_sources(camera), camera, rotation), cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
     image = gray.astype(np.float32)
     mean = cv2.blur(image, (window, window))
@@ -87,17 +89,17 @@ def undistort(
         gray, normalized, np.asarray(upsampled, np.float32), camera.matrix())
 
 
-def _turned(sources: Maps, camera: Camera, turn: Turn) -> Maps:
-    """Return the sources of pixels in an image that was exposed row by row."""
-    if not turn.any():
+def _rolling(sources: Maps, camera: Camera, rotation: Rotation) -> Maps:
+    """Return the sources of pixels in an image whose rows were exposed one after another."""
+    if not rotation.any():
         return sources
     row, column = np.ogrid[: camera.height, : camera.width]
     x = ((column - camera.cx) / camera.fx).astype(np.float32)
     y = ((row - camera.cy) / camera.fy).astype(np.float32)
-    times = ((row - (camera.height - 1) / 2) / camera.height).astype(np.float32)
-    turned_x, turned_y = rolling_shutter.at_once(x, y, times, -turn)
+    times = rolling_shutter.exposure_times(row, camera.height).astype(np.float32)
+    still_x, still_y = rolling_shutter.global_shutter(x, y, times, -rotation)
     columns, rows = sources
-    return columns + camera.fx * (turned_x - x), rows + camera.fy * (turned_y - y)
+    return columns + camera.fx * (still_x - x), rows + camera.fy * (still_y - y)
 
 
 @functools.lru_cache(maxsize=8)

@@ -20,6 +20,7 @@ from instant_nerf_ros.nerf.motion.depth_estimate import DepthEstimate
 from instant_nerf_ros.nerf.motion.depth_fusion import fused
 from instant_nerf_ros.nerf.motion.lens import LensEstimate
 from instant_nerf_ros.nerf.motion.stereo_image import (
+    NO_ROTATION,
     StereoImage,
     scaled,
     scaled_camera,
@@ -37,7 +38,7 @@ MAX_POINTS = 3000  # of an image, that train the field
 THINNING = 2  # one of so many columns and rows of depth is kept
 # Changes of a lens [share of the focal length, k1] that are too small to be worth new tables.
 LENS_TOLERANCE = 0.001, 0.003
-TURN_TOLERANCE = 0.5  # pixels, from the first row to the last
+ROTATION_TOLERANCE = 0.5  # pixels, from the first row to the last
 
 
 class StructureFromMotion:
@@ -122,18 +123,18 @@ class StructureFromMotion:
         if (abs(lens.focal - used.focal) > LENS_TOLERANCE[0]
                 or abs(lens.radial - used.radial) > LENS_TOLERANCE[1]):
             used = self._lenses[camera] = lens
-        turn = self.alignment.turn_of(keyframe)
+        rotation = self.alignment.readout_rotation(keyframe)
         return stereo_image(
-            keyframe, gray, used.camera(camera), np.zeros(3) if turn is None else turn)
+            keyframe, gray, used.camera(camera), NO_ROTATION if rotation is None else rotation)
 
     def _updated(self, image: StereoImage) -> StereoImage:
-        """Return an image with its latest turn, which becomes better with each later image."""
-        turn = self.alignment.turn_of(image.keyframe)
-        if turn is None or (
-                np.linalg.norm(turn - image.turn) * image.camera.fx <= TURN_TOLERANCE):
+        """Return an image with its latest rotation, which becomes better with each later image."""
+        rotation = self.alignment.readout_rotation(image.keyframe)
+        if rotation is None or (
+                np.linalg.norm(rotation - image.rotation) * image.camera.fx <= ROTATION_TOLERANCE):
             return image
         place = self.images.index(image)
-        self.images[place] = stereo_image(image.keyframe, image.gray, image.camera, turn)
+        self.images[place] = stereo_image(image.keyframe, image.gray, image.camera, rotation)
         return self.images[place]
 
     def _estimate(

@@ -51,7 +51,8 @@ class PosedImage:
     frame_id: str  # of the camera
     camera: Camera
     T_map_camera: NDArray[np.float64]  # (4, 4)
-    angular_velocity: NDArray[np.float64] | None  # (3,) rad/s of the camera, in its own frame
+    # (3,) rad/s of the camera in its own frame; None: unknown, or not needed beside its depth
+    angular_velocity: NDArray[np.float64] | None
     message: ImageMessage
     depth: PosedDepth | None
     source: 'PosedImages'  # of its camera
@@ -181,8 +182,9 @@ class PosedImages:
         if not settled:
             raise NotYetError('no camera_info', 'the one with its stamp has not arrived')
         depth = self._depths.find(message, camera, frame_id, T_map_camera, expired)
-        velocity = lookup_angular_velocity(
-            self._buffer, self.config.map_frame, frame_id, stamp_ns)
+        measured = depth is not None and self.config.depth_trust == 'measured'
+        velocity = None if measured else lookup_angular_velocity(
+            self._buffer, self.config.map_frame, frame_id, stamp_ns, T_map_camera)
         return PosedImage(
             stamp_ns, frame_id, camera, T_map_camera, velocity, message, depth, self)
 

@@ -58,19 +58,21 @@ def lookup_pose(buffer: Buffer, target: str, source: str, stamp_ns: int) -> NDAr
 
 def lookup_angular_velocity(
     buffer: Buffer, target: str, source: str, stamp_ns: int,
+    T_target_source: NDArray[np.float64],
 ) -> NDArray[np.float64] | None:  # fmt: skip
     """Return that of the source (3,) [rad/s], in its own frame, around a stamp; None if unknown.
 
-    Where TF ends at the stamp, it is that of the time before.
+    T_target_source (4, 4) is the pose at the stamp. Where TF ends there, the result is the angular
+    velocity of the time before.
     """
     try:
         before = lookup_pose(buffer, target, source, stamp_ns - HALF_NS)
-        try:
-            after, end_ns = lookup_pose(buffer, target, source, stamp_ns + HALF_NS), HALF_NS
-        except UnusableError:
-            after, end_ns = lookup_pose(buffer, target, source, stamp_ns), 0
     except UnusableError:
         return None
+    try:
+        after, end_ns = lookup_pose(buffer, target, source, stamp_ns + HALF_NS), HALF_NS
+    except UnusableError:
+        after, end_ns = T_target_source, 0
     return angular_velocity(before, after, (HALF_NS + end_ns) * 1e-9)
 
 
