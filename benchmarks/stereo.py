@@ -38,7 +38,8 @@ def _row(name, align):
     for frame in frames:
         by_id[keyframes.add(frame.image, frame.camera, frame.T_world_camera)] = frame
         begin = time.process_time()
-        estimates.append(motion.add_keyframe(keyframes, random))
+        estimates.append(motion.add_keyframe(
+            keyframes, random, angular_velocity=frame.angular_velocity))
         seconds += time.process_time() - begin
     estimates = [estimate for estimate in estimates if estimate is not None]
     errors = [_errors(estimate, by_id[estimate.keyframe]) for estimate in estimates]
@@ -79,6 +80,7 @@ class Imperfect:
     T_world_camera: np.ndarray
     depth: np.ndarray
     true_camera: object
+    angular_velocity: None = None
 
 
 def _frames(name):

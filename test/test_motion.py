@@ -5,9 +5,10 @@ from test_alignment import noisy, pixel_errors, trajectory
 from test_mapper import CONFIG
 from test_plane_sweep import CAMERA, NORMAL, POINT, render_plane
 
-from instant_nerf_ros.nerf import Mapper, replace
+from instant_nerf_ros.nerf import Mapper, replace, trainer
 from instant_nerf_ros.nerf.constants import FREE, OCCUPIED, UNKNOWN
 from instant_nerf_ros.nerf.motion import plane_sweep, stereo_image
+from instant_nerf_ros.nerf.occupancy.integration import MIN_TRAINED_RAYS
 
 SETTINGS = {'keyframes.min_translation': 0.0, 'keyframes.min_rotation': 0.0,
             'motion.align': True, 'motion.stereo': True}
@@ -101,6 +102,17 @@ def test_stereo_votes_where_images_agree():
     assert np.quantile(abs(occupied), 0.9) < reach + size
     before = np.sign((trajectory(16)[0][:3, 3] - POINT) @ NORMAL) * free
     assert len(free) > 500 and (before < -reach).mean() < 0.01
+
+
+@pytest.mark.parametrize('stereo', [True, False])
+def test_a_young_field_hardly_votes_before_the_first_stereo(stereo, monkeypatch):
+    votes = []
+    monkeypatch.setattr(trainer, 'integrate_rendered', lambda *arguments: votes.append(arguments))
+    mapper = add_views(make_mapper(stereo=stereo), trajectory(1), trajectory(1))
+    for _ in range(200):
+        mapper.step()
+    doublings = np.log2(mapper.keyframes.ray_counts[0] / MIN_TRAINED_RAYS)
+    assert len(votes) <= 1 + doublings if stereo else len(votes) > 2 * (1 + doublings)
 
 
 def test_stereo_votes_again_after_a_correction():

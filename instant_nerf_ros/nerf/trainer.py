@@ -195,7 +195,8 @@ class Trainer:
             integrate_holes(
                 self.keyframes, self.edges, batch, sources, result, medians,
                 functools.partial(self.space.density, self.field), occupancy)
-        stereo = len(self.pseudo_depth) > 0
+        # Also before the first stereo: a young field would outvote it by then.
+        stereo = self.config.motion.stereo
         if (k := self.turns.keyframe(turn, self.keyframes, stereo, occupancy)) is not None:
             integrate_rendered(
                 self.keyframes, k, occupancy, self.random, self.field, self.space,
