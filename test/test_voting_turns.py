@@ -27,11 +27,11 @@ def test_without_stereo_all_vote_again_and_again():
         0, 1, 2, 0, 1, 2]
 
 
-def test_with_stereo_a_keyframe_votes_when_its_rays_have_doubled():
+def test_with_stereo_a_keyframe_votes_once_it_is_trained():
     turns, grid = VotingTurns(), object()
     votes = [rays for rays in range(0, 10 * MIN_TRAINED_RAYS, MIN_TRAINED_RAYS // 4)
              if turns.keyframe(0, keyframes(rays), True, grid) is not None]
-    assert votes == [MIN_TRAINED_RAYS * factor for factor in (1, 2, 4, 8)]
+    assert votes == [MIN_TRAINED_RAYS]
 
 
 def test_in_a_new_grid_all_vote_anew():

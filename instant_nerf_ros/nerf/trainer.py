@@ -195,8 +195,7 @@ class Trainer:
             integrate_holes(
                 self.keyframes, self.edges, batch, sources, result, medians,
                 functools.partial(self.space.density, self.field), occupancy)
-        # Also before the first stereo: a young field would outvote it by then.
-        stereo = self.config.motion.stereo
+        stereo = self.config.motion.stereo  # a young field would outvote the first of it
         if (k := self.turns.keyframe(turn, self.keyframes, stereo, occupancy)) is not None:
             integrate_rendered(
                 self.keyframes, k, occupancy, self.random, self.field, self.space,
