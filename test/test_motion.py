@@ -115,18 +115,6 @@ def test_beside_stereo_a_young_field_votes_once(stereo, monkeypatch):
     assert len(votes) == 1 if stereo else len(votes) > 10
 
 
-def test_beside_stereo_the_field_clears_nothing():
-    known = {}
-    for stereo in (True, False):
-        # Three images are too few for stereo, whether it is on or not.
-        mapper = add_views(make_mapper(stereo=stereo), trajectory(3), trajectory(3))
-        for _ in range(300):
-            mapper.step()
-        known[stereo] = {state: (mapper.voxels().states == state).sum()
-                         for state in (FREE, OCCUPIED)}
-    assert known[True][FREE] == 0 < known[False][FREE]
-
-
 def test_stereo_votes_again_after_a_correction():
     mapper = add_views(make_mapper(align=False), trajectory(16), trajectory(16))
     before = mapper.voxels().states

@@ -30,7 +30,6 @@ MIN_TRAINED_RAYS = 1024  # of a keyframe, before its rendered rays vote
 SCAN_NOISE = 0.05  # metres, of a lidar
 # Weight of a hit where stereo votes as well: a field may put what has no texture anywhere, and is
 # trained on what stereo says, so three images have to agree, and more against the rays of stereo.
-# It clears nothing there, as it looks through what is thin or plain.
 BESIDE_STEREO = 1
 MAX_COLOR_ERROR = 0.15  # of a channel
 MIN_OPACITY = 0.95
@@ -108,8 +107,6 @@ def integrate_rendered(
     distances, clear_distances = rendered_distances(
         functools.partial(space.density, field), rays, colors, medians, opacities,
         occupancy.voxel_size, only_sharp=stereo)
-    if stereo:
-        clear_distances = torch.zeros_like(clear_distances)
     occupancy.integrate_rays(
         rays, distances, clear_distances, False, int(keyframes.ids[k]),
         BESIDE_STEREO if stereo else RENDERED_WEIGHT)
