@@ -26,10 +26,10 @@ def turned(T_world_camera, rotation):
     return T
 
 
-def rolling(T_world_camera, turn):
+def rolling(T_world_camera, rotation):
     """Return the image of the plane (H, W) whose rows are exposed while the camera turns."""
     return np.concatenate([
-        render_plane(turned(T_world_camera, time * np.asarray(turn)), dataclasses.replace(
+        render_plane(turned(T_world_camera, time * np.asarray(rotation)), dataclasses.replace(
             CAMERA, height=1, cy=CAMERA.cy - row))[0] for row, time in zip(ROWS, TIMES)])
 
 
@@ -67,24 +67,26 @@ def test_rows_are_exposed_from_top_to_bottom():
         rolling_shutter.row_times(CAMERA, keypoints), [-59.5 / 120, 0, 59.5 / 120])
 
 
-def test_keypoints_at_once_are_those_of_a_camera_that_stands():
+def test_keypoints_of_a_global_shutter_are_those_of_a_camera_that_stands():
     random = np.random.default_rng(0)
     points = random.uniform([-1, -1, 2], [1, 1, 4], size=(50, 3))
-    times, turn = random.uniform(-0.5, 0.5, 50), np.array([0.01, -0.02, 0.03])
-    seen = np.array([point @ cv2.Rodrigues(time * turn)[0] for point, time in zip(points, times)])
-    global_shutter = rolling_shutter.global_shutter(*normalize(seen)[:, :2].T, times, turn)
+    times, rotation = random.uniform(-0.5, 0.5, 50), np.array([0.01, -0.02, 0.03])
+    seen = np.array([point @ cv2.Rodrigues(time * rotation)[0]
+                     for point, time in zip(points, times)])
+    global_shutter = rolling_shutter.global_shutter(*normalize(seen)[:, :2].T, times, rotation)
     left = abs(np.transpose(global_shutter) - normalize(points)[:, :2]).max()
-    assert left < abs(turn).max() ** 2 / 2 < abs(normalize(seen) - normalize(points)).max() / 10
+    shift = abs(normalize(seen) - normalize(points)).max()
+    assert left < abs(rotation).max() ** 2 / 2 < shift / 10
 
 
-@pytest.mark.parametrize('turn', [[0, 0.04, 0], [0.04, 0, 0], [0.01, -0.02, 0.05]])
-def test_a_rolling_image_becomes_that_of_a_camera_that_stands(turn):
+@pytest.mark.parametrize('rotation', [[0, 0.04, 0], [0.04, 0, 0], [0.01, -0.02, 0.05]])
+def test_a_rolling_image_becomes_that_of_a_camera_that_stands(rotation):
     T = pose()
     still, image = (stereo_image.undistort(each, CAMERA, rotation=given).gray.astype(float)
                     for each, given in ((render_plane(T)[0], np.zeros(3)),
-                                        (rolling(T, turn), np.array(turn))))
+                                        (rolling(T, rotation), np.array(rotation))))
     inside = np.s_[8:-8, 8:-8]
-    before = abs(rolling(T, turn)[inside] - still[inside]).mean()
+    before = abs(rolling(T, rotation)[inside] - still[inside]).mean()
     assert abs(image[inside] - still[inside]).mean() < before / 5
 
 
@@ -94,12 +96,12 @@ def test_the_readout_is_found(readout):
     alignment = align(poses, velocities, readout)
     lens = alignment.lens_of(CAMERA)
     assert abs(lens.readout - readout) < lens.readout_error < READOUT / 3
-    # What the readout does not explain yet, the turns of single images do.
-    turns = np.array([alignment.readout_rotation(k) for k in range(20, 40)])
-    assert abs(turns - readout * velocities[20:])[:, 1].mean() < 0.15 * READOUT * 0.8
+    # What the readout does not explain yet, the rotations of single images do.
+    rotations = np.array([alignment.readout_rotation(k) for k in range(20, 40)])
+    assert abs(rotations - readout * velocities[20:])[:, 1].mean() < 0.15 * READOUT * 0.8
 
 
-def test_without_velocities_the_turns_of_images_are_found():
+def test_without_velocities_the_rotations_of_images_are_found():
     poses, velocities = drive(20)
     alignment = align(poses, velocities, READOUT, known=False)
     found = np.array([alignment.readout_rotation(k) for k in range(20)])[4:, 1]
@@ -110,7 +112,7 @@ def test_without_velocities_the_turns_of_images_are_found():
     assert alignment.readout_rotation(20) is None
 
 
-def test_the_turn_of_a_known_velocity_is_that_of_the_readout():
+def test_the_rotation_of_a_known_velocity_is_that_of_the_readout():
     poses, velocities = drive(3)
     alignment = Alignment(CONFIG)
     for keyframe, (T, velocity) in enumerate(zip(poses, velocities)):
@@ -122,8 +124,8 @@ def test_the_turn_of_a_known_velocity_is_that_of_the_readout():
             alignment.readout_rotation(image.keyframe), READOUT * velocity + image.extra_rotation)
 
 
-def test_a_step_finds_a_turn_and_a_readout():
-    # Without noise, and with poses that are known, one step is right but for squares of the turn.
+def test_a_step_finds_a_rotation_and_a_readout():
+    # Without noise, and with known poses, one step is right but for squares of the rotation.
     random, count, images = np.random.default_rng(0), 200, 4
     points = random.uniform([-1, -1, 2], [1, 1, 4], size=(count, 3))
     tracks, cameras = np.repeat(np.arange(count), images), np.tile(np.arange(1, images + 1), count)
@@ -131,10 +133,10 @@ def test_a_step_finds_a_turn_and_a_readout():
     T_camera_anchor[:, :3, 3] = random.uniform(-0.3, 0.3, size=(images + 1, 3))[cameras]
     still = normalize(points[tracks] + T_camera_anchor[:, :3, 3])
     times = still[:, 1]
-    turns = random.normal(scale=1e-3, size=(images + 1, 3))
+    rotations = random.normal(scale=1e-3, size=(images + 1, 3))
     velocities = random.normal(scale=0.1, size=(images + 1, 3))
     readout = 0.01
-    exposed = turns[cameras] + readout * velocities[cameras]
+    exposed = rotations[cameras] + readout * velocities[cameras]
     seen = normalize(still - times[:, None] * np.cross(exposed, still))
     lens, anchors = Lens(CAMERA), normalize(points)[tracks]
     observations = Observations(
@@ -144,9 +146,9 @@ def test_a_step_finds_a_turn_and_a_readout():
         lens.log_derivatives(anchors), lens.log_derivatives(seen))
     hessian, gradient = observations.normal_equations(images + 1, 1)
     free = np.concatenate([np.tile(np.arange(9) >= 6, images), [False, False, True]])
-    # A readout explains a part of random turns, so that only the sum of both is compared closely.
+    # A readout explains a part of random rotations, so only the sum of both is compared closely.
     prior = np.where(np.arange(free.sum()) < 3 * images, 1e-2, 1e-6)
     step = np.linalg.solve(hessian[np.ix_(free, free)] + np.diag(prior), -gradient[free])
     found = step[:-1].reshape(images, 3) + step[-1] * velocities[1:]
-    np.testing.assert_allclose(found, turns[1:] + readout * velocities[1:], atol=2e-5)
+    np.testing.assert_allclose(found, rotations[1:] + readout * velocities[1:], atol=2e-5)
     assert abs(step[-1] - readout) < 0.01

@@ -195,7 +195,7 @@ class Trainer:
             integrate_holes(
                 self.keyframes, self.edges, batch, sources, result, medians,
                 functools.partial(self.space.density, self.field), occupancy)
-        stereo = self.config.motion.stereo  # a young field would outvote the first of it
+        stereo = self.config.motion.stereo  # also before it has found any depth
         if (k := self.turns.keyframe(turn, self.keyframes, stereo, occupancy)) is not None:
             integrate_rendered(
                 self.keyframes, k, occupancy, self.random, self.field, self.space,
